@@ -1,0 +1,155 @@
+"""From evidence to a verdict, by small policies that compose.
+
+Laws, each a property test in `tests/property`:
+
+1. An empty policy denies.
+2. Adding a finding never turns a denial into an allowance.
+3. Removing a signature, a lock match or an approval never does either.
+4. `AllOf` and `AnyOf` ignore order and repetition.
+5. A denial has at least one reason, and every reason for it has a remedy.
+6. `decide` is pure and total: it never raises, whatever the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, runtime_checkable
+
+from safeload.core.errors import PolicyDenied
+from safeload.core.evidence import Evidence
+from safeload.core.finding import Finding, Status
+from safeload.core.names import Location, escape
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One item of a verdict: a sentence, and for a denial the command that comes next."""
+
+    message: str
+    remedy: str = ""
+    locations: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer of a policy, as a tree: a composed policy keeps the verdicts it was made from.
+
+    It has no truth value, so that a forgotten `.allowed` cannot pass for one. `enforce()` raises.
+    """
+
+    policy: str
+    allowed: bool
+    reasons: tuple[Reason, ...] = ()
+    parts: tuple[Verdict, ...] = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Verdict has no truth value: read .allowed or call .enforce()")
+
+    def denials(self) -> tuple[Reason, ...]:
+        """Every reason that stands behind a denial, each once, in order; empty if allowed."""
+        return tuple(dict.fromkeys(self._denials()))
+
+    def _denials(self) -> Iterator[Reason]:
+        if self.allowed:
+            return
+        yield from self.reasons
+        for part in self.parts:
+            yield from part._denials()
+
+
+def enforce(verdict: Verdict, evidence: Evidence) -> None:
+    """Raise `PolicyDenied`, listing every reason, unless the verdict allows."""
+    if not verdict.allowed:
+        raise PolicyDenied(
+            f"loading {escape(evidence.reference)!r} was refused", verdict=verdict, report=evidence.report
+        )
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Answers one question about evidence. Implementations are frozen values."""
+
+    def decide(self, evidence: Evidence) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Allows what every one of its policies allows. Without policies it denies: nothing was asked."""
+
+    policies: tuple[Policy, ...] = ()
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        parts = tuple(policy.decide(evidence) for policy in self.policies)
+        if not parts:
+            return _nothing_asked("all-of")
+        return Verdict("all-of", all(part.allowed for part in parts), parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Allows what at least one of its policies allows."""
+
+    policies: tuple[Policy, ...] = ()
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        parts = tuple(policy.decide(evidence) for policy in self.policies)
+        if not parts:
+            return _nothing_asked("any-of")
+        return Verdict("any-of", any(part.allowed for part in parts), parts=parts)
+
+
+def _nothing_asked(name: str) -> Verdict:
+    return Verdict(
+        name,
+        allowed=False,
+        reasons=(Reason("the policy is empty, and an empty policy denies", "safeload policy init"),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NothingWorseThan:
+    """Denies a load that uses a file whose status is in `denied`. Files that the load leaves out do not count."""
+
+    denied: tuple[Status, ...] = (Status.DANGEROUS, Status.UNDECIDED)
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        reasons = tuple(
+            _from_finding(finding)
+            for file in evidence.report.files
+            if file.used and file.status in self.denied
+            for finding in file.findings
+            if finding.status in self.denied
+        )
+        return Verdict("files", allowed=not reasons, reasons=reasons)
+
+
+def _from_finding(finding: Finding) -> Reason:
+    return Reason(
+        f"{finding.status}: {finding.location}: {finding.message}",
+        finding.remedy or f"safeload scan {escape(finding.location.file)}",
+        (finding.location, *finding.related),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyApprovedCode:
+    """Denies a load that needs code from the model, unless an approval names exactly that code."""
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        approved = {approval.closure for approval in evidence.approvals}
+        reasons = tuple(
+            Reason(
+                f"{escape(need.why)} asks to run code from the model, which nobody approved: "
+                + ", ".join(escape(file) for file in need.files),
+                f"read that code, then: safeload approve {escape(evidence.reference)}",
+                tuple(Location(file) for file in need.files),
+            )
+            for need in evidence.code
+            if not need.closure or need.closure not in approved
+        )
+        return Verdict("code", allowed=not reasons, reasons=reasons)
+
+
+DEFAULT_POLICY = AllOf((NothingWorseThan(), OnlyApprovedCode()))
+"""What holds when nobody wrote a policy: everything we can read loads, nothing dangerous does, no code runs."""

@@ -1,0 +1,158 @@
+"""The vocabulary of all formats: a reader turns a `Blob` into `Part`s, and never decides.
+
+A format is one file in this folder that defines `FORMAT`. Its reader is total: for any bytes it yields parts, and
+ends either normally or with `MalformedInput` after having yielded whatever could be read before the fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeload.core.blob import Blob
+from safeload.core.limits import Limits
+from safeload.core.graph import Reading
+from safeload.core.names import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Something a file holds, and where."""
+
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Raw tensor bytes of a checkpoint: a range of the file it is stored in."""
+
+    blob: Blob
+    """The file that the range lies in, so that converters can copy from it directly."""
+    offset: int
+    """Byte offset of the first byte in `blob`."""
+    nbytes: int
+    big_endian: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickleStream(Part):
+    """One pickle, read by the inert machine."""
+
+    reading: Reading
+    role: str = "data"
+    """What a loader does with it: `data` (its value is the checkpoint), `header` (torch's legacy preamble),
+    `trailing` (follows the pickle that ordinary loaders stop at), `nested` (bytes inside another pickle)."""
+    storages: Mapping[str, Storage] = field(default_factory=dict)
+    """Tensor bytes by storage key, for `data` streams of torch containers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorView(Part):
+    """A tensor as bytes in a file. Bounds are checked against the storage before one of these exists."""
+
+    dtype: str
+    """torch's name without the prefix: `float32`, `bfloat16`, `float8_e4m3fn`, `complex64`."""
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    """In elements, as torch counts them."""
+    storage_offset: int
+    """In elements, from the beginning of the storage."""
+    storage: Storage
+    storage_key: str = ""
+    """Equal for tensors that share memory."""
+    requires_grad: bool = False
+    kind: str = "tensor"
+    """`tensor`, `parameter`, `buffer`; components of quantised and sparse tensors are plain tensors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorTable(Part):
+    """The named tensors of a format that is a table of tensors (safetensors, GGUF)."""
+
+    tensors: Mapping[str, TensorView]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member(Part):
+    """A member of an archive that no reader of ours looks into."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config(Part):
+    """A parsed JSON document: plain dict, list, str, int, float, bool and None."""
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(Part):
+    """Text that steers a program without being one. `role` is `chat-template`, `vocabulary` or `prose`."""
+
+    text: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code(Part):
+    """A program: Python source, bytecode or native code. `language` is `python`, `bytecode`, `native`, `torchscript`."""
+
+    language: str
+    source: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference(Part):
+    """A pointer from this file to another file or repository, in the role that `kind` names."""
+
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque(Part):
+    """Bytes that no reader of ours understands, or that only stand in for the real file.
+
+    `what` is `unknown`, `empty`, `git-lfs-pointer`, `html-page`, `truncated` …; `detail` is a sentence about it.
+    """
+
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Irregularity(Part):
+    """A container or encoding is not as its specification says, so that two readers may disagree about it."""
+
+    kind: str
+    """A short stable word such as `zip-duplicate-name`, listed by the rule that judges it."""
+    detail: str
+    two_readings: bool = False
+    """True where real readers are known to get different content from the same bytes."""
+
+
+Reader = Callable[[Blob, Location, Limits], Iterator[Part]]
+"""Yields parts; may raise `MalformedInput` (with a location) at the point where reading must end."""
+
+Sniffer = Callable[[bytes, bytes, int, str], bool]
+"""`(head, tail, size, name) -> claims`: the first and the last 64 KiB at most, the size, and the file's name.
+A sniffer decides by content; formats without any magic (JSON, text) may use the name to break ties."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One file format: how to recognise it and how to read it."""
+
+    name: str
+    title: str
+    """A noun phrase for people: `a torch checkpoint (zip)`."""
+    suffixes: tuple[str, ...]
+    """Names that announce this format; a disagreement with the content is a finding."""
+    sniff: Sniffer
+    read: Reader
+    fallback: bool = False
+    """Tried only when no format that is not a fallback claims the file."""

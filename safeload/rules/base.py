@@ -1,0 +1,75 @@
+"""What a rule is: one check over parts, together with everything there is to say about it.
+
+A rule is one file in this folder that defines `RULE`. Its words, remedy and examples are the source of its docs
+page and of its test: every example in `bad` must give a finding of this rule, every one in `good` must not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from safeload.core.allowlist import Allowlist
+from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.names import Location
+from safeload.formats.base import Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a check may know beside the part."""
+
+    allowlist: Allowlist
+    parts: tuple[Part, ...] = ()
+    """All parts of the same file, for checks that compare them."""
+    claimed_by: tuple[str, ...] = ()
+    """Names of the formats that claimed the file, best first."""
+
+
+Check = Callable[["Rule", Part, Context], Iterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule. `check` sees every part of every file and yields findings made with `finding`."""
+
+    id: str
+    title: str
+    """What a finding of this rule says, in one clause."""
+    why: str
+    """Two or three sentences for the docs page: what can happen, and what the check looks at."""
+    status: Status
+    severity: Severity
+    confidence: Confidence
+    remedy: str
+    taxonomy: tuple[str, ...]
+    check: Check
+    bad: Callable[[], Iterable[Part]]
+    good: Callable[[], Iterable[Part]]
+    names: tuple[str, ...] = field(default=())
+    """The irregularity or anomaly kinds this rule judges, where it judges by kind."""
+
+    def finding(
+        self,
+        location: Location,
+        message: str,
+        *,
+        status: Status | None = None,
+        severity: Severity | None = None,
+        remedy: str = "",
+        evidence: tuple[str, ...] = (),
+        related: tuple[Location, ...] = (),
+    ) -> Finding:
+        """A finding of this rule at a place; what is not said is the rule's own."""
+        return Finding(
+            rule=self.id,
+            status=self.status if status is None else status,
+            severity=self.severity if severity is None else severity,
+            confidence=self.confidence,
+            location=location,
+            message=message,
+            remedy=remedy or self.remedy,
+            evidence=evidence,
+            related=related,
+            taxonomy=self.taxonomy,
+        )

@@ -1,0 +1,76 @@
+"""Where a model comes from, resolved once: a fixed set of names, each of which opens to fixed bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from safeload.sources.pinned import PinnedFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A digest that the origin recorded. Comparing with it finds corruption; it is not trust in a publisher."""
+
+    algorithm: str
+    """`sha256`, or `git-sha1` (the object id that git gives a blob)."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A file that a snapshot has, fetched or not."""
+
+    path: str
+    """POSIX path relative to the snapshot's root, without `..`, never absolute."""
+    size: int | None = None
+    recorded: Recorded | None = None
+
+
+class Snapshot(Protocol):
+    """One model at one revision. Everything later goes through the descriptors it opens, never through names."""
+
+    @property
+    def reference(self) -> str:
+        """What the user asked for."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """`directory`, `file`, `cache` or `hub`."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """An absolute path, or `org/name` for the hub and its cache."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """The 40-hex commit, for the hub and its cache."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Choices the user should hear of, such as a local folder that shadows a hub id."""
+        ...
+
+    @property
+    def listing(self) -> Mapping[str, Listed]: ...
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Make these files available locally, in parallel; those already here cost nothing.
+
+        Raises `SourceError` if one cannot be had.
+        """
+        ...
+
+    def open(self, path: str) -> PinnedFile:
+        """Open one listed file once, as a regular file inside the snapshot. The caller closes it.
+
+        Raises `SourceError` if it cannot be opened or is not a regular file, `VerificationFailed` if its
+        recorded digest was checked and differs.
+        """
+        ...

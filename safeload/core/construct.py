@@ -1,0 +1,345 @@
+"""The allowlisted unpickler: from a finished graph to live objects, by an explicit table and nothing else.
+
+Rules it keeps:
+
+1. The only callables it calls are the values of the table it is given, and the two hooks for persistent ids and spans.
+2. A global that is not in the table becomes a `Named`, a call of one a `Record`: data is reachable, code is not.
+3. State, items and pairs go only to objects that were made here and are made to take them.
+4. Nothing is ever looked up on an object by a foreign name; there is no attribute traversal.
+5. Nesting in the graph is never nesting on the Python stack; sharing and cycles are preserved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeload.core.errors import MalformedInput
+from safeload.core.graph import (
+    NOTHING,
+    Call,
+    Dict,
+    Extension,
+    FrozenSet,
+    Global,
+    How,
+    List,
+    Node,
+    OutOfBand,
+    Persistent,
+    Reading,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
+from safeload.core.names import GlobalName, Location
+
+Handler = Callable[[tuple[Any, ...], dict[str, Any], Call], object]
+"""Makes the object that a call of one global stands for. Raises `MalformedInput` for arguments it does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A global that appears as a value: its name, and nothing that could be called."""
+
+    name: GlobalName
+
+
+class Stateful:
+    """An object that takes what BUILD, APPENDS and SETITEMS would put into it. Bases of what handlers return."""
+
+    __slots__ = ()
+
+    def set_state(self, state: object) -> None:
+        raise MalformedInput("an object was given a state it cannot have", why=type(self).__name__)
+
+    def extend(self, items: Sequence[object]) -> None:
+        raise MalformedInput("an object was given items it cannot have", why=type(self).__name__)
+
+    def update(self, pairs: Sequence[tuple[object, object]]) -> None:
+        raise MalformedInput("an object was given entries it cannot have", why=type(self).__name__)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Record(Stateful):
+    """An object of a class that nobody imported: what it was made from, and what was set on it."""
+
+    callee: object
+    """A `Named` where the stream names the class or function; any other value where it computes one."""
+    how: How
+    args: object
+    kwargs: object
+    states: list[object] = field(default_factory=list)
+    items: list[object] = field(default_factory=list)
+    pairs: list[tuple[object, object]] = field(default_factory=list)
+
+    @property
+    def name(self) -> GlobalName | None:
+        return self.callee.name if isinstance(self.callee, Named) else None
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What would become the object's attributes: each state that is a dict, or a pair of dicts (with slots)."""
+        found: dict[str, object] = {}
+        for state in self.states:
+            for layer in state if isinstance(state, tuple) and len(state) == 2 else (state,):
+                if isinstance(layer, dict):
+                    found.update((key, value) for key, value in layer.items() if isinstance(key, str))
+        return found
+
+    def set_state(self, state: object) -> None:
+        self.states.append(state)
+
+    def extend(self, items: Sequence[object]) -> None:
+        self.items.extend(items)
+
+    def update(self, pairs: Sequence[tuple[object, object]]) -> None:
+        self.pairs.extend(pairs)
+
+    def __repr__(self) -> str:
+        return f"<inert {self.name or 'computed'}>"
+
+
+class Mapped(dict[object, object], Stateful):
+    """A dictionary that may carry attributes, as `OrderedDict` does in every `state_dict`."""
+
+    __slots__ = ("states",)
+
+    def __init__(self, pairs: Sequence[tuple[object, object]] = ()) -> None:
+        super().__init__(pairs)
+        self.states: list[object] = []
+
+    def set_state(self, state: object) -> None:
+        self.states.append(state)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outside:
+    """Something that only the loading program could supply: a persistent id, a registry code, a buffer number."""
+
+    kind: str
+    id: object
+
+
+def construct(
+    reading: Reading,
+    handlers: Mapping[GlobalName, Handler],
+    *,
+    location: Location,
+    persistent: Callable[[object, Persistent], object] | None = None,
+    spans: Callable[[Span], object] | None = None,
+) -> object:
+    """Turn a reading's value into live objects.
+
+    Lists, dicts, sets, tuples and constants become Python's own; everything else only what `handlers` says, else
+    inert. Shared nodes become shared objects.
+
+    Args:
+        reading: a reading without a fault.
+        handlers: what to make of a call of each global.
+        location: the file and member, for errors.
+        persistent: makes the object for a persistent id; `Outside` if absent.
+        spans: makes the object for bytes left in place; `bytes` or `bytearray` if absent.
+
+    Raises:
+        MalformedInput: the reading ended early, the graph contains itself where no object could, or a handler
+            refused its arguments.
+    """
+    if reading.fault is not None:
+        raise reading.fault
+    return _Builder(reading, handlers, location, persistent, spans).build(reading.value)
+
+
+_Step = tuple[Callable[["_Builder", Any], None], Any]
+
+
+class _Builder:
+    def __init__(
+        self,
+        reading: Reading,
+        handlers: Mapping[GlobalName, Handler],
+        location: Location,
+        persistent: Callable[[object, Persistent], object] | None,
+        spans: Callable[[Span], object] | None,
+    ) -> None:
+        self.reading = reading
+        self.handlers = handlers
+        self.location = location
+        self.persistent = persistent or (lambda id, node: Outside("persistent", id))
+        self.spans = spans or self.copied
+        self.made: dict[int, Any] = {}
+        self.begun: set[int] = set()
+        self.steps: list[_Step] = []
+        self.late: list[_Step] | None = []
+
+    def build(self, value: Value) -> object:
+        if value is NOTHING:
+            raise MalformedInput("a pickle holds no value", where=self.location)
+        self.want((value,))
+        self.run()
+        self.steps, self.late = self.late or [], None
+        self.run()
+        return self.live(value)
+
+    def run(self) -> None:
+        while self.steps:
+            action, node = self.steps.pop()
+            action(self, node)
+
+    def postpone(self, action: Callable[[_Builder, Any], None], node: Node, parts: Sequence[Value]) -> bool:
+        """Whether filling `node` has to wait for the end, because it is part of one of its own parts."""
+        if self.late is None or all(not isinstance(part, Node) or id(part) in self.made for part in parts):
+            return False
+        self.late.append((action, node))
+        return True
+
+    def live(self, value: Value) -> Any:
+        if not isinstance(value, Node):
+            return value
+        if id(value) not in self.made:
+            raise MalformedInput(
+                "a pickle describes an object that contains itself before it exists",
+                where=self.location,
+                why="a tuple, key or argument refers back to what it is part of",
+            )
+        return self.made[id(value)]
+
+    def want(self, values: Sequence[Value]) -> None:
+        self.steps.extend((_begin, value) for value in values if isinstance(value, Node) and id(value) not in self.made)
+
+    def copied(self, span: Span) -> object:
+        data = self.reading.bytes_of(span)
+        return bytearray(data) if span.mutable else data
+
+    def entry(self, key: object) -> object:
+        try:
+            hash(key)
+        except TypeError:
+            raise MalformedInput(
+                "a pickle uses a value as a key that cannot be one", where=self.location, why=type(key).__name__
+            ) from None
+        return key
+
+
+def _begin(b: _Builder, node: Node) -> None:
+    """First visit: make what needs no parts, else ask for the parts and come back."""
+    if id(node) in b.made or id(node) in b.begun:
+        return
+    b.begun.add(id(node))
+    if isinstance(node, List):
+        b.made[id(node)] = []
+        b.steps.append((_fill_list, node))
+        b.want(node.items)
+    elif isinstance(node, Dict):
+        b.made[id(node)] = {}
+        b.steps.append((_fill_dict, node))
+        b.want(_flat(node.pairs))
+    elif isinstance(node, Set):
+        b.made[id(node)] = set()
+        b.steps.append((_fill_set, node))
+        b.want(node.items)
+    elif isinstance(node, (Tuple, FrozenSet)):
+        b.steps.append((_make_tuple, node))
+        b.want(node.items)
+    elif isinstance(node, Call):
+        b.steps.append((_make_call, node))
+        b.want((node.args, node.kwargs, *(() if isinstance(node.callee, Global) else (node.callee,))))
+    elif isinstance(node, Persistent):
+        b.steps.append((_make_persistent, node))
+        b.want((node.id,))
+    elif isinstance(node, Global):
+        b.made[id(node)] = Named(node.name)
+    elif isinstance(node, Span):
+        b.made[id(node)] = b.spans(node)
+    elif isinstance(node, Extension):
+        b.made[id(node)] = Outside("extension", node.code)
+    else:
+        assert isinstance(node, OutOfBand)
+        b.made[id(node)] = Outside("buffer", node.number)
+
+
+def _flat(pairs: Sequence[tuple[Value, Value]]) -> list[Value]:
+    return [part for pair in pairs for part in pair]
+
+
+def _fill_list(b: _Builder, node: List) -> None:
+    if not b.postpone(_fill_list, node, node.items):
+        b.made[id(node)].extend(map(b.live, node.items))
+
+
+def _fill_dict(b: _Builder, node: Dict) -> None:
+    if not b.postpone(_fill_dict, node, _flat(node.pairs)):
+        b.made[id(node)].update((b.entry(b.live(key)), b.live(value)) for key, value in node.pairs)
+
+
+def _fill_set(b: _Builder, node: Set) -> None:
+    if not b.postpone(_fill_set, node, node.items):
+        b.made[id(node)].update(b.entry(b.live(item)) for item in node.items)
+
+
+def _make_tuple(b: _Builder, node: Tuple | FrozenSet) -> None:
+    items = map(b.live, node.items)
+    b.made[id(node)] = tuple(items) if isinstance(node, Tuple) else frozenset(map(b.entry, items))
+
+
+def _make_persistent(b: _Builder, node: Persistent) -> None:
+    b.made[id(node)] = b.persistent(b.live(node.id), node)
+
+
+def _make_call(b: _Builder, node: Call) -> None:
+    handler = b.handlers.get(node.callee.name) if isinstance(node.callee, Global) else None
+    args, kwargs = b.live(node.args), b.live(node.kwargs)
+    if handler is not None and isinstance(args, tuple):
+        try:
+            b.made[id(node)] = handler(args, _keywords(kwargs), node)
+        except MalformedInput as error:
+            error.where = error.where or b.location.at(node.offset)
+            raise
+    else:
+        callee = Named(node.callee.name) if isinstance(node.callee, Global) else b.live(node.callee)
+        b.made[id(node)] = Record(callee, node.how, args, kwargs)
+    if node.states or node.items or node.pairs:
+        b.steps.append((_finish_call, node))
+        b.want((*node.states, *node.items, *_flat(node.pairs)))
+
+
+def _keywords(kwargs: object) -> dict[str, Any]:
+    if kwargs is None:
+        return {}
+    if isinstance(kwargs, dict) and all(isinstance(key, str) for key in kwargs):
+        return dict(kwargs)
+    raise MalformedInput("a pickle passes keyword arguments that are not keywords")
+
+
+def _finish_call(b: _Builder, node: Call) -> None:
+    """Give the object what the stream puts into it, in the order in which picklers write it."""
+    if b.postpone(_finish_call, node, (*node.states, *node.items, *_flat(node.pairs))):
+        return
+    target = b.made[id(node)]
+    items = [b.live(item) for item in node.items]
+    pairs = [(b.entry(b.live(key)), b.live(value)) for key, value in node.pairs]
+    try:
+        if items:
+            _extend(target, items)
+        if pairs and not isinstance(target, (dict, Stateful)):
+            raise MalformedInput("a pickle puts entries into something that takes none", why=type(target).__name__)
+        if pairs:
+            target.update(pairs)
+        for state in node.states:
+            if not isinstance(target, Stateful):
+                raise MalformedInput("a pickle sets state on something that has none", why=type(target).__name__)
+            target.set_state(b.live(state))
+    except MalformedInput as error:
+        error.where = error.where or b.location.at(node.offset)
+        raise
+
+
+def _extend(target: object, items: Sequence[object]) -> None:
+    if isinstance(target, (list, Stateful)):
+        target.extend(items)
+    elif isinstance(target, set):
+        target.update(items)
+    else:
+        raise MalformedInput("a pickle puts items into something that takes none", why=type(target).__name__)

@@ -1,0 +1,48 @@
+"""safeload's own options: what one call asks of safeload, beside what it asks of the library it wraps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from safeload.core.errors import UsageError
+from safeload.core.limits import Limits
+from safeload.core.policy import DEFAULT_POLICY, Policy
+
+Integrity = Literal["auto", "pinned", "private"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Options of one load, scan or admission.
+
+    Raises:
+        UsageError: a value is not one of those documented.
+    """
+
+    policy: Policy = DEFAULT_POLICY
+    """Decides, from the evidence, whether the model may load."""
+    integrity: Integrity = "auto"
+    """How the bytes that were judged stay the bytes that are used. `auto`: a reflink where the file system can,
+    else the pinned descriptor, or a private copy where others could write the file. `pinned`: the descriptor, or an
+    error. `private`: always a copy that only this user can write."""
+    limits: Limits = Limits()
+    """How much foreign bytes may ask for."""
+    unsafe_convert_dangerous: bool = False
+    """Convert the weights of pickles that were judged dangerous. Nothing in them runs, here as ever; but the author
+    of such a file tried to run code on your machine, so think twice about trusting what the weights do."""
+    store: str | os.PathLike[str] | None = None
+    """Where conversions and admitted directories are kept; `$SAFELOAD_HOME`, else `~/.cache/safeload`."""
+
+    def __post_init__(self) -> None:
+        if self.integrity not in ("auto", "pinned", "private"):
+            raise UsageError(
+                f"integrity={self.integrity!r} does not exist",
+                why="it is one of auto, pinned, private",
+                remedy="Options(integrity='auto')",
+            )
+        if not isinstance(self.policy, Policy):
+            raise UsageError(
+                "policy is not a policy", why=f"{type(self.policy).__name__} has no decide()", remedy="Options()"
+            )

@@ -1,0 +1,68 @@
+# One command does what CI does: `make check`. Everything lives in .venv, made on first use.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+PIP    := pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test check lint format types docs-examples core-coverage core-alone wheel bench clean
+
+help:            ## list these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/$(PIP) install -e '.[dev,hub,demo]' -c constraints.txt
+	touch $@
+
+demo: $(STAMP)   ## a poisoned and a harmless model, loaded with safeload
+	$(BIN)/safeload demo
+
+test: $(STAMP)   ## every test
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check:           ## all that CI does
+	.ci/run
+
+lint: $(STAMP)   ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff write the format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)  ## mypy: the package strictly, its tests leniently
+	$(BIN)/mypy safeload
+	$(BIN)/mypy tests
+
+docs-examples: $(STAMP) ## run the examples of README and docs
+	$(BIN)/python -m pytest -q tests/docs
+
+core-coverage: $(STAMP) ## tests/core must cover every branch of core
+	$(BIN)/python -m pytest -q tests/core -n $(JOBS) --cov --cov-branch --cov-report=term-missing:skip-covered
+
+# The part people audit must stand alone: only cryptography, pytest and hypothesis are there.
+ALONE := build/core-alone
+$(ALONE)/.installed:
+	$(PYTHON) -m venv $(ALONE)
+	$(ALONE)/bin/$(PIP) install cryptography pytest hypothesis
+	touch $@
+
+core-alone: $(ALONE)/.installed ## tests/core where nothing else is installed
+	$(ALONE)/bin/python -m pytest -q -p no:cacheprovider tests/core
+
+# The built wheel by itself, away from the sources.
+wheel: $(STAMP)  ## build the wheel, install it alone, and run it
+	rm -rf dist build/wheel-check
+	$(BIN)/$(PIP) wheel --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel-check
+	build/wheel-check/bin/$(PIP) install dist/safeload-*.whl
+	cd build/wheel-check && bin/python -I ../../tests/wheel_check.py
+
+bench: $(STAMP)  ## measure; see docs/performance.md
+	$(BIN)/python benchmarks/load.py
+
+clean:           ## remove what was built, not what was written
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

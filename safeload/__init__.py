@@ -1,0 +1,130 @@
+"""Load AI models without running anything that their files say.
+
+The one-line change:
+
+    from safeload.transformers import AutoModel   # was: from transformers import AutoModel
+
+Importing this package imports nothing else: each name below is fetched from its module when it is first used.
+What `dir(safeload)` lists is what we promise to keep.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from safeload.core.errors import (
+        ConfigError,
+        LimitExceeded,
+        MalformedInput,
+        PolicyDenied,
+        SafeloadError,
+        SourceError,
+        UsageError,
+        VerificationFailed,
+    )
+    from safeload.core.evidence import Evidence
+    from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
+    from safeload.core.limits import Limits
+    from safeload.core.names import Location
+    from safeload.core.policy import (
+        DEFAULT_POLICY,
+        AllOf,
+        AnyOf,
+        NothingWorseThan,
+        OnlyApprovedCode,
+        Policy,
+        Reason,
+        Verdict,
+    )
+    from safeload.engine.admit import Admission, admit
+    from safeload.engine.options import Options
+    from safeload.engine.request import Request
+    from safeload.engine.scan import scan
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    # What one does.
+    "admit": "safeload.engine.admit",
+    "scan": "safeload.engine.scan",
+    # What one says.
+    "Options": "safeload.engine.options",
+    "Request": "safeload.engine.request",
+    "Limits": "safeload.core.limits",
+    "Policy": "safeload.core.policy",
+    "DEFAULT_POLICY": "safeload.core.policy",
+    "AllOf": "safeload.core.policy",
+    "AnyOf": "safeload.core.policy",
+    "NothingWorseThan": "safeload.core.policy",
+    "OnlyApprovedCode": "safeload.core.policy",
+    # What one gets.
+    "Admission": "safeload.engine.admit",
+    "Report": "safeload.core.finding",
+    "FileReport": "safeload.core.finding",
+    "Finding": "safeload.core.finding",
+    "Status": "safeload.core.finding",
+    "Severity": "safeload.core.finding",
+    "Confidence": "safeload.core.finding",
+    "Location": "safeload.core.names",
+    "Evidence": "safeload.core.evidence",
+    "Verdict": "safeload.core.policy",
+    "Reason": "safeload.core.policy",
+    # What one catches.
+    "SafeloadError": "safeload.core.errors",
+    "UsageError": "safeload.core.errors",
+    "ConfigError": "safeload.core.errors",
+    "SourceError": "safeload.core.errors",
+    "MalformedInput": "safeload.core.errors",
+    "LimitExceeded": "safeload.core.errors",
+    "VerificationFailed": "safeload.core.errors",
+    "PolicyDenied": "safeload.core.errors",
+}
+
+__all__ = (
+    "admit",
+    "scan",
+    "Options",
+    "Request",
+    "Limits",
+    "Policy",
+    "DEFAULT_POLICY",
+    "AllOf",
+    "AnyOf",
+    "NothingWorseThan",
+    "OnlyApprovedCode",
+    "Admission",
+    "Report",
+    "FileReport",
+    "Finding",
+    "Status",
+    "Severity",
+    "Confidence",
+    "Location",
+    "Evidence",
+    "Verdict",
+    "Reason",
+    "SafeloadError",
+    "UsageError",
+    "ConfigError",
+    "SourceError",
+    "MalformedInput",
+    "LimitExceeded",
+    "VerificationFailed",
+    "PolicyDenied",
+    "__version__",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'safeload' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

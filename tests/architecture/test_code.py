@@ -1,0 +1,138 @@
+"""What must not stand in the package, and how large its parts may be."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.architecture.source import Source, calls, lines_of_code, sources
+
+CORE = [source for source in sources() if source.ring == "core"]
+
+FORBIDDEN = {
+    "eval",
+    "exec",
+    "__import__",
+    "pickle.load",
+    "pickle.loads",
+    "pickle.Unpickler",
+    "pickle._Unpickler",
+    "pickle._load",
+    "pickle._loads",
+    "_pickle.load",
+    "_pickle.loads",
+    "_pickle.Unpickler",
+    "cPickle.loads",
+    "dill.load",
+    "dill.loads",
+    "cloudpickle.load",
+    "cloudpickle.loads",
+    "marshal.load",
+    "marshal.loads",
+    "shelve.open",
+    "joblib.load",
+    "torch.load",
+    "torch.jit.load",
+    "torch.export.load",
+    "torch.package.PackageImporter",
+    "numpy.load",
+    "np.load",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "runpy.run_path",
+    "runpy.run_module",
+    "os.system",
+    "os.popen",
+}
+
+
+def _each() -> object:
+    return pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)
+
+
+@_each()
+def test_nothing_unpickles_or_evaluates(source: Source) -> None:
+    """No file calls an unpickler, `eval`, `exec` or another loader that runs what it reads."""
+    wrong = [f"{source.at(call.lineno)}: {name}" for call, name in calls(source) if name in FORBIDDEN]
+    assert not wrong, "\n".join(wrong)
+
+
+@_each()
+def test_nothing_inherits_from_an_unpickler(source: Source) -> None:
+    """No class derives from `pickle.Unpickler`."""
+    wrong = [
+        source.at(node.lineno)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and any("Unpickler" in ast.dump(base) for base in node.bases)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@_each()
+def test_no_argument_switches_safety_off(source: Source) -> None:
+    """No call passes `allow_pickle=True`, `weights_only=False` or `trust_remote_code=True`."""
+    unsafe = {("allow_pickle", True), ("weights_only", False), ("trust_remote_code", True), ("shell", True)}
+    wrong = [
+        f"{source.at(keyword.value.lineno)}: {keyword.arg}={keyword.value.value}"
+        for call, _ in calls(source)
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant) and (keyword.arg, keyword.value.value) in unsafe
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@_each()
+def test_no_broad_except(source: Source) -> None:
+    """No handler catches everything: it would swallow a refusal."""
+    wrong = []
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.dump(node.type) if node.type is not None else "id='BaseException'"
+            reraised = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+            if "id='Exception'" in caught or ("id='BaseException'" in caught and not reraised):
+                wrong.append(source.at(node.lineno))
+    assert not wrong, "\n".join(wrong)
+
+
+LONGER = {"safeload.core.machine": 600}  # one method per opcode: apart from each other they would be harder to check
+
+
+@_each()
+def test_modules_can_be_read_in_one_sitting(source: Source) -> None:
+    """No module is longer than 400 lines of code, but for those listed above with their reason."""
+    assert lines_of_code(source) <= LONGER.get(source.module, 400)
+
+
+@_each()
+def test_nothing_is_left_for_later(source: Source) -> None:
+    """No TODO, no NotImplementedError, no coverage pragma: what is not there is not promised."""
+    words = ("TODO", "FIXME", "XXX", "NotImplementedError", "pragma: no cover")
+    wrong = [
+        f"{source.at(number)}: {word}"
+        for number, line in enumerate(source.text.splitlines(), 1)
+        for word in words
+        if word in line
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_core_is_small_enough_to_audit() -> None:
+    """Core is at most 1,500 lines of code: docstrings, comments and blank lines not counted."""
+    sizes = {source.module: lines_of_code(source) for source in CORE}
+    assert sum(sizes.values()) <= 1_500, sizes
+
+
+REFLECTION = {"setattr", "delattr", "vars", "globals", "locals", "open", "input", "print", "compile", "breakpoint"}
+
+
+@pytest.mark.parametrize("source", CORE, ids=lambda source: source.module)
+def test_the_core_touches_no_attribute_by_a_foreign_name(source: Source) -> None:
+    """Core has no `open`, `compile`, `setattr` and no `getattr`, but for its own field names of `Limits`."""
+    wrong = []
+    for call, name in calls(source):
+        if name in REFLECTION or name.endswith((".__getattribute__", ".__subclasses__")):
+            wrong.append(f"{source.at(call.lineno)}: {name}")
+        if name == "getattr" and ast.unparse(call.args[0]) not in ("self.limits", "limits"):
+            wrong.append(f"{source.at(call.lineno)}: {ast.unparse(call)}")
+    assert not wrong, "\n".join(wrong)

@@ -1,0 +1,126 @@
+"""The import table of the design: arrows point inward."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tests.architecture.source import Import, Source, imports, sources
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one ring may import: rings or modules of ours, and third-party libraries (by module, if only there)."""
+
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...] = ()
+    theirs_in: tuple[tuple[str, str], ...] = ()
+    """`(module, library)`: a library that one module may import; lazily, unless the row says otherwise."""
+
+
+TABLE = {
+    "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
+    "formats": Row(("core", "formats")),
+    "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling", "fickling"),)),
+    "allowlists": Row(("core", "allowlists")),
+    "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
+    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),
+    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine")),
+    "reporters": Row(("core", "reporters"), ("rich",)),
+    # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),
+    "__main__": Row(("cli",)),
+    # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
+    "": Row(("core", "engine")),
+}
+ADAPTERS = {
+    "adapt": Row(("core", "engine", "adapt")),
+    "transformers": Row(("core", "engine", "adapt", "transformers"), ("transformers", "torch")),
+    "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
+}
+EAGER = {"core.keys", "transformers", "adapt"}
+"""Modules that may import their library when they are imported: whoever imports them wants just that."""
+
+
+def _row(source: Source) -> Row:
+    table = TABLE | ADAPTERS
+    name = source.module.removeprefix("safeload.") if source.ring else ""
+    for ring in (name, source.ring, source.ring.split("_")[0]):
+        if ring in table:
+            return table[ring]
+    raise AssertionError(f"{source.module} is in no row of the import table: is it an adapter?")
+
+
+def _allowed(source: Source, found: Import) -> str | None:
+    """Why an import is wrong, or None."""
+    row = _row(source)
+    top = found.module.split(".")[0]
+    if top == "safeload":
+        inner = found.module.removeprefix("safeload").removeprefix(".")
+        if inner == "" and "__version__" in row.ours:
+            return None
+        ok = any(inner == ours or inner.startswith(f"{ours}.") for ours in row.ours)
+        return None if ok else f"may not import {found.module}"
+    if top in sys.stdlib_module_names:
+        return None
+    own = source.module.removeprefix("safeload.")
+    if top not in row.theirs and (own, top) not in row.theirs_in:
+        return f"may not import the library {top}"
+    if found.at_top and not found.typing_only and own not in EAGER:
+        return f"must import {top} where it is used, not when it is loaded itself"
+    return None
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)
+def test_arrows_point_inward(source: Source) -> None:
+    """A file imports only what its row of the design's table names."""
+    wrong = [f"{source.at(found.line)}: {why}" for found in imports(source) if (why := _allowed(source, found))]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_ring_of_the_design_is_there() -> None:
+    """The folders are those that the design names, each a package."""
+    rings = {source.ring for source in sources() if source.path.parent.parent.name == "safeload"}
+    assert {"core", "formats", "rules", "sources", "engine", "reporters", "cli", "trust"} <= rings
+
+
+MAY_IMPORT = {
+    "__future__",
+    "_compat_pickle",  # the table of Python 2 names that the pickle protocol refers to
+    "base64",
+    "binascii",
+    "codecs",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "hashlib",
+    "hmac",
+    "itertools",
+    "json",
+    "math",
+    "posixpath",
+    "re",
+    "string",
+    "struct",
+    "types",
+    "typing",
+    "unicodedata",
+}
+"""The part of the standard library that core may use: none of it does input or output, or asks the clock."""
+
+
+@pytest.mark.parametrize(
+    "source", [source for source in sources() if source.ring == "core"], ids=lambda source: source.module
+)
+def test_the_core_cannot_act(source: Source) -> None:
+    """Core uses only those modules of the standard library that do no input or output and import nothing by name."""
+    allowed = MAY_IMPORT | {"safeload"} | ({"cryptography"} if source.module == "safeload.core.keys" else set())
+    wrong = [
+        f"{source.at(found.line)}: {found.module}"
+        for found in imports(source)
+        if found.module.split(".")[0] not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)

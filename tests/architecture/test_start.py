@@ -1,0 +1,108 @@
+"""What is loaded when, counted in modules and not by the clock; and what must work where little is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import safeload
+from tests.architecture.source import ROOT
+
+COUNT = """
+import json, sys
+before = set(sys.modules)
+{code}
+loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+ours = sorted(name for name in set(sys.modules) - before if name.startswith("safeload"))
+foreign = sorted(loaded - set(sys.stdlib_module_names) - {{"safeload"}})
+sys.stderr.write(json.dumps([foreign, ours]))
+"""
+
+BLOCK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter that sees this checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def loaded(code: str) -> tuple[list[str], list[str]]:
+    """`(third-party packages, modules of ours)` that running `code` loads."""
+    result = python(COUNT.format(code=code))
+    assert result.returncode == 0, result.stderr
+    foreign, ours = json.loads(result.stderr.splitlines()[-1])
+    return foreign, ours
+
+
+def test_importing_safeload_imports_nothing() -> None:
+    """`import safeload` loads one module: itself."""
+    assert loaded("import safeload") == ([], ["safeload"])
+
+
+def test_the_command_line_helps_without_any_library() -> None:
+    """`safeload --help` loads no third-party module, and of safeload only the command line and its errors."""
+    code = """
+import contextlib, io
+from safeload.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["--help"]) == 0
+"""
+    foreign, ours = loaded(code)
+    assert foreign == []
+    assert [name for name in ours if not name.startswith(("safeload.cli", "safeload.core"))] == ["safeload"]
+
+
+def test_the_public_names_are_all_there() -> None:
+    """Every promised name resolves, is listed, and has a static twin for type checkers."""
+    source = Path(safeload.__file__).read_text(encoding="utf-8")
+    twin = source.partition("if TYPE_CHECKING:")[2].partition("__version__")[0]
+    for name in safeload.__all__:
+        assert getattr(safeload, name) is not None
+        assert name in dir(safeload)
+        assert name == "__version__" or f" {name}" in twin, f"{name} has no static twin"
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    """A name that we do not promise is not found, by its own name."""
+    with pytest.raises(AttributeError, match="'safeload' has no attribute 'nothing'"):
+        safeload.nothing  # type: ignore[attr-defined]
+
+
+def test_the_core_loads_where_nothing_else_is_installed() -> None:
+    """Every module of core but `keys` imports with the standard library alone."""
+    modules = [f"safeload.core.{path.stem}" for path in sorted((ROOT / "safeload/core").glob("*.py"))]
+    modules = [name for name in modules if not name.endswith(("__init__", ".keys"))]
+    foreign, _ = loaded("\n".join(f"import {name}" for name in modules))
+    assert foreign == []
+
+
+def test_scanning_needs_no_library(tmp_path: Path) -> None:
+    """A pickle is scanned with torch, transformers, numpy, huggingface_hub, rich and safetensors out of reach."""
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    names = ["torch", "transformers", "numpy", "huggingface_hub", "rich", "safetensors", "cryptography"]
+    code = BLOCK.format(names=names) + f"import safeload; print(safeload.scan({str(path)!r}).status)"
+    result = python(code)
+    assert (result.stdout.strip(), result.returncode) == ("dangerous", 0), result.stderr

@@ -1,0 +1,47 @@
+"""What every test shares: the canary, markers that must not appear, and an environment of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import canary as _canary
+
+_canary.install()
+
+
+@pytest.fixture(autouse=True)
+def canary() -> Iterator[_canary.Canary]:
+    """Fail the test if anything acted while safeload was reading; see `tests/canary.py` for what counts.
+
+    A test that expects something to act calls `canary.heard()`, which returns what happened and forgets it.
+    """
+    _canary.CANARY.heard()
+    yield _canary.CANARY
+    songs = _canary.CANARY.heard()
+    if songs:
+        pytest.fail("something acted while safeload was reading:\n  " + "\n  ".join(map(str, songs)), pytrace=False)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Path]:
+    """The file that every payload of this test creates if it runs. It must not exist when the test ends."""
+    path = tmp_path / "MARKER"
+    yield path
+    assert not path.exists(), "a payload ran: it created the marker"
+
+
+@pytest.fixture
+def touch(marker: Path) -> Callable[[], tuple[str, str, str]]:
+    """The usual payload: `(module, name, argument)` of a call that creates the marker."""
+    return lambda: ("os", "system", f"touch {marker}")
+
+
+@pytest.fixture(autouse=True)
+def private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own safeload store, and none of the user's hub settings."""
+    monkeypatch.setenv("SAFELOAD_HOME", str(tmp_path_factory.mktemp("safeload-home")))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SAFELOAD_POLICY"):
+        monkeypatch.delenv(name, raising=False)

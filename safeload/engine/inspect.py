@@ -1,0 +1,37 @@
+"""One file, read once and judged: the step that scanning, converting and admitting share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeload import formats, rules
+from safeload.core.blob import Blob
+from safeload.core.finding import FileReport
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.engine.allowlists import default_allowlist
+from safeload.formats.base import Part
+from safeload.rules.base import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A file's parts, exactly as they were judged, with the report on them."""
+
+    report: FileReport
+    parts: tuple[Part, ...]
+    formats: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        return self.report.path
+
+
+def inspect(blob: Blob, path: str, limits: Limits) -> Inspected:
+    """Read a file in every format that claims it, and judge its parts. Runs nothing and never raises for its content."""
+    location = Location(path)
+    read = formats.read(blob, location, limits)
+    context = Context(allowlist=default_allowlist(), parts=read.parts, claimed_by=read.formats)
+    findings = rules.judge(read.parts, context, fault=read.fault)
+    report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)
+    return Inspected(report=report, parts=read.parts, formats=read.formats)

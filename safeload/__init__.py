@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from safeload.engine.admit import Admission, admit
     from safeload.engine.options import Options
-    from safeload.engine.request import Request
+    from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
 
 __version__ = "0.1.0.dev0"
@@ -51,6 +51,7 @@ _HOME = {
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
+    "Access": "safeload.engine.request",
     "Limits": "safeload.core.limits",
     "Policy": "safeload.core.policy",
     "DEFAULT_POLICY": "safeload.core.policy",
@@ -86,6 +87,7 @@ __all__ = (
     "scan",
     "Options",
     "Request",
+    "Access",
     "Limits",
     "Policy",
     "DEFAULT_POLICY",

@@ -1,0 +1,11 @@
+"""The command line: one file per command, in this folder. Here are only their names, so that `--help` loads nothing."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "admit": "write a directory that any loader can read safely, and print its path",
+    "scan": "say what is in model files, without loading them",
+    "doctor": "look for what makes loading models unsafe on this machine",
+    "cache": "list, verify or prune what safeload keeps",
+    "demo": "load a poisoned and a harmless model, and watch",
+}

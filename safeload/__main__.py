@@ -1,0 +1,8 @@
+"""`python -m safeload` is the program `safeload`."""
+
+from __future__ import annotations
+
+from safeload.cli.main import run
+
+if __name__ == "__main__":
+    run()

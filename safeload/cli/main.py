@@ -1,0 +1,91 @@
+"""From arguments to a command and its exit code: 0 nothing wrong, 1 findings or denied, 2 undecided or an error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from safeload.cli import COMMANDS
+from safeload.core.errors import PolicyDenied, SafeloadError
+
+DENIED = 1
+ERROR = 2
+INTERRUPTED = 130
+
+
+def run() -> NoReturn:
+    """The program `safeload`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    Our errors are shown in their four parts, without a traceback. Anything else is a defect of safeload: it is not
+    caught, so that it can be reported.
+    """
+    try:
+        parsed = parser(arguments).parse_args(arguments)
+    except SystemExit as end:  # argparse's way to say that help was shown (0) or that the arguments are wrong (2)
+        return end.code if isinstance(end.code, int) else ERROR
+    try:
+        code: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except SafeloadError as error:
+        return _refuse(error, as_json=getattr(parsed, "json", False))
+    except KeyboardInterrupt:
+        print("safeload: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    return code
+
+
+def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments. Only the command that they name is imported."""
+    top = argparse.ArgumentParser(
+        prog="safeload",
+        description="Load AI models without running anything that their files say.",
+        epilog="Exit codes: 0 nothing wrong, 1 findings or denied, 2 undecided or an error.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", allow_abbrev=False)
+        if name == asked:
+            module = import_module(f"safeload.cli.{name}")
+            module.arguments(command)
+            command.set_defaults(run=module.run)
+    return top
+
+
+class _Version(argparse.Action):
+    """Prints the version, and the versions that matter when something is reported."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from safeload import __version__
+
+        print(f"safeload {__version__}")
+        parser.exit()
+
+
+def _refuse(error: SafeloadError, *, as_json: bool) -> int:
+    if as_json:
+        from safeload.reporters.json import dump, error_data
+
+        dump(error_data(error), sys.stdout)
+    else:
+        from safeload.cli.output import show_error
+
+        show_error(error)
+    return DENIED if isinstance(error, PolicyDenied) else ERROR

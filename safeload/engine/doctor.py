@@ -1,0 +1,142 @@
+"""What on this machine makes loading models unsafe, looked at without importing any of the libraries in question."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from safeload import __version__
+from safeload.core.names import escape
+from safeload.engine import doctor_environment, doctor_modules
+from safeload.engine.doctor_base import Grade, Note
+from safeload.engine.options import Options
+from safeload.sources.ownership import folder_writable_by_others
+
+LIBRARIES = {"torch": (2, 10), "transformers": (5, 0)}
+"""The oldest versions that safeload works with."""
+_ALSO = ("safetensors", "huggingface_hub", "tokenizers", "numpy", "peft", "accelerate", "diffusers", "kernels")
+_FICLONE = 0x40049409
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Everything that was looked at."""
+
+    versions: Mapping[str, str | None]
+    """Installed version by name; `None` for what is not installed."""
+    limits: Mapping[str, int]
+    store: str
+    integrity: Mapping[str, bool]
+    """What the store's file system and this kernel can do: `reflink`, `lease`, `sealed memfd`."""
+    notes: tuple[Note, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if there is no problem, else 1."""
+        return int(any(note.grade is Grade.PROBLEM for note in self.notes))
+
+
+def diagnose(*, environ: Mapping[str, str] | None = None, options: Options | None = None) -> Diagnosis:
+    """Look at versions, environment, caches and the store's file system.
+
+    Promises to import no library and to run nothing it finds. Writes two small files next to the store and removes
+    them. Does not promise that a machine without problems is safe: it knows the ones that it knows.
+    """
+    environ = os.environ if environ is None else environ
+    options = options or Options()
+    store = store_root(environ, options)
+    versions = {name: _version(name) for name in (*LIBRARIES, *_ALSO)}
+    notes = (
+        *_old(versions),
+        *doctor_environment.look(environ),
+        *doctor_modules.look(environ),
+        *_open_folders(environ, store),
+    )
+    return Diagnosis(
+        versions={"python": platform.python_version(), "safeload": __version__, **versions},
+        limits=asdict(options.limits),
+        store=str(store),
+        integrity=_integrity(store),
+        notes=notes,
+    )
+
+
+def store_root(environ: Mapping[str, str], options: Options) -> Path:
+    """Where the store is, or would be."""
+    chosen = (
+        options.store or environ.get("SAFELOAD_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "safeload")
+    )
+    return Path(os.path.abspath(os.fspath(chosen)))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _old(versions: Mapping[str, str | None]) -> Iterator[Note]:
+    for name, oldest in LIBRARIES.items():
+        found = versions[name]
+        numbers = tuple(int(number) for number in re.findall(r"\d+", found or "")[:2])
+        if found is not None and numbers < oldest:
+            wanted = ".".join(map(str, oldest))
+            yield Note(
+                Grade.PROBLEM,
+                f"{name} {escape(found)} is older than {wanted}",
+                "safeload has not been made for it, and its own safe loading has known gaps",
+                f"pip install --upgrade '{name}>={wanted}'",
+            )
+
+
+def _open_folders(environ: Mapping[str, str], store: Path) -> Iterator[Note]:
+    """Folders that models are kept in and that somebody else could write to."""
+    _, hub = doctor_modules.hub_folders(environ)
+    torch_home = environ.get("TORCH_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "torch")
+    for folder in dict.fromkeys((store, hub, Path(torch_home))):
+        if folder.is_dir() and folder_writable_by_others(os.path.realpath(folder)):
+            shown = escape(str(folder))
+            yield Note(
+                Grade.PROBLEM,
+                f"others can write to {shown}",
+                "a model could be exchanged after it was checked",
+                f"chmod go-w {shown}",
+            )
+
+
+def _integrity(store: Path) -> dict[str, bool]:
+    """Try each way to keep judged bytes as they are, where the store is or would be."""
+    folder = next(parent for parent in (store, *store.parents) if parent.is_dir())
+    can = {"reflink": False, "lease": False, "sealed memfd": hasattr(os, "memfd_create")}
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as one, tempfile.NamedTemporaryFile(dir=folder) as two:
+            one.write(b"\0" * 4096)
+            one.flush()
+            can["reflink"] = _works(two.fileno(), _FICLONE, one.fileno())
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            reader = os.open(file.name, os.O_RDONLY)
+            try:
+                file.close()
+                fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+                can["lease"] = True
+            finally:
+                os.close(reader)
+    except OSError:  # a folder that cannot be written, or a file system without leases: the answer is what we have
+        return can
+    return can
+
+
+def _works(descriptor: int, request: int, argument: int) -> bool:
+    try:
+        fcntl.ioctl(descriptor, request, argument)
+    except OSError:
+        return False
+    return True

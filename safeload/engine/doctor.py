@@ -18,11 +18,12 @@ from safeload.engine import doctor_environment, doctor_modules
 from safeload.engine.doctor_base import Grade, Note
 from safeload.engine.options import Options
 from safeload.sources.ownership import folder_writable_by_others
+from safeload.sources.private_copy import can_reflink
+from safeload.sources.store import default_root
 
 LIBRARIES = {"torch": (2, 10), "transformers": (5, 0)}
 """The oldest versions that safeload works with."""
 _ALSO = ("safetensors", "huggingface_hub", "tokenizers", "numpy", "peft", "accelerate", "diffusers", "kernels")
-_FICLONE = 0x40049409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ def diagnose(*, environ: Mapping[str, str] | None = None, options: Options | Non
     """
     environ = os.environ if environ is None else environ
     options = options or Options()
-    store = store_root(environ, options)
+    store = Path(os.path.abspath(options.store or default_root()))
     versions = {name: _version(name) for name in (*LIBRARIES, *_ALSO)}
     notes = (
         *_old(versions),
@@ -66,14 +67,6 @@ def diagnose(*, environ: Mapping[str, str] | None = None, options: Options | Non
         integrity=_integrity(store),
         notes=notes,
     )
-
-
-def store_root(environ: Mapping[str, str], options: Options) -> Path:
-    """Where the store is, or would be."""
-    chosen = (
-        options.store or environ.get("SAFELOAD_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "safeload")
-    )
-    return Path(os.path.abspath(os.fspath(chosen)))
 
 
 def _version(name: str) -> str | None:
@@ -114,29 +107,23 @@ def _open_folders(environ: Mapping[str, str], store: Path) -> Iterator[Note]:
 
 def _integrity(store: Path) -> dict[str, bool]:
     """Try each way to keep judged bytes as they are, where the store is or would be."""
-    folder = next(parent for parent in (store, *store.parents) if parent.is_dir())
-    can = {"reflink": False, "lease": False, "sealed memfd": hasattr(os, "memfd_create")}
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder) as one, tempfile.NamedTemporaryFile(dir=folder) as two:
-            one.write(b"\0" * 4096)
-            one.flush()
-            can["reflink"] = _works(two.fileno(), _FICLONE, one.fileno())
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
-            reader = os.open(file.name, os.O_RDONLY)
-            try:
-                file.close()
-                fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-                can["lease"] = True
-            finally:
-                os.close(reader)
-    except OSError:  # a folder that cannot be written, or a file system without leases: the answer is what we have
-        return can
-    return can
+    folder = str(next(parent for parent in (store, *store.parents) if parent.is_dir()))
+    writable = os.access(folder, os.W_OK)
+    return {
+        "reflink": writable and can_reflink(folder),
+        "lease": writable and _can_lease(folder),
+        "sealed memfd": hasattr(os, "memfd_create"),
+    }
 
 
-def _works(descriptor: int, request: int, argument: int) -> bool:
+def _can_lease(folder: str) -> bool:
+    """Whether the kernel tells us if somebody is writing to a file of ours there."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        reader = os.open(file.name, os.O_RDONLY)
     try:
-        fcntl.ioctl(descriptor, request, argument)
+        fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError:
         return False
+    finally:
+        os.close(reader)
     return True

@@ -18,9 +18,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> dict[str, str]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment whose caches are all below `tmp_path`, which only this user can write."""
     tmp_path.chmod(0o700)
+    monkeypatch.setenv("SAFELOAD_HOME", str(tmp_path / "store"))
     return {
         "HF_HOME": str(tmp_path / "hf"),
         "SAFELOAD_HOME": str(tmp_path / "store"),

@@ -25,6 +25,19 @@ class Effect(enum.Enum):
     """Kept as an inert record: the real class is never imported."""
 
 
+class Use(enum.Enum):
+    """How a file that is called safe may use an allowlisted global. Anything else is outside the allowlist."""
+
+    CALL = "call"
+    """Called with any allowlisted arguments."""
+    NEW = "new"
+    """Instances made as picklers make them: without arguments to the constructor, state set afterwards."""
+    MEMBER = "member"
+    """An enumeration: members looked up by value or name. They are shared, so nothing is set on them."""
+    NAME = "name"
+    """Only named, never called."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One allowlisted global, with the reason it is there."""
@@ -34,6 +47,7 @@ class Entry:
     reason: str
     evidence: str
     """Where it was seen or read: a file, a package, a public thread."""
+    use: Use = Use.CALL
 
 
 class Allowlist:

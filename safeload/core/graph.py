@@ -8,9 +8,10 @@ who walks a graph keeps its own stack and remembers the identities it has seen.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, overload
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
@@ -20,11 +21,30 @@ Value = Any
 """A constant or a `Node`. Static types cannot say more without slowing the reading down."""
 
 
+class Act(enum.Enum):
+    """What an unpickler would do at one point of the stream."""
+
+    IMPORT = "import"
+    CALL = "call"
+    BUILD = "build"
+    PERSISTENT = "persistent"
+    EXTENSION = "extension"
+
+
 class Node:
     """Anything in the graph that is not a constant. `depth` is how deeply it nests other nodes, as built."""
 
     __slots__ = ("depth",)
     depth: int
+
+
+def depth_over(items: Sequence[Value]) -> int:
+    """The depth of a container that holds `items`."""
+    depth = 0
+    for item in items:
+        if isinstance(item, Node) and item.depth > depth:
+            depth = item.depth
+    return depth + 1
 
 
 class List(Node):
@@ -85,6 +105,7 @@ class Global(Node):
     """An importable thing, by name only. `written` differs where Python 2 names are mapped to today's."""
 
     __slots__ = ("name", "offset", "written")
+    act = Act.IMPORT
 
     def __init__(self, name: GlobalName, written: GlobalName, offset: int) -> None:
         self.depth = 1
@@ -105,6 +126,7 @@ class Call(Node):
     """What an unpickler would call, and everything it would then do to the result."""
 
     __slots__ = ("args", "callee", "how", "inline", "items", "kwargs", "offset", "pairs", "states")
+    act = Act.CALL
 
     def __init__(self, callee: Value, args: Value, kwargs: Value, how: How, offset: int, depth: int) -> None:
         self.depth = depth
@@ -114,7 +136,7 @@ class Call(Node):
         self.kwargs = kwargs
         self.how = how
         self.offset = offset
-        self.states: tuple[Value, ...] = ()
+        self.states: list[Value] | tuple[()] = ()
         """What BUILD would set on the result, in order."""
         self.items: list[Value] | tuple[()] = ()
         """What APPEND, APPENDS or ADDITEMS would put into it."""
@@ -127,18 +149,21 @@ class Call(Node):
 class Build(Node):
     """The act of setting `state` on `target`; only in the trace."""
 
-    __slots__ = ("state", "target")
+    __slots__ = ("offset", "state", "target")
+    act = Act.BUILD
 
-    def __init__(self, target: Value, state: Value) -> None:
+    def __init__(self, target: Value, state: Value, offset: int) -> None:
         self.depth = 1
         self.target = target
         self.state = state
+        self.offset = offset
 
 
 class Persistent(Node):
     """An object that the loading program supplies, by an identifier that the stream chose."""
 
     __slots__ = ("id", "offset")
+    act = Act.PERSISTENT
 
     def __init__(self, id: Value, offset: int, depth: int) -> None:
         self.depth = depth
@@ -150,6 +175,7 @@ class Extension(Node):
     """An entry of the `copyreg` extension registry: what it means depends on the loading process."""
 
     __slots__ = ("code", "offset")
+    act = Act.EXTENSION
 
     def __init__(self, code: int, offset: int) -> None:
         self.depth = 1
@@ -167,14 +193,8 @@ class OutOfBand(Node):
         self.number = number
 
 
-class Act(enum.Enum):
-    """What an unpickler would do at one point of the stream."""
-
-    IMPORT = "import"
-    CALL = "call"
-    BUILD = "build"
-    PERSISTENT = "persistent"
-    EXTENSION = "extension"
+Acting = Global | Call | Build | Persistent | Extension
+"""Nodes that make an unpickler do something. Each knows its `act` and its `offset`."""
 
 
 class Event(NamedTuple):
@@ -182,7 +202,29 @@ class Event(NamedTuple):
 
     act: Act
     offset: int
-    node: Node
+    node: Acting
+
+
+class Trace(Sequence[Event]):
+    """Every act of a stream, in order. Events are made when asked for: streams have many, and few are looked at."""
+
+    __slots__ = ("nodes",)
+
+    def __init__(self, nodes: Sequence[Acting] = ()) -> None:
+        self.nodes = nodes
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trace: ...
+    def __getitem__(self, index: int | slice) -> Event | Trace:
+        if isinstance(index, slice):
+            return Trace(self.nodes[index])
+        node = self.nodes[index]
+        return Event(node.act, node.offset, node)
 
 
 class Anomaly(NamedTuple):
@@ -191,6 +233,26 @@ class Anomaly(NamedTuple):
     kind: str
     offset: int
     detail: str
+
+
+ANOMALIES: Mapping[str, str] = MappingProxyType(
+    {
+        "arguments-not-a-tuple": "arguments that are no tuple: Python pickle makes the call, C pickle refuses",
+        "build-on-value": "state is set on something that no call made",
+        "frame-crossed": "an opcode reaches over the end of its frame: C pickle reads other bytes from a file",
+        "frame-nested": "a frame begins before the last one ended: C pickle reads it, Python pickle refuses",
+        "frame-past-end": "a frame is longer than what is left: Python pickle reads it, C pickle refuses",
+        "frame-unfinished": "STOP stands before the end of its frame: what follows begins elsewhere in a file",
+        "items-on-value": "items are put into something that is no container of that kind",
+        "length-negative": "a length that C pickle takes for large is negative to Python pickle",
+        "line-unterminated": "the file ends in a line: Python pickle takes it without its last byte, C pickle refuses",
+        "name-odd": "a name to import is empty, or holds white space, a backslash or what is not ASCII",
+        "number-text": "a number in text that C pickle, Python pickle and pickletools do not all read alike",
+        "protocol-again": "PROTO stands in the middle of the stream",
+        "stack-leftover": "values or marks are left at STOP",
+    }
+)
+"""Every kind of `Anomaly`, and what it says."""
 
 
 class _Nothing:
@@ -212,9 +274,9 @@ class Reading:
     blob: Blob
     start: int
     end: int
-    """The offset after the last byte that was read."""
+    """The offset after STOP; after a fault, that of the opcode at fault, or the end of the bytes if some are missing."""
     value: Value
-    trace: tuple[Event, ...]
+    trace: Trace
     anomalies: tuple[Anomaly, ...] = ()
     protocol: int = 0
     opcodes: int = 0

@@ -111,14 +111,19 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _reader(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame of safeload on the stack, if it is one that reads."""
+    """The innermost frame of safeload on the stack, if it is one that reads, and not one that is being imported."""
+    reader = None
     while frame is not None:
         name = frame.f_globals.get("__name__")
         if isinstance(name, str) and (name == "safeload" or name.startswith("safeload.")):
-            reads = _within(name, READS) and not _within(name, ACTS)
-            return frame if reads else None
+            if frame.f_code.co_name == "<module>":
+                return None  # a module of ours is initialising: its dataclasses compile their methods
+            if reader is None:
+                if not _within(name, READS) or _within(name, ACTS):
+                    return None
+                reader = frame
         frame = frame.f_back
-    return None
+    return reader
 
 
 def _within(name: str, packages: tuple[str, ...]) -> bool:

@@ -1,0 +1,164 @@
+"""The command line: its exit codes, its errors, and what it leaves alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import safeload
+from safeload.cli import COMMANDS, main, output
+from safeload.core.errors import MalformedInput, SafeloadError, UsageError
+from safeload.core.names import Location
+
+
+def test_the_folder_is_the_list_of_commands() -> None:
+    """Every command is one file of the folder, and every such file is a command."""
+    files = {path.stem for path in Path(main.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "main", "output"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`safeload COMMAND --help` is there, begins with its usage, and says what the command does."""
+    assert main.main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: safeload {name}")
+    assert COMMANDS[name].split()[0].capitalize() in text
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`safeload --help` names all commands and the exit codes."""
+    assert main.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+    assert "Exit codes" in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`safeload --version` prints the version of the package."""
+    assert main.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"safeload {safeload.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["scan"], ["scan", "x", "--frob"], ["cache"], ["sca", "x"]])
+def test_wrong_arguments_are_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What the program does not know ends with code 2 and a usage line; nothing is abbreviated."""
+    assert main.main(arguments) == 2
+    assert "usage: safeload" in capsys.readouterr().err
+
+
+def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    from safeload.cli import doctor
+
+    def run(parsed: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(doctor, "run", run)
+
+
+def test_an_error_is_shown_in_its_four_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What, where, why, next: in that order, on standard error, without a traceback."""
+    error = MalformedInput("reading stopped", where=Location("a.bin", offset=3), why="it ends", remedy="fetch it again")
+    _raising(monkeypatch, error)
+    assert main.main(["doctor"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "safeload: reading stopped",
+        "  where: a.bin @ 3",
+        "  why:   it ends",
+        "  next:  fetch it again",
+    ]
+
+
+def test_an_error_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters in any part of an error are escaped."""
+    _raising(monkeypatch, SafeloadError("\x1b[2J", where="\x1b]0;x\x07", why="a\u202eb", remedy="\x9b"))
+    main.main(["doctor"])
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(capsys.readouterr().err)
+
+
+def test_several_reasons_stay_several_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A denial with three reasons shows three lines."""
+    _raising(monkeypatch, UsageError("no", why="one\n         two\n         three"))
+    main.main(["doctor"])
+    assert capsys.readouterr().err.splitlines()[1:] == ["  why:   one", "         two", "         three"]
+
+
+def test_an_error_is_json_where_json_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `--json` a program reads the error from standard output."""
+    _raising(monkeypatch, UsageError("no"))
+    assert main.main(["doctor", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert '"what": "no"' in captured.out
+    assert captured.err == ""
+
+
+def test_a_defect_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that is not ours comes out as it is, so that it can be reported."""
+    _raising(monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main.main(["doctor"])
+
+
+def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control-C ends with 130 and one line."""
+    _raising(monkeypatch, KeyboardInterrupt())
+    assert main.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "safeload: interrupted\n"
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    """`safeload doctor | head -0` says nothing about pipes."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        result = subprocess.run(
+            [sys.executable, "-m", "safeload", "doctor", "--json"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            cwd=Path(safeload.__file__).parents[1],
+            check=False,
+        )
+    assert result.stderr == b""
+
+
+class Terminal:
+    """Only what `coloured` asks."""
+
+    def __init__(self, terminal: bool) -> None:
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "colour"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colour_only_on_a_terminal_and_never_against_no_color(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, environ: dict[str, str], colour: bool
+) -> None:
+    """NO_COLOR counts if it is not empty, as its convention says."""
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert output.coloured(Terminal(terminal)) is colour  # type: ignore[arg-type]

@@ -1,0 +1,226 @@
+"""The cache that huggingface_hub keeps on this machine, read without its help and without a connection.
+
+    <cache>/models--org--name/refs/<revision>          the commit that a name pointed to
+    <cache>/models--org--name/snapshots/<commit>/…     links to blobs (files, where links are not supported)
+    <cache>/models--org--name/blobs/<digest>           named by sha256 (large files) or git's object id (the rest)
+    <cache>/models--org--name/trees/<commit>.json      everything the commit has, with sizes and digests
+    <cache>/blobs/<xx>/<hash>                          blobs that several repositories share
+
+Links are followed only to these places. A digest recorded here finds corruption. It is not trust in a publisher:
+whoever can write the cache can write the record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from safeload.core.errors import LimitExceeded, SourceError
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.sources.base import Listed, Recorded
+from safeload.sources.folder import FolderSnapshot, walk
+from safeload.sources.pinned import GIT_SHA1, SHA256, pin
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHARED_BLOB = re.compile(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}")
+_TREE_VERSION = 1
+_PIECE = 1 << 16
+
+
+def default_cache() -> str:
+    """Where huggingface_hub keeps its cache, by the same environment variables."""
+    home = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache"), "huggingface"
+    )
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return os.path.expandvars(os.path.expanduser(hub))
+
+
+def repository_folder(repository: str) -> str:
+    """The name of a model repository's directory in the cache."""
+    return "--".join(("models", *repository.split("/")))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One commit of one repository in a cache. `cache` is absolute and without links."""
+
+    cache: str
+    repository: str
+    commit: str
+
+    @property
+    def base(self) -> str:
+        return f"{repository_folder(self.repository)}/snapshots/{self.commit}"
+
+    @property
+    def folder(self) -> str:
+        return os.path.join(self.cache, self.base)
+
+    def allowed(self, path: str) -> bool:
+        """Whether a file at `path`, relative to the cache, may belong to this snapshot."""
+        blobs = f"{repository_folder(self.repository)}/blobs/"
+        if path.startswith(blobs):
+            return "/" not in path[len(blobs) :]
+        return path.startswith(self.base + "/") or bool(_SHARED_BLOB.fullmatch(path))
+
+
+def find_place(path: str) -> tuple[Place, str] | None:
+    """The place in a cache that the absolute `path` lies in, and the rest of the path within the snapshot.
+
+    Only the directories are looked at, never what the last component links to. `None` if it is no such place.
+    """
+    parts = path.split("/")
+    for at in range(len(parts) - 3, 0, -1):
+        named = _REPOSITORY.fullmatch(parts[at])
+        if named and parts[at + 1] == "snapshots" and COMMIT.fullmatch(parts[at + 2]):
+            cache = "/".join(parts[:at]) or "/"
+            if not os.path.isdir(os.path.join(cache, parts[at], "blobs")):
+                return None
+            name = named[1].replace("--", "/")
+            return Place(cache, name, parts[at + 2]), "/".join(parts[at + 3 :])
+    return None
+
+
+def read_ref(cache: str, repository: str, revision: str) -> str | None:
+    """The commit that the cache recorded for a branch or tag, or `None` if it has none.
+
+    Raises `SourceError` if the record is something else than a commit.
+    """
+    folder = os.path.join(cache, repository_folder(repository), "refs")
+    if not os.path.lexists(os.path.join(folder, revision)):
+        return None
+    with pin(os.path.realpath(folder), revision, name=f"refs/{revision}", allowed=lambda _: True) as file:
+        text = file.read_at(0, 64).decode("ascii", "replace").strip()
+    if not COMMIT.fullmatch(text):
+        raise SourceError(
+            "the cached revision was not used",
+            where=Location(os.path.join(folder, revision)),
+            why="it does not name a commit",
+            remedy=f"hf download {repository} --revision {revision}",
+        )
+    return text
+
+
+def read_tree(place: Place, *, limits: Limits) -> dict[str, Listed] | None:
+    """Everything the commit has, as the cache recorded it, or `None` if there is no record that can be used.
+
+    Raises `LimitExceeded` for more than `limits.members` files.
+    """
+    path = f"{repository_folder(place.repository)}/trees/{place.commit}.json"
+    try:
+        with pin(place.cache, path, name=path, allowed=lambda found: found == path) as file:
+            data = file.read_at(0, limits.text_bytes)
+    except SourceError:
+        return None
+    try:
+        document = json.loads(data)
+        if document["format_version"] != _TREE_VERSION:
+            return None
+        rows = document["files"].items()
+        if len(rows) > limits.members:
+            raise LimitExceeded("members", allowed=limits.members, wanted=len(rows), where=Location(path))
+        return {name: _listed(name, row) for name, row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # Written by another version, or torn: the listing comes from elsewhere.
+        return None
+
+
+def write_tree(place: Place, rows: Mapping[str, Mapping[str, object]]) -> bool:
+    """Record everything the commit has, as huggingface_hub does, so that no later load asks for it again.
+
+    Each row has `size`, `blob_id`, and where they exist `lfs_sha256`, `lfs_size`, `xet_hash`. Says whether the
+    cache could be written; nothing else depends on it.
+    """
+    path = os.path.join(place.cache, repository_folder(place.repository), "trees", f"{place.commit}.json")
+    draft = f"{path}.{secrets.token_hex(6)}.tmp"
+    document = {"format_version": _TREE_VERSION, "files": {name: dict(rows[name]) for name in sorted(rows)}}
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(draft, "x", encoding="utf-8") as stream:
+            json.dump(document, stream, indent=1)
+        os.replace(draft, path)
+    except OSError:
+        return False
+    return True
+
+
+def is_relative(path: str) -> bool:
+    """Whether `path` is a plain relative POSIX path: no empty part, no `.` or `..`, no NUL."""
+    return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def _listed(name: str, row: Mapping[str, object]) -> Listed:
+    size, blob, sha256 = row["size"], row["blob_id"], row.get("lfs_sha256")
+    if not is_relative(name) or type(size) is not int or size < 0:
+        raise ValueError(name)
+    return Listed(path=name, size=size, recorded=recorded_from(str(sha256) if sha256 else str(blob)))
+
+
+def recorded_from(name: str) -> Recorded | None:
+    """What a blob's name says about its bytes."""
+    if not _BLOB.fullmatch(name):
+        return None
+    return Recorded(algorithm=SHA256 if len(name) == 64 else GIT_SHA1, value=name)
+
+
+def cached_listing(place: Place, *, limits: Limits, tree: Mapping[str, Listed] | None = None) -> dict[str, Listed]:
+    """The files of the commit that are here, with the digests recorded for them.
+
+    Raises `SourceError` if the snapshot is not in the cache, `LimitExceeded` if it has too many files.
+    """
+    known = tree if tree is not None else read_tree(place, limits=limits) or {}
+    listing: dict[str, Listed] = {}
+    for path, listed in walk(place.folder, limits=limits).items():
+        recorded = known[path].recorded if path in known else None
+        listing[path] = replace(listed, recorded=recorded or _recorded_by_link(os.path.join(place.folder, path)))
+    return listing
+
+
+def _recorded_by_link(path: str) -> Recorded | None:
+    try:
+        if not stat.S_ISLNK(os.lstat(path).st_mode):
+            return None
+        return recorded_from(os.path.basename(os.readlink(path)))
+    except OSError:
+        return None
+
+
+def cached_snapshot(
+    place: Place, *, reference: str, limits: Limits, notes: tuple[str, ...] = (), within: str = ""
+) -> FolderSnapshot:
+    """The snapshot of a commit as far as the cache has it. Nothing connects. Raises as `cached_listing` does.
+
+    `within` makes a directory of the snapshot its root.
+    """
+    tree = read_tree(place, limits=limits)
+    listing = cached_listing(place, limits=limits, tree=tree)
+    missing = len((tree or {}).keys() - listing.keys())
+    if missing:
+        notes += (f"{missing} of the {len(tree or ())} files of {place.repository} are not in the cache",)
+    if within:
+        prefix = within + "/"
+        listing = {
+            path.removeprefix(prefix): replace(listed, path=path.removeprefix(prefix))
+            for path, listed in listing.items()
+            if path.startswith(prefix)
+        }
+    return FolderSnapshot(
+        reference=reference,
+        kind="cache",
+        root=place.repository,
+        revision=place.commit,
+        notes=notes,
+        listing=listing,
+        anchor=place.cache,
+        base=f"{place.base}/{within}" if within else place.base,
+        allowed=place.allowed,
+    )

@@ -1,0 +1,49 @@
+"""Small builders that the tests of sources share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from safeload.sources.contain import open_beneath
+from safeload.sources.pinned import PinnedFile
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def git_sha1(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\x00" % len(data) + data).hexdigest()
+
+
+def age(path: Path, seconds: float = 0.05) -> None:
+    """Wait until the last change of `path` is older than the clock's tick, as files in real life are."""
+    wait = os.stat(path).st_ctime_ns / 1e9 + seconds - time.time()
+    if wait > 0:
+        time.sleep(wait)
+
+
+def open_in(folder: Path, name: str) -> PinnedFile:
+    descriptor, resolved = open_beneath(str(folder), name, allowed=lambda _: True)
+    return PinnedFile(descriptor, path=name, real_path=str(folder / resolved))
+
+
+def cache_repository(cache: Path, files: dict[str, bytes], *, name: str = "org/name", commit: str = COMMIT) -> Path:
+    """A repository in a huggingface_hub cache, as its client writes it; large files are those not in JSON."""
+    repository = cache / "--".join(("models", *name.split("/")))
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "blobs").mkdir()
+    for path, data in files.items():
+        digest = git_sha1(data) if path.endswith((".json", ".txt")) else sha256(data)
+        (repository / "blobs" / digest).write_bytes(data)
+        link = repository / "snapshots" / commit / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        up = "../" * (2 + path.count("/"))
+        link.symlink_to(f"{up}blobs/{digest}")
+    return repository / "snapshots" / commit

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         Reason,
         Verdict,
     )
-    from safeload.engine.admit import Admission, admit
+    from safeload.engine.admission import Admission
+    from safeload.engine.admit import admit
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
@@ -60,7 +61,7 @@ _HOME = {
     "NothingWorseThan": "safeload.core.policy",
     "OnlyApprovedCode": "safeload.core.policy",
     # What one gets.
-    "Admission": "safeload.engine.admit",
+    "Admission": "safeload.engine.admission",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",

@@ -46,18 +46,24 @@ def _list(parsed: argparse.Namespace) -> int:
     from safeload.engine.cache import listed
     from safeload.engine.options import Options
 
-    items = listed(Options())
+    items, directories = listed(Options())
     if parsed.json:
-        _dump({"entries": [asdict(item) for item in items]})
+        _dump({"entries": [asdict(item) for item in items], "kept": [asdict(item) for item in directories]})
         return 0
     for item in items:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.used))
         state = "damaged" if item.damaged else "in use" if item.in_use else ""
-        what = escape(str(item.about.get("reference") or item.about.get("path") or ""))
-        print(f"{_size(item.size):>8}  {used}  {item.kind:<9}  {item.key[:16]:<16}  {state:<7}  {what}".rstrip())
-    total = _size(sum(item.size for item in items))
-    print(f"{len(items):,} {'entry' if len(items) == 1 else 'entries'}, {total}")
+        what = str(item.about.get("reference") or item.about.get("path") or "")
+        _row(item.size, item.used, item.kind, item.key[:16], state, what)
+    for one in directories:
+        _row(one.size, one.used, "kept", "", "", one.path)
+    total = sum(item.size for item in items) + sum(one.size for one in directories)
+    print(f"{_entries(len(items) + len(directories))}, {_size(total)}")
     return 0
+
+
+def _row(size: int, used: int, kind: str, key: str, state: str, what: str) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(used))
+    print(f"{_size(size):>8}  {when}  {kind:<9}  {key:<16}  {state:<7}  {escape(what)}".rstrip())
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -80,14 +86,14 @@ def _prune(parsed: argparse.Namespace) -> int:
     from safeload.engine.cache import pruned
     from safeload.engine.options import Options
 
-    done = pruned(
+    done, directories = pruned(
         Options(),
         older_than=None if parsed.older_than is None else _quantity("--older-than", parsed.older_than, _SECONDS),
         max_size=None if parsed.max_size is None else _quantity("--max-size", parsed.max_size, _BYTES),
         everything=parsed.all,
     )
     if parsed.json:
-        _dump(asdict(done))
+        _dump({**asdict(done), "kept": [asdict(item) for item in directories]})
         return 0
     print(
         f"freed {_size(done.freed)}: {_entries(len(done.removed))}, and leftovers of {done.leftovers} ended processes"

@@ -9,8 +9,8 @@ from safeload.core.construct import Record
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats import tensors
 from safeload.formats.base import Part, PickleStream, TensorTable, TensorView
+from safeload.formats.tree import named_tensors, tree
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "params", "weights", "generator")
 """Where training programs put the state dict inside a checkpoint, in the order they are tried."""
@@ -39,7 +39,7 @@ def weights_of(parts: Iterable[Part], location: Location, limits: Limits) -> Wei
         if isinstance(part, TensorTable):
             return Weights(tensors=part.tensors)
         if isinstance(part, PickleStream) and part.role == "data":
-            return _from_tree(tensors.tree(part, limits), location, limits)
+            return _from_tree(tree(part, limits), location, limits)
     raise MalformedInput(
         "no weights could be read",
         where=location,
@@ -48,23 +48,25 @@ def weights_of(parts: Iterable[Part], location: Location, limits: Limits) -> Wei
     )
 
 
-def _from_tree(tree: object, location: Location, limits: Limits) -> Weights:
-    if isinstance(tree, Record):
-        return Weights(tensors=tensors.named_tensors(tree, limits))
-    if isinstance(tree, dict):
-        direct = _direct(tree)
+def _from_tree(value: object, location: Location, limits: Limits) -> Weights:
+    if isinstance(value, Record):
+        return Weights(tensors=named_tensors(value, location=location, limits=limits))
+    if isinstance(value, dict):
+        direct = _direct(value)
         if direct:
-            return Weights(tensors=direct, dropped=tuple(str(key) for key in tree if key not in direct))
+            return Weights(tensors=direct, dropped=tuple(str(key) for key in value if key not in direct))
         for wrapper in _WRAPPERS:
-            inner = tree.get(wrapper)
-            found = tensors.named_tensors(inner, limits) if isinstance(inner, Record) else _direct(inner)
+            inner = value.get(wrapper)
+            found = (
+                named_tensors(inner, location=location, limits=limits) if isinstance(inner, Record) else _direct(inner)
+            )
             if found:
-                others = tuple(str(key) for key in tree if key != wrapper)
+                others = tuple(str(key) for key in value if key != wrapper)
                 return Weights(tensors=_without_prefix(found), wrapper=wrapper, dropped=others)
     raise MalformedInput(
         "no weights could be found in a checkpoint",
         where=location,
-        why=f"it holds {_describe(tree)}, and none of that is a state dict",
+        why=f"it holds {_describe(value)}, and none of that is a state dict",
         remedy=f"safeload scan {escape(location.file)}",
     )
 
@@ -83,11 +85,11 @@ def _without_prefix(found: Mapping[str, TensorView]) -> Mapping[str, TensorView]
     return found
 
 
-def _describe(tree: object) -> str:
-    if isinstance(tree, dict):
-        names = [escape(str(key), 60) for key in list(tree)[:12]]
-        return f"a dictionary with {', '.join(names) or 'nothing'}" + (" …" if len(tree) > 12 else "")
-    return f"a {type(tree).__name__}"
+def _describe(value: object) -> str:
+    if isinstance(value, dict):
+        names = [escape(str(key), 60) for key in list(value)[:12]]
+        return f"a dictionary with {', '.join(names) or 'nothing'}" + (" …" if len(value) > 12 else "")
+    return f"a {type(value).__name__}"
 
 
 def leading_dtype(views: Iterable[TensorView]) -> str:

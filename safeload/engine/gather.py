@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections.abc import Iterator
+from typing import Final, Literal
 
 from safeload.formats.base import TensorView
 
-_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_FORMATS: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _BLOCK = 1 << 22
 """Bytes of source or destination that are in memory at once, roughly."""
 

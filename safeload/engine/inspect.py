@@ -28,7 +28,7 @@ class Inspected:
 
 
 def inspect(blob: Blob, path: str, limits: Limits) -> Inspected:
-    """Read a file in every format that claims it, and judge its parts. Runs nothing and never raises for its content."""
+    """Read a file in every format that claims it, and judge its parts. Never raises for what the file holds."""
     location = Location(path)
     read = formats.read(blob, location, limits)
     context = Context(allowlist=default_allowlist(), parts=read.parts, claimed_by=read.formats)

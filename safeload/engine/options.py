@@ -10,6 +10,7 @@ from safeload.core.errors import UsageError
 from safeload.core.limits import Limits
 from safeload.core.policy import DEFAULT_POLICY, Policy
 
+DEFAULT_LIMITS = Limits()
 Integrity = Literal["auto", "pinned", "private"]
 
 
@@ -27,7 +28,7 @@ class Options:
     """How the bytes that were judged stay the bytes that are used. `auto`: a reflink where the file system can,
     else the pinned descriptor, or a private copy where others could write the file. `pinned`: the descriptor, or an
     error. `private`: always a copy that only this user can write."""
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     """How much foreign bytes may ask for."""
     unsafe_convert_dangerous: bool = False
     """Convert the weights of pickles that were judged dangerous. Nothing in them runs, here as ever; but the author

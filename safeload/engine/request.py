@@ -34,6 +34,10 @@ class Request:
     gguf_file: str | None = None
     trust_remote_code: bool | None = None
     """`True` asks for code from the model, which needs an approval; `False` and `None` never do."""
+    native_types: frozenset[str] | None = None
+    """The `model_type`s that the calling library has classes for; `None` if nobody knows."""
+    task: str | None = None
+    """The pipeline task, where one was named."""
     access: Access = Access()
     adapter: Mapping[str, Any] | None = None
     """`adapter_kwargs`: revision, subfolder and token of an adapter that differ from the model's."""

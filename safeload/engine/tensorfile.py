@@ -19,6 +19,7 @@ from safeload.core.errors import MalformedInput, SourceError
 from safeload.core.names import Location, escape
 from safeload.engine.gather import gathered, is_contiguous, swapped
 from safeload.formats.base import TensorView
+from safeload.sources.pinned import PinnedFile
 
 CODES: Mapping[str, tuple[str, int]] = {
     "bool": ("BOOL", 1), "uint8": ("U8", 1), "int8": ("I8", 1), "uint16": ("U16", 2), "int16": ("I16", 2),
@@ -142,11 +143,11 @@ def copy(blob: Blob, source: int, descriptor: int, target: int, length: int, whe
         OSError: the file could not be written.
     """
     while isinstance(blob, Extent):
-        blob, source = blob.outer, source + blob.start
-    origin = getattr(blob, "descriptor", None)
-    while length and isinstance(origin, int):
+        source += blob.start
+        blob = blob.outer
+    while length and isinstance(blob, PinnedFile):
         try:
-            copied = os.copy_file_range(origin, descriptor, length, source, target)
+            copied = os.copy_file_range(blob.fileno(), descriptor, length, source, target)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise

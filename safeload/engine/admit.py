@@ -1,0 +1,273 @@
+"""Admission: from a reference to a directory that a loader may read.
+
+1. Resolve the reference once, and open each file once; everything later goes through those descriptors.
+2. Work out what the load reads; read and judge that, and every other file that lies in a local model.
+3. Digest what is used; gather the evidence; let the policy decide. A denial ends here, with every reason.
+4. Convert pickled weights from that same reading, rewrite configs, and keep the result in the store.
+5. Compare every descriptor with what it was when opened, and hand the directory over.
+
+A model that was admitted before, and whose every file is unchanged and writable by nobody else, skips from 1 to the
+policy: the record of what was found is part of the store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safeload.core.digest import sha256
+from safeload.core.errors import MalformedInput, SafeloadError, UsageError
+from safeload.core.evidence import Evidence
+from safeload.core.finding import FileReport, Report, Status
+from safeload.core.names import Location, escape
+from safeload.core.policy import Verdict
+from safeload.engine import build, publish, recall, select
+from safeload.engine.admission import Admission
+from safeload.engine.handover import Resources, hand_over, pinned_path
+from safeload.engine.held import Held
+from safeload.engine.options import Options
+from safeload.engine.plan import Plan, make_plan
+from safeload.engine.record import AdmittedFile, LeftOut, Record, to_json
+from safeload.engine.request import Request
+from safeload.sources.base import Snapshot
+from safeload.sources.digest_memo import digest_all
+from safeload.sources.entry import Entry
+from safeload.sources.resolve import resolve
+from safeload.sources.store import Store
+
+_DEEPEST_BASE = 3
+"""How many adapters may stand on each other."""
+
+_REASONS = {
+    Status.DANGEROUS: "it is dangerous and this load does not need it",
+    Status.UNDECIDED: "it could not be read and this load does not need it",
+}
+
+
+def admit(
+    reference: str | os.PathLike[str],
+    *,
+    request: Request | None = None,
+    options: Options | None = None,
+    into: str | os.PathLike[str] | None = None,
+    link: bool = False,
+) -> Admission:
+    """Admit a model: verify, read, judge, convert, and write a directory that any loader may read.
+
+    Promised: nothing of the model runs; what the directory holds is what was judged; it appears whole or not at
+    all. Not promised: that the weights do what their author says.
+
+    Args:
+        reference: a directory, a file, or a hub id (`org/name`, `hf://org/name`).
+        request: what the load needs; everything, if absent.
+        options: safeload's own options.
+        into: write the directory there, to outlive this process. It must not exist, or be empty.
+        link: with `into`, point at the original weights instead of copying them. Who changes those afterwards
+            changes the model.
+
+    Raises:
+        PolicyDenied: the policy refused; lists every refused item.
+        SourceError: the model could not be found or fetched.
+        MalformedInput: a file that the load needs cannot be read, or is not what it claims.
+        VerificationFailed: a digest differs, or a file changed meanwhile.
+        UsageError: arguments contradict each other.
+    """
+    request, options = request or Request(), options or Options()
+    if link and into is None:
+        raise UsageError("link=True needs a directory", why="it is about what stands in `into`", remedy="into=DIR")
+    return _Job(Store(options.store), request, options, into, link).run(os.fspath(reference), depth=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    store: Store
+    request: Request
+    options: Options
+    into: str | os.PathLike[str] | None
+    link: bool
+
+    def run(self, reference: str, *, depth: int) -> Admission:
+        snapshot = resolve(
+            reference,
+            revision=self.request.revision,
+            subfolder=self.request.subfolder,
+            limits=self.options.limits,
+            cache_dir=self.request.access.cache_dir,
+            token=self.request.access.token,
+            local_files_only=self.request.access.local_files_only,
+            force_download=self.request.access.force_download,
+            proxies=self.request.access.proxies,
+        )
+        with Held(snapshot, self.options.limits) as held:
+            key = recall.key_of(snapshot, self.request, self.options)
+            entry, record = recall.recall(self.store, key, held) or self._fresh(held, key)
+            verdict = self._decide(snapshot, record)
+            resources = Resources()
+            resources.add(entry.close)
+            try:
+                return self._deliver(snapshot, held, entry, record, verdict, resources, depth)
+            except BaseException:
+                resources.close()
+                raise
+
+    # ── 2 to 4 ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _fresh(self, held: Held, key: str) -> tuple[Entry, Record]:
+        """Read the model, and keep in the store what came of it."""
+        snapshot = held.snapshot
+        try:
+            plan = make_plan(held, self.request)
+        except MalformedInput:
+            # What was read so far may explain the fault better than the fault does.
+            self._decide(snapshot, self._record(held, _all_inspected(held), {}))
+            raise
+        used = plan.used()
+        for path in sorted(used):
+            held.inspect(path)
+        if snapshot.kind != "hub":
+            _look_at_the_rest(held, used)
+        digests = digest_all([held.open(path) for path in sorted(used)], self.store.memo)
+        record = self._record(held, plan, digests)
+        self._decide(snapshot, record)
+
+        built = build.build_weights(held, plan, digests, self.store)
+        # An older admission under this key that is still in use keeps its name; ours then takes its content's.
+        name = key if self.store.remove("admitted", key) else sha256(f"{key} {sorted(record.inputs.items())}".encode())
+        with self.store.staging("admitted", name) as stage:
+            made = recall.record_of(stage.entry) if stage.entry is not None else None
+            if stage.entry is not None and made is not None and made.inputs == record.inputs:
+                return stage.entry, made
+            build.build_small(held, plan, built, stage.path, self.options.limits)
+            record = dataclasses.replace(
+                record,
+                files=tuple(built.files),
+                left_out=(*_left_out(record.report), *built.left_out),
+                attention_removed=built.attention_removed,
+            )
+            held.verify_unchanged(used)
+            return stage.publish(about=to_json(record)), record
+
+    def _record(self, held: Held, plan: Plan, digests: dict[str, str]) -> Record:
+        """What is known before anything was made."""
+        used = plan.used()
+        return Record(
+            inputs={path: file.identity for path, file in held.files.items()},
+            listing=tuple(sorted(held.snapshot.listing)),
+            files=tuple(
+                AdmittedFile(path=path, source=path, sha256=digest, how="copy") for path, digest in digests.items()
+            ),
+            left_out=(),
+            report=Report(
+                target=held.snapshot.reference,
+                files=tuple(self._file_report(held, path, used, digests) for path in sorted(held.inspected)),
+            ),
+            code=plan.code,
+            base=plan.base,
+        )
+
+    def _file_report(self, held: Held, path: str, used: set[str], digests: dict[str, str]) -> FileReport:
+        inspected = held.inspected[path]
+        reads = path in used
+        if self.options.unsafe_convert_dangerous and inspected.report.status is Status.DANGEROUS:
+            # The loader reads our conversion of the tensors, never this file.
+            reads = reads and not build.is_converted(inspected)
+        return dataclasses.replace(inspected.report, used=reads, sha256=digests.get(path))
+
+    def _decide(self, snapshot: Snapshot, record: Record) -> Verdict:
+        evidence = Evidence(
+            reference=snapshot.reference,
+            revision=snapshot.revision,
+            report=record.report,
+            digests=record.digests,
+            code=record.code,
+        )
+        verdict = self.options.policy.decide(evidence)
+        verdict.enforce(evidence)
+        return verdict
+
+    # ── 5 ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _deliver(
+        self,
+        snapshot: Snapshot,
+        held: Held,
+        entry: Entry,
+        record: Record,
+        verdict: Verdict,
+        resources: Resources,
+        depth: int,
+    ) -> Admission:
+        base = self._base(record, depth, resources)
+        if self.into is not None:
+            below = base.path if base is not None else None
+            path = publish.publish(self.into, self.store, entry, record, held, link=self.link, base=below)
+            if base is not None:
+                base = dataclasses.replace(base, path=Path(path, publish.BASE))
+        else:
+            path = self._view(held, entry, record, resources)
+            if base is not None:
+                publish.point_adapter(path, base.path)
+        return Admission(
+            path=Path(path),
+            reference=snapshot.reference,
+            revision=snapshot.revision,
+            report=record.report,
+            verdict=verdict,
+            files=record.files,
+            left_out=record.left_out,
+            notes=(*snapshot.notes, *self.store.notes),
+            attention_removed=record.attention_removed,
+            base=base,
+            resources=resources,
+        )
+
+    def _view(self, held: Held, entry: Entry, record: Record, resources: Resources) -> str:
+        def pinned(file: AdmittedFile) -> str:
+            held.open(file.source)
+            return pinned_path(self.store, held.release(file.source), file.sha256, self.options.integrity, resources)
+
+        return hand_over(self.store, entry, record.files, pinned, resources)
+
+    def _base(self, record: Record, depth: int, resources: Resources) -> Admission | None:
+        """Admit the base model of an adapter by the same policy."""
+        if record.base is None:
+            return None
+        if depth >= _DEEPEST_BASE:
+            raise MalformedInput(
+                "an adapter stands on an adapter, too many times",
+                where=Location(select.ADAPTER_CONFIG, path="base_model_name_or_path"),
+                why=f"more than {_DEEPEST_BASE} deep",
+            )
+        request = dataclasses.replace(self.request, purpose="model", revision=None, subfolder="", variant=None)
+        into = f"{os.path.abspath(self.into)}.{publish.BASE}" if self.into is not None else None
+        job = _Job(self.store, request, self.options, into, self.link)
+        try:
+            base = job.run(record.base, depth=depth + 1)
+        except SafeloadError as error:
+            error.add_note(f"while admitting {escape(record.base)!r}, the base model of the adapter")
+            raise
+        resources.add(base.close)
+        return base
+
+
+def _all_inspected(held: Held) -> Plan:
+    """A plan that uses whatever was read so far: for the verdict on a model that cannot be planned."""
+    return Plan(small={path: path for path in held.inspected})
+
+
+def _look_at_the_rest(held: Held, used: set[str]) -> None:
+    """Read and judge what the load does not use, so that the report is about the whole model."""
+    for path in sorted(set(held.snapshot.listing) - used):
+        try:
+            held.inspect(path)
+        except SafeloadError as error:
+            held.note_unreadable(path, error)
+
+
+def _left_out(report: Report) -> Iterable[LeftOut]:
+    for file in report.files:
+        if not file.used:
+            yield LeftOut(path=file.path, reason=_REASONS.get(file.status, "this load does not read it"))

@@ -1,0 +1,159 @@
+"""Making the content of an admitted directory: small files copied or rewritten, pickled weights converted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from safeload import __version__
+from safeload.core.digest import sha256
+from safeload.core.errors import MalformedInput
+from safeload.core.limits import Limits
+from safeload.core.names import Location, escape
+from safeload.engine import select, tensorfile
+from safeload.engine.checkpoint import leading_dtype, weights_of
+from safeload.engine.held import Held
+from safeload.engine.inspect import Inspected
+from safeload.engine.plan import Plan
+from safeload.engine.record import AdmittedFile, How, LeftOut
+from safeload.engine.rewrite import rewrite
+from safeload.formats.base import Config, Irregularity, TensorView
+from safeload.sources.entry import Entry
+from safeload.sources.store import Store
+
+CONVERTER = f"1-{__version__}"
+"""Changes whenever the same checkpoint would be written differently."""
+
+_CONVERTED = "model.safetensors"
+_AS_THEY_ARE = ("safetensors", "gguf")
+
+
+@dataclass(slots=True)
+class Built:
+    """What was made, file by file."""
+
+    files: list[AdmittedFile] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    attention_removed: bool = False
+    tensors: dict[str, Mapping[str, TensorView]] = field(default_factory=dict)
+    """The tensors of each weight file, by admitted name."""
+
+
+def is_converted(inspected: Inspected) -> bool:
+    """Whether a weight file is handed over as a conversion rather than as it is."""
+    return inspected.report.format not in _AS_THEY_ARE
+
+
+def build_weights(held: Held, plan: Plan, digests: Mapping[str, str], store: Store) -> Built:
+    """Convert every pickled weight file into the store, once for each content; list the others as links.
+
+    Raises:
+        MalformedInput: a file holds no weights, or its pickle cannot be read to its end.
+        SourceError: the store could not be written.
+    """
+    built = Built()
+    for name, path in {**plan.weights, **plan.side}.items():
+        inspected = held.inspect(path)
+        weights = weights_of(inspected.parts, Location(path), held.limits)
+        built.tensors[name] = weights.tensors
+        if is_converted(inspected):
+            with convert_into(store, digests[path], weights.tensors) as entry:
+                key = f"{entry.record.key}/{_CONVERTED}"
+            file = AdmittedFile(path=name, source=path, sha256=digests[path], how="converted", entry=key)
+            built.left_out.extend(
+                LeftOut(path=path, reason=f"the entry {escape(item)!r} is not a weight") for item in weights.dropped
+            )
+        else:
+            file = AdmittedFile(path=name, source=path, sha256=digests[path], how="link")
+        built.files.append(file)
+    return built
+
+
+def convert_into(store: Store, digest: str, tensors: Mapping[str, TensorView]) -> Entry:
+    """The conversion of the checkpoint with this sha256, made now if it is not in the store."""
+    with store.staging("converted", f"{digest}-{CONVERTER}") as stage:
+        if stage.entry is None:
+            path = os.path.join(stage.path, _CONVERTED)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                tensorfile.write(descriptor, tensors)
+            finally:
+                os.close(descriptor)
+            stage.publish()
+    assert stage.entry is not None
+    return stage.entry
+
+
+def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limits) -> None:
+    """Write the configs, indexes and tokenizer files of the plan into `folder`.
+
+    Raises:
+        OSError: the folder could not be written.
+    """
+    available = {*plan.small, *plan.weights, *plan.side}
+    for name, path in plan.small.items():
+        inspected = held.inspect(path)
+        data = held.open(path).read_at(0, inspected.report.size)
+        config = next((part for part in inspected.parts if isinstance(part, Config)), None)
+        changed = False
+        if config is not None:
+            filled = name == select.CONFIG and _fill_dtype(config.data, plan, built)
+            rewritten = rewrite(path, config.data, available.__contains__)
+            built.attention_removed |= rewritten.attention_removed
+            built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
+            changed = filled or bool(rewritten.changes) or _read_two_ways(inspected)
+        _write(folder, name, _dump(config.data) if config is not None and changed else data)
+        how: How = "rewritten" if changed else "copy"
+        built.files.append(AdmittedFile(path=name, source=path, sha256=sha256(data), how=how))
+    if len(plan.weights) > 1:
+        _write(folder, "model.safetensors.index.json", _dump(_index(plan, built)))
+
+
+def _read_two_ways(inspected: Inspected) -> bool:
+    """Whether another parser could read this JSON differently, so that only our own text of it may be handed over."""
+    return any(isinstance(part, Irregularity) for part in inspected.parts)
+
+
+def _dump(data: Any) -> bytes:
+    return json.dumps(data, indent=2).encode()
+
+
+def _write(folder: str, name: str, data: bytes) -> None:
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as stream:
+        stream.write(data)
+
+
+def _fill_dtype(document: Any, plan: Plan, built: Built) -> bool:
+    """Say in the config which dtype the weights have, so that no loader opens a checkpoint to find out."""
+    views = [view for name in plan.weights for view in built.tensors[name].values()]
+    if not views or not isinstance(document, dict) or any(document.get(key) for key in ("dtype", "torch_dtype")):
+        return False
+    document["dtype"] = leading_dtype(views)
+    return True
+
+
+def _index(plan: Plan, built: Built) -> dict[str, Any]:
+    """The shard index of the admitted directory, from the tensors that are really there.
+
+    Raises:
+        MalformedInput: two shards hold a tensor of the same name.
+    """
+    weight_map: dict[str, str] = {}
+    size = 0
+    for name in plan.weights:
+        for tensor, view in built.tensors[name].items():
+            if tensor in weight_map:
+                raise MalformedInput(
+                    "two shards hold a tensor of the same name",
+                    where=Location(plan.weights[name]),
+                    why=f"{escape(tensor)!r} is also in {escape(plan.weights[weight_map[tensor]])}",
+                )
+            weight_map[tensor] = name
+            size += prod(view.shape) * tensorfile.CODES[view.dtype][1]
+    return {"metadata": {"total_size": size}, "weight_map": weight_map}

@@ -1,0 +1,76 @@
+"""The files of one snapshot that a job has open: each opened once, and read from that descriptor ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from safeload.core.errors import SafeloadError
+from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.engine.inspect import Inspected, inspect
+from safeload.sources.base import Snapshot
+from safeload.sources.pinned import PinnedFile
+
+
+class Held:
+    """Opens, inspects and finally closes the files of a snapshot. A context manager.
+
+    `open` and `inspect` raise what `Snapshot.open` raises; asking twice for a file gives the same one.
+    """
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.snapshot = snapshot
+        self.limits = limits
+        self.files: dict[str, PinnedFile] = {}
+        self.inspected: dict[str, Inspected] = {}
+
+    def open(self, path: str) -> PinnedFile:
+        if path not in self.files:
+            self.files[path] = self.snapshot.open(path)
+        return self.files[path]
+
+    def inspect(self, path: str) -> Inspected:
+        if path not in self.inspected:
+            self.inspected[path] = inspect(self.open(path), path, self.limits)
+        return self.inspected[path]
+
+    def note_unreadable(self, path: str, error: SafeloadError) -> None:
+        """Put a file that could not be opened or read into the report, as undecided."""
+        finding = Finding(
+            rule="file-unreadable",
+            status=Status.UNDECIDED,
+            severity=Severity.MEDIUM,
+            confidence=Confidence.CERTAIN,
+            location=Location(path),
+            message=f"it could not be read: {error.why or error.what}",
+            remedy=error.remedy or "make it a regular file that you may read, or remove it",
+            taxonomy=("CWE-703",),
+        )
+        report = FileReport(path=path, format="unreadable", size=0, findings=(finding,))
+        self.inspected[path] = Inspected(report=report, parts=(), formats=("unreadable",))
+
+    def verify_unchanged(self, paths: Iterable[str]) -> None:
+        """Raise `VerificationFailed` if one of these files changed since it was opened."""
+        for path in paths:
+            self.files[path].verify_unchanged()
+
+    def drop(self, path: str) -> None:
+        """Close one file and forget what was read, so that a scan of many files stays small."""
+        self.inspected.pop(path, None)
+        if file := self.files.pop(path, None):
+            file.close()
+
+    def release(self, path: str) -> PinnedFile:
+        """Hand a file over to the caller, who closes it from now on."""
+        return self.files.pop(path)
+
+    def close(self) -> None:
+        while self.files:
+            self.files.popitem()[1].close()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,218 @@
+"""What one load would read, worked out from the configs and indexes of a snapshot before anything is decided."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeload.core.errors import MalformedInput, UsageError
+from safeload.core.evidence import CodeNeed
+from safeload.core.names import Location, escape
+from safeload.core.paths import safe_relative
+from safeload.engine import select
+from safeload.engine.held import Held
+from safeload.engine.request import Request
+from safeload.formats.base import Config
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """The files of one load. Paths are those of the snapshot; names are those of the admitted directory."""
+
+    small: dict[str, str] = field(default_factory=dict)
+    """Path by name, of configs, templates and tokenizer files."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """Path by name, of the model's own checkpoint files in loading order."""
+    side: dict[str, str] = field(default_factory=dict)
+    """Path by name, of further weights: an adapter's, a language adapter, an extra head."""
+    index: str | None = None
+    """Path of the index that lists the weights, if one does."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    base: str | None = None
+    """What the adapter's config names as its base model, where a loader would follow it."""
+    code: tuple[CodeNeed, ...] = ()
+    keep_name: bool = False
+    """Whether the weights keep their file name (GGUF), instead of taking the one that loaders look for."""
+
+    def used(self) -> set[str]:
+        indexes = {self.index} if self.index else set()
+        return {*self.small.values(), *self.weights.values(), *self.side.values(), *indexes}
+
+
+def make_plan(held: Held, request: Request) -> Plan:
+    """Work out what the load reads; fetch and inspect that, and nothing else.
+
+    Raises:
+        MalformedInput: an index or a config names files that cannot be used.
+        SourceError: a file cannot be had.
+        UsageError: the request names a file that does not exist.
+    """
+    snapshot = held.snapshot
+    names = select.under(request.subfolder, snapshot.listing)
+    if not names and request.subfolder:
+        raise UsageError(
+            f"the subfolder {escape(request.subfolder)!r} does not exist",
+            where=Location(snapshot.reference),
+            why="no file of the model lies in it",
+            remedy=f"safeload scan {escape(snapshot.reference)}",
+        )
+    plan = Plan(small={name: names[name] for name in select.small_files(names, request)})
+    if snapshot.kind == "file" and not plan.small:
+        (path,) = names.values()
+        plan.weights = {"model.safetensors": path}
+        return plan
+    steering = dict(plan.small)
+    if request.wants_weights:
+        steering |= {name: path for name, path in names.items() if select.is_index(name) and "/" not in name}
+    snapshot.fetch(path for name, path in steering.items() if not _is_index_name(name))
+    plan.config = _document(held, names, select.CONFIG)
+    _follow_lists(plan, held, names)
+    if request.wants_weights:
+        _plan_weights(plan, held, names, request)
+        _plan_adapter(plan, held, names)
+    plan.code = tuple(_code(plan, held, names, request))
+    return plan
+
+
+def _is_index_name(name: str) -> bool:
+    return ".index." in name
+
+
+def _document(held: Held, names: Mapping[str, str], name: str) -> Mapping[str, Any]:
+    """The parsed JSON object of that name; empty if there is none or it is not an object."""
+    if name not in names:
+        return {}
+    held.snapshot.fetch([names[name]])
+    for part in held.inspect(names[name]).parts:
+        if isinstance(part, Config) and isinstance(part.data, dict):
+            return part.data
+    return {}
+
+
+def _follow_lists(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
+    """Add the versioned files that `configuration_files` and `fast_tokenizer_files` choose from."""
+    for holder, key in ((select.CONFIG, "configuration_files"), ("tokenizer_config.json", "fast_tokenizer_files")):
+        if holder in plan.small:
+            listed = _document(held, names, holder).get(key)
+            for name in listed if isinstance(listed, list) else ():
+                if isinstance(name, str) and name in names and "/" not in name:
+                    plan.small[name] = names[name]
+    held.snapshot.fetch(plan.small.values())
+
+
+def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> None:
+    entry = select.weights_entry(names, plan.config, request)
+    if entry is None:
+        return
+    if request.gguf_file:
+        safe_relative(entry)
+        plan.keep_name = True
+    if entry not in names:
+        where = Location(select.CONFIG, path="transformers_weights") if not request.gguf_file else ""
+        raise MalformedInput(f"the file {escape(entry)!r} is named and does not exist", where=where, why="no such file")
+    if select.is_index(entry):
+        plan.index = names[entry]
+        listed = select.shards(_document(held, names, entry), Location(names[entry]))
+        missing = [name for name in listed if name not in names]
+        if missing:
+            raise MalformedInput(
+                "a shard index names files that do not exist",
+                where=Location(names[entry], path="weight_map"),
+                why=", ".join(escape(name) for name in missing[:20]),
+                remedy="fetch the missing files, or ask the author for a complete checkpoint",
+            )
+        count = len(listed)
+        plan.weights = {_shard_name(i, count): names[name] for i, name in enumerate(listed, 1)}
+    else:
+        plan.weights = {entry if request.gguf_file else "model.safetensors": names[entry]}
+    plan.side = {
+        f"{name.rsplit('.', 1)[0]}.safetensors": names[name]
+        for name in select.side_weights(names, fetched=held.snapshot.kind != "hub")
+    }
+    held.snapshot.fetch([*plan.weights.values(), *plan.side.values()])
+
+
+def _shard_name(number: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
+
+
+def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
+    config = _document(held, names, select.ADAPTER_CONFIG)
+    if not config:
+        return
+    entry = select.adapter_entry(names)
+    if entry is not None:
+        plan.side["adapter_model.safetensors"] = names[entry]
+        held.snapshot.fetch([names[entry]])
+    base = config.get("base_model_name_or_path")
+    # A local folder that holds a whole model beside the adapter is loaded as it is; from the hub the base wins.
+    whole = select.CONFIG in names and held.snapshot.kind in ("directory", "file")
+    if isinstance(base, str) and base and not whole:
+        plan.base = base
+
+
+def _code(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> Iterator[CodeNeed]:
+    """Where this load cannot do without code from the model."""
+    trusted = request.trust_remote_code is True
+    model_type = plan.config.get("model_type")
+    foreign = request.native_types is not None and model_type not in request.native_types
+    for name in sorted(plan.small):
+        if not name.endswith(".json") or "/" in name:
+            continue
+        for path, value in _auto_maps(_document(held, names, name)):
+            decisive = trusted or (foreign and name == select.CONFIG) or (
+                name != select.CONFIG and request.purpose == "processor" and not _native_processor(plan, held, names)
+            )  # fmt: skip
+            if decisive:
+                yield CodeNeed(files=_files_of(value, name, names), why=f"{name} » {path}")
+    custom = plan.config.get("custom_pipelines")
+    chosen = trusted or request.task is None or (isinstance(custom, dict) and request.task in custom)
+    if isinstance(custom, dict) and custom and request.purpose == "pipeline" and chosen:
+        files = tuple(dict.fromkeys(file for item in custom.values() for file in _files_of(item, "", names)))
+        yield CodeNeed(files=files, why="config.json » custom_pipelines")
+    generate = "custom_generate/generate.py"
+    if trusted and request.wants_weights and generate in names:
+        yield CodeNeed(files=(names[generate],), why=generate)
+
+
+def _native_processor(plan: Plan, held: Held, names: Mapping[str, str]) -> bool:
+    """Whether some preprocessor config names a class, which the library looks up among its own."""
+    keys = ("processor_class", "image_processor_type", "feature_extractor_type", "video_processor_type")
+    files = [name for name in plan.small if name.endswith("processor_config.json")]
+    return any(isinstance(_document(held, names, name).get(key), str) for name in files for key in keys)
+
+
+def _auto_maps(document: Any) -> Iterator[tuple[str, Any]]:
+    pending: list[tuple[str, Any]] = [("", document)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, dict):
+            for key, value in node.items():
+                inner = f"{path}.{key}" if path else str(key)
+                if key == "auto_map" and value:
+                    yield inner, value
+                else:
+                    pending.append((inner, value))
+        elif isinstance(node, list):
+            pending.extend((f"{path}[{i}]", item) for i, item in enumerate(node))
+
+
+def _files_of(value: Any, holder: str, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Every Python file that these class references could import: those named, and all beside them."""
+    found: dict[str, None] = {}
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            repository, _, reference = item.rpartition("--")
+            module = reference.rpartition(".")[0].replace(".", "/") + ".py"
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(holder), module))
+            found[f"{repository}--{module}" if repository else names.get(path, path)] = None
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            pending.extend(item)
+    ours = [path for name, path in sorted(names.items()) if name.endswith(".py")]
+    return tuple(dict.fromkeys([*sorted(found), *ours]))

@@ -1,0 +1,135 @@
+"""Configs as they are handed over: every second door closed, and each change said.
+
+A local directory can still point elsewhere: code in `auto_map`, kernels in `attn_implementation`, other files in
+`configuration_files`, other repositories in half a dozen keys. What cannot be resolved inside the admitted directory
+is removed; nothing here is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeload.core.names import escape
+from safeload.core.paths import is_safe_relative
+
+_NO_CODE = "it asks for code from the model"
+_NO_KERNEL = "it names native code in a repository"
+_NO_ELSEWHERE = "it points into another repository"
+_NO_OVERRIDE = "only the caller may set it"
+
+_REMOVED: Mapping[str, str] = {
+    "auto_map": _NO_CODE,
+    "custom_pipelines": _NO_CODE,
+    "custom_generate": _NO_CODE,
+    "fusion_config": "it replaces parts of the model's class",
+    "use_kernels": _NO_KERNEL,
+    "kernel_config": _NO_KERNEL,
+    "allow_all_kernels": _NO_KERNEL,
+    "trust_remote_code": _NO_OVERRIDE,
+    "code_revision": _NO_OVERRIDE,
+    "weights_only": _NO_OVERRIDE,
+    "use_safetensors": _NO_OVERRIDE,
+    "_commit_hash": _NO_OVERRIDE,
+    "transformers_weights": "the weights it names were admitted in its place",
+    "audio_tokenizer": _NO_ELSEWHERE,
+    "repo_path": _NO_ELSEWHERE,
+    "repo_or_path": _NO_ELSEWHERE,
+}
+_IMPLEMENTATION = re.compile(r"_?(?:attn|experts)_implementation(?:_\w+)?\Z")
+_BUILT_IN = re.compile(r"[A-Za-z0-9_|]*\Z")
+_FILE_LISTS = ("configuration_files", "fast_tokenizer_files")
+_FILE_KEYS = re.compile(r"\w*(?:vocab|merges|tokenizer|spm|sp_model|model|emoji|normalizer)_file\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that differs between a config and its admitted form."""
+
+    file: str
+    path: str
+    """JSON path of the entry."""
+    value: str
+    """What stood there, shortened and escaped."""
+    why: str
+
+    def __str__(self) -> str:
+        return f"{escape(self.file)} » {escape(self.path)} ({self.value}) left out: {self.why}"
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """A config in its admitted form."""
+
+    data: Any
+    changes: list[Change] = field(default_factory=list)
+    attention_removed: bool = False
+
+
+def rewrite(file: str, data: Any, available: Callable[[str], bool]) -> Rewritten:
+    """Close every door in a parsed JSON document, in place, at any depth.
+
+    Args:
+        file: its name, for the record of changes.
+        data: the document as it was judged; it is modified.
+        available: whether a file of that name will stand in the admitted directory.
+    """
+    result = Rewritten(data)
+    pending: list[tuple[str, Any]] = [("", data)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, dict):
+            for key in list(node):
+                inner = f"{path}.{key}" if path else str(key)
+                why = _objection(key, node[key], available)
+                if why:
+                    result.changes.append(Change(file=file, path=inner, value=_short(node[key]), why=why))
+                    result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))
+                    _close(node, key, available)
+                if key in node:
+                    pending.append((inner, node[key]))
+        elif isinstance(node, list):
+            pending.extend((f"{path}[{i}]", item) for i, item in enumerate(node))
+    return result
+
+
+def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
+    """Why an entry cannot stay as it is; empty if it can."""
+    if key in _REMOVED:
+        return _REMOVED[key]
+    if _IMPLEMENTATION.match(key):
+        values = value.values() if isinstance(value, dict) else (value,)
+        return "" if all(item is None or _is_built_in(item) for item in values) else _NO_KERNEL
+    if key in _FILE_LISTS:
+        return "" if isinstance(value, list) and all(_may_name(item, available) for item in value) else (
+            "it names files that are not handed over"
+        )  # fmt: skip
+    if key == "auto_mapping" and isinstance(value, dict):
+        library = str(value.get("parent_library") or "transformers").split(".")[0]
+        return "" if library in ("transformers", "peft") else _NO_CODE
+    if _FILE_KEYS.match(key) and isinstance(value, str) and not is_safe_relative(value):
+        return "it is a path outside the model"
+    return ""
+
+
+def _close(node: dict[str, Any], key: str, available: Callable[[str], bool]) -> None:
+    """Take out of an entry what cannot stay: the bad members of a list of files, else the whole entry."""
+    if key in _FILE_LISTS and isinstance(node[key], list):
+        node[key] = [item for item in node[key] if _may_name(item, available)]
+        if node[key]:
+            return
+    del node[key]
+
+
+def _is_built_in(value: Any) -> bool:
+    return isinstance(value, str) and bool(_BUILT_IN.match(value))
+
+
+def _may_name(value: Any, available: Callable[[str], bool]) -> bool:
+    return isinstance(value, str) and is_safe_relative(value) and "/" not in value and available(value)
+
+
+def _short(value: Any) -> str:
+    return escape(value if isinstance(value, str) else repr(value)[:200], 80)

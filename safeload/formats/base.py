@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safeload.core.blob import Blob
-from safeload.core.limits import Limits
 from safeload.core.graph import Reading
+from safeload.core.limits import Limits
 from safeload.core.names import Location
 
 
@@ -42,9 +42,12 @@ class PickleStream(Part):
     reading: Reading
     role: str = "data"
     """What a loader does with it: `data` (its value is the checkpoint), `header` (torch's legacy preamble),
-    `trailing` (follows the pickle that ordinary loaders stop at), `nested` (bytes inside another pickle)."""
+    `trailing` (follows the pickle that ordinary loaders stop at), `nested` (bytes inside another pickle), `member`
+    (in an archive, beside the checkpoint)."""
     storages: Mapping[str, Storage] = field(default_factory=dict)
     """Tensor bytes by storage key, for `data` streams of torch containers."""
+    tensors: Mapping[str, TensorView] = field(default_factory=dict)
+    """Whole tensors by persistent id, for torch's tar format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,7 @@ class Text(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code(Part):
-    """A program: Python source, bytecode or native code. `language` is `python`, `bytecode`, `native`, `torchscript`."""
+    """A program. `language` is `python`, `bytecode`, `native` or `torchscript`."""
 
     language: str
     source: bytes = b""

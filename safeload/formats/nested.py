@@ -1,0 +1,131 @@
+"""Pickles inside a pickle: bytes that somebody may unpickle once more.
+
+`__reduce__` methods often carry a whole pickle as a bytes constant, and attackers hide one there. Every bytes
+constant of a reading that begins like a pickle is read as one, and so is Latin-1 text, which is how protocols 0 to 2
+write bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeload.core.blob import Blob, Extent, MemoryBlob
+from safeload.core.graph import (
+    Act,
+    Build,
+    Call,
+    Dict,
+    FrozenSet,
+    List,
+    Node,
+    Persistent,
+    Reading,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
+from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
+from safeload.formats.base import Irregularity, Part, PickleStream
+from safeload.formats.pickle_head import begins_with_protocol
+
+_LEVELS = 8
+"""Pickles within pickles that are followed."""
+_SHORTEST = 4
+_STARTS = frozenset(b"c(]}lid)NIJKMLFGSTUVXgq\x8c\x8f\x95\x80")
+"""Opcodes that a pickle without PROTO begins with."""
+
+
+def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iterator[Part]:
+    """Every pickle inside the constants of `reading`, and inside those, with role `nested`."""
+    waiting: list[tuple[Reading, Location, int]] = [(reading, location, 0)]
+    found = 0
+    while waiting:
+        outer, place, level = waiting.pop()
+        for blob, start in _candidates(outer):
+            inner = read_pickle(blob, start, location=place, limits=limits)
+            if not _is_stream(inner, blob, start):
+                continue
+            found += 1
+            if found > limits.streams:
+                return
+            path = f"{place.path or 'pickle'}.nested[{found - 1}]"
+            where = Location(place.file, place.member, None, path)
+            if level >= _LEVELS:
+                detail = f"pickles are nested more than {_LEVELS} deep; deeper ones are not read"
+                yield Irregularity(location=where, kind="nested-too-deep", detail=detail)
+                continue
+            # Read again so that its errors carry the place that is only known now.
+            inner = read_pickle(blob, start, location=where, limits=limits)
+            yield PickleStream(location=where, reading=inner, role="nested")
+            waiting.append((inner, where, level + 1))
+
+
+def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:
+    if inner.fault is None:
+        return bool(inner.trace) or begins_with_protocol(blob.read_at(start, 3))
+    return any(event.act is Act.CALL for event in inner.trace)
+
+
+def _candidates(reading: Reading) -> Iterator[tuple[Blob, int]]:
+    for constant in _constants(reading):
+        if isinstance(constant, Span):
+            blob: Blob = Extent(reading.blob, 0, constant.start + constant.length)
+            start, head = constant.start, reading.blob.read_at(constant.start, _SHORTEST)
+            if constant.length < _SHORTEST:
+                continue
+        else:
+            blob, start, head = MemoryBlob(constant), 0, constant[:_SHORTEST]
+        if begins_with_protocol(head) or (head[0] in _STARTS and _may_stop(constant)):
+            yield blob, start
+
+
+def _may_stop(constant: bytes | Span) -> bool:
+    """A pickle without PROTO is looked for only where it could import something and stop."""
+    if isinstance(constant, Span):
+        return True
+    return b"." in constant and any(opcode in constant for opcode in (b"c", b"i", b"\x93", b"\x82"))
+
+
+def _constants(reading: Reading) -> Iterator[bytes | Span]:
+    """Each bytes constant reachable from the value or from an act, once."""
+    seen: set[int] = set()
+    stack: list[Value] = [reading.value]
+    stack.extend(event.node for event in reading.trace if event.act is not Act.IMPORT)
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, Node):
+            data = node if isinstance(node, bytes) else _latin(node)
+            if data is not None and len(data) >= _SHORTEST:
+                yield data
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Span):
+            yield node
+        elif isinstance(node, (List, Set, Tuple, FrozenSet)):
+            stack.extend(node.items)
+        elif isinstance(node, Dict):
+            for pair in node.pairs:
+                stack.extend(pair)
+        elif isinstance(node, Call):
+            stack.extend((node.callee, node.args, node.kwargs, *node.states, *node.items))
+            for pair in node.pairs:
+                stack.extend(pair)
+        elif isinstance(node, Build):
+            stack.extend((node.target, node.state))
+        elif isinstance(node, Persistent):
+            stack.append(node.id)
+
+
+def _latin(value: Value) -> bytes | None:
+    """The bytes of text that begins like a pickle and is not all printable."""
+    if not isinstance(value, str) or value[:1] not in ("\x80", "c", "(") or value.isprintable():
+        return None
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return None

@@ -1,0 +1,75 @@
+"""Does a file begin like a pickle? Cheap, by content, and without believing the name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safeload.core.blob import Blob, MemoryBlob
+from safeload.core.graph import Act, Global, Reading
+from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
+
+_OPCODES = frozenset(
+    b"(.012FIJKLMNPQRSTUVXabcdeghijloprstu}]\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8bBC"
+    b")q\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98G"
+)
+_PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".p", ".pck", ".dill", ".joblib", ".metadata", ".dat")
+_TEXTS = (".txt", ".md", ".json", ".jinja", ".j2", ".py", ".yaml", ".yml", ".csv", ".tsv", ".jsonl", ".html", ".toml")
+_HEAD = 1 << 16
+_SOME = 4
+"""Opcodes in a row that text does not spell by chance."""
+
+
+def begins_with_protocol(head: bytes) -> bool:
+    """Whether bytes begin with a PROTO opcode (protocols 2 to 5 always do) and another opcode after it."""
+    return len(head) > 2 and head[0] == 0x80 and head[1] <= 5 and head[2] in _OPCODES
+
+
+def is_pickle(head: bytes, size: int, name: str = "") -> bool:
+    """Whether a file with this beginning is read as a pickle by those who try.
+
+    Protocols 0 and 1 have no signature and look like text, so the beginning is read by the machine: a call, or an
+    import in a stream that ends well, makes a pickle; the name only decides about what acts on nothing.
+    """
+    if begins_with_protocol(head):
+        return True
+    if not head or head[0] not in _OPCODES:
+        return False
+    lower = name.lower()
+    reading = trial(head, name)
+    ended = reading.fault is None
+    called, imported = _called(reading), _imported(reading)
+    if imported and (called or ended or lower.endswith(_PICKLES)):
+        return True
+    if lower.endswith(_TEXTS):
+        return False
+    if ended:
+        return bool(reading.trace) or reading.end == size or lower.endswith(_PICKLES)
+    cut = reading.end >= len(head) and len(head) < size
+    return cut and (reading.opcodes >= _SOME or lower.endswith(_PICKLES))
+
+
+def _called(reading: Reading) -> bool:
+    return any(event.act is Act.CALL for event in reading.trace)
+
+
+def _imported(reading: Reading) -> bool:
+    """Whether something is imported by a name that a module can have; prose and word lists spell others."""
+    return any(
+        isinstance(event.node, Global)
+        and all(part.isidentifier() for name in event.node.written for part in name.split("."))
+        for event in reading.trace
+        if event.act is Act.IMPORT
+    )
+
+
+def trial(head: bytes, name: str = "") -> Reading:
+    """Read the pickle at the beginning of `head`, as far as it goes."""
+    limits = replace(Limits(), opcodes=max(1, len(head)), depth=_HEAD)
+    return read_pickle(MemoryBlob(head[:_HEAD]), location=Location(name or "head"), limits=limits)
+
+
+def head_of(blob: Blob) -> bytes:
+    """As much of a blob as any sniffing may look at."""
+    return blob.read_at(0, _HEAD)

@@ -1,0 +1,88 @@
+"""JSON without surprises: one document, bounded, every repeated key reported."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.limits import Limits
+from safeload.core.names import Location, escape
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed document, and the keys that appear more than once in one object. The last value counts."""
+
+    data: Any
+    repeated: tuple[str, ...] = field(default=())
+
+
+def parse_json(data: bytes, location: Location, limits: Limits) -> Document:
+    """Parse UTF-8 JSON. `NaN` and infinities are allowed, as Python's libraries write them.
+
+    Raises:
+        LimitExceeded: it is longer or nested deeper than the limits (or Python) allow.
+        MalformedInput: it is not JSON.
+    """
+    if len(data) > limits.text_bytes:
+        raise LimitExceeded("text_bytes", allowed=limits.text_bytes, wanted=len(data), where=location)
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            repeated.extend(key for key, count in counts.items() if count > 1)
+        return made
+
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=collect)
+    except json.JSONDecodeError as error:
+        raise _not_json(location.at(error.pos), error.msg) from None
+    except UnicodeDecodeError as error:
+        raise _not_json(location.at(error.start), "it is not UTF-8 text") from None
+    except ValueError:
+        raise _not_json(location, "it holds a number that is too long") from None
+    except RecursionError:
+        raise LimitExceeded("depth", allowed=limits.depth, wanted=limits.depth + 1, where=location) from None
+    return Document(value, tuple(dict.fromkeys(repeated)))
+
+
+def _not_json(where: Location, why: str) -> MalformedInput:
+    return MalformedInput("a JSON file cannot be read", where=where, why=escape(why), remedy="fetch the file again")
+
+
+_Step = tuple["_Step | None", str]
+
+
+def walk_json(data: object, wanted: Callable[[str], bool]) -> Iterator[tuple[str, str, Any]]:
+    """Every `(path, key, value)` of the objects in a document whose key is wanted, at any depth, without recursion.
+
+    Paths are spelled only for those: a tokenizer's vocabulary costs no more than looking at its keys.
+    """
+    stack: list[tuple[_Step | None, object]] = [(None, data)]
+    while stack:
+        above, value = stack.pop()
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if wanted(key):
+                    yield _spell((above, key)), key, child
+                if isinstance(child, (dict, list)):
+                    stack.append(((above, key), child))
+        elif isinstance(value, list):
+            for index, child in enumerate(value):
+                if isinstance(child, (dict, list)):
+                    stack.append(((above, f"[{index}]"), child))
+
+
+def _spell(step: _Step | None) -> str:
+    steps: list[str] = []
+    while step is not None:
+        step, name = step
+        steps.append(name)
+    return ".".join(reversed(steps)).replace(".[", "[")

@@ -1,0 +1,19 @@
+"""Any other zip archive: its pickles are read, the rest is listed."""
+
+from __future__ import annotations
+
+from safeload.formats.base import Format
+from safeload.formats.zip_parts import kind_of, read_zip
+
+
+def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
+    return kind_of(head, tail, size) == "zip"
+
+
+FORMAT = Format(
+    name="zip",
+    title="a zip archive",
+    suffixes=(".zip", ".keras", ".mar", ".nemo", ".skops", ".whl", ".egg"),
+    sniff=_sniff,
+    read=read_zip,
+)

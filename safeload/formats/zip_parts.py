@@ -1,0 +1,154 @@
+"""The parts of any zip archive. One reader for all kinds, so that a wrong guess of the kind hides nothing.
+
+Kinds: torch checkpoints (`<root>/data.pkl` and its storages), TorchScript programs, exported programs (`.pt2`),
+numpy collections, and others, in which every member that begins like a pickle is read as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from safeload.core.blob import Blob
+from safeload.core.errors import MalformedInput
+from safeload.core.limits import Limits
+from safeload.core.names import Location, escape
+from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, Storage
+from safeload.formats.pickle_head import head_of, is_pickle
+from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.zip_archive import LOCAL, Entry, read_archive
+from safeload.formats.zip_end import END, has_end
+from safeload.formats.zip_member import Budget, checksum, open_member
+
+Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "zip"]
+
+_BOOKKEEPING = ("version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment")
+_LONGEST_SOURCE = 1 << 20
+
+
+def kind_of(head: bytes, tail: bytes, size: int) -> Kind | None:
+    """What kind of zip archive a file is, judged by names in its first and last bytes; `None` if it is none."""
+    if not head.startswith((LOCAL, END)) and not has_end(tail, size):
+        return None
+    both = head + tail
+    if b"constants.pkl" in both or b"/code/" in both:
+        return "torchscript"
+    if b"serialized_exported_program.json" in both or b"archive_format" in both:
+        return "pt2"
+    if b"data.pkl" in both:
+        return "torch-zip"
+    return "npz" if b".npy" in both else "zip"
+
+
+def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    """Everything in a zip archive. Raises the first `MalformedInput` that it met, after yielding the rest."""
+    archive = read_archive(blob, location, limits)
+    yield from archive.irregularities
+    fault = archive.fault
+    entries = [entry for entry in archive.entries if not entry.name.endswith("/") or entry.size]
+    yield from _programs(entries, location)
+    roots = _roots(entries)
+    if len(roots) > 1:
+        detail = f"checkpoints under {len(roots)} roots: {escape(', '.join(sorted(roots)))}"
+        yield Irregularity(location=location, kind="torch-several-roots", detail=detail, two_readings=True)
+    budget = Budget()
+    storages: dict[str, dict[str, Storage]] = {root: {} for root in roots}
+    rest: list[tuple[Entry, str | None]] = []
+    orders: dict[str, list[bytes]] = {}
+    for entry in entries:
+        root = next((root for root in _prefixes(entry.name) if root in roots), None)
+        inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
+        try:
+            if root is not None and inside.startswith("data/"):
+                content = open_member(blob, entry, _at(location, entry), limits, Budget(0))
+                start = entry.start if entry.method == 0 else 0
+                storages[root][inside[5:]] = Storage(
+                    blob=blob if entry.method == 0 else content, offset=start, nbytes=content.size
+                )
+            elif root is not None and inside in _BOOKKEEPING:
+                if inside == "byteorder":
+                    content = open_member(blob, entry, _at(location, entry), limits, budget)
+                    orders.setdefault(root, []).append(content.read_at(0, 16))
+            else:
+                rest.append((entry, root))
+        except MalformedInput as error:
+            fault = fault or error
+    for root, stored in orders.items():
+        if stored[-1] not in (b"little", b"big") or len(set(stored)) > 1:
+            detail = "the byte order of the storages is not said, or said twice"
+            yield Irregularity(location=location, kind="torch-byteorder", detail=detail, two_readings=True)
+        if stored[-1] == b"big":
+            storages[root] = {key: _swapped(storage) for key, storage in storages[root].items()}
+    for entry, root in rest:
+        try:
+            yield from _member(blob, entry, storages.get(root or "", {}), location, limits, budget)
+        except MalformedInput as error:
+            fault = fault or error
+    if fault is not None:
+        raise fault
+
+
+def _at(location: Location, entry: Entry) -> Location:
+    return Location(location.file, entry.name)
+
+
+def _swapped(storage: Storage) -> Storage:
+    return Storage(blob=storage.blob, offset=storage.offset, nbytes=storage.nbytes, big_endian=True)
+
+
+def _roots(entries: list[Entry]) -> set[str]:
+    """Every directory that holds a `data.pkl`; torch takes the first member's, whatever that is."""
+    return {entry.name[: -len("data.pkl")].rstrip("/") for entry in entries if _is_data(entry.name)}
+
+
+def _is_data(name: str) -> bool:
+    return name.casefold().rpartition("/")[2] == "data.pkl"
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """The directories above a name, the longest first."""
+    while name:
+        name = name.rpartition("/")[0]
+        yield name
+
+
+def _member(
+    blob: Blob, entry: Entry, storages: Mapping[str, Storage], location: Location, limits: Limits, budget: Budget
+) -> Iterator[Part]:
+    place = _at(location, entry)
+    content = open_member(blob, entry, place, limits, budget)
+    data = _is_data(entry.name)
+    if not data and not is_pickle(head_of(content), content.size, entry.name):
+        yield Member(location=place, name=entry.name, size=entry.size)
+        if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
+            yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
+        return
+    if entry.crc and checksum(content) not in (None, entry.crc):
+        detail = "the checksum of a pickle is not the one the archive records"
+        yield Irregularity(location=place, kind="zip-checksum", detail=detail)
+    if content.size < entry.size:
+        detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
+        yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
+    role = "data" if data else "member"
+    yield from read_pickles(content, place, limits, role=role, storages=storages if data else None)
+
+
+def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
+    names = [entry.name.casefold() for entry in entries]
+    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+        detail = "a TorchScript program: its operators run in native code as soon as it is loaded and called"
+        yield Opaque(location=location, what="torchscript", detail=detail)
+    last = {name.rpartition("/")[2] for name in names}
+    if last & {"serialized_exported_program.json", "archive_format"}:
+        detail = "an exported program: torch.export.load unpickles parts of it without restriction"
+        yield Opaque(location=location, what="pt2", detail=detail)
+
+
+def _is_source(name: str) -> bool:
+    return name.endswith((".py", ".so", ".pyc", ".dll", ".dylib"))
+
+
+def _language(name: str) -> str:
+    if "/code/" in name:
+        return "torchscript"
+    return "python" if name.endswith(".py") else "bytecode" if name.endswith(".pyc") else "native"

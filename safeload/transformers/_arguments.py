@@ -1,0 +1,145 @@
+"""The arguments of transformers' loaders: what becomes of each before the genuine call.
+
+Three things can happen to an argument. It says where the model is and how to reach it: then it goes to admission, and
+the genuine call gets the admitted directory instead. It would weaken the load: then the call is refused. All others
+mean to the library what they always meant.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from safeload.core.errors import UsageError
+from safeload.core.names import escape
+from safeload.engine.request import Access, Purpose, Request
+
+ACCESS = ("cache_dir", "token", "local_files_only", "force_download", "proxies")
+_OLD_ACCESS = ("use_auth_token", "resume_download", "mirror", "local_dir_use_symlinks")
+_DROPPED = ("_commit_hash", "code_revision", *_OLD_ACCESS)
+IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
+
+_REFUSED_IF_TRUE: Mapping[str, tuple[str, str]] = {
+    "use_kernels": ("kernels are native code from a repository that nobody approved", "leave it out"),
+    "kernel_config": ("kernels are native code from a repository that nobody approved", "leave it out"),
+    "allow_all_kernels": ("kernels are native code from a repository that nobody approved", "leave it out"),
+    "custom_generate": ("it is code from a repository", "leave it out"),
+    "from_tf": ("transformers 5 cannot read TensorFlow weights", "convert them with transformers 4 first"),
+    "from_flax": ("transformers 5 cannot read Flax weights", "convert them with transformers 4 first"),
+    "transformers_weights": ("it would name files that were not admitted", "pass a directory that holds those files"),
+    "configuration_files": ("it would name files that were not admitted", "pass a directory that holds those files"),
+    "auto_map": ("it names code", "leave it out"),
+}
+
+
+def screen(named: dict[str, Any]) -> None:
+    """Refuse the arguments that would weaken a load, and take out those that must not reach the library.
+
+    Raises:
+        UsageError: names the argument and what to do instead.
+    """
+    for name, (why, remedy) in _REFUSED_IF_TRUE.items():
+        if named.get(name):
+            raise UsageError(f"{name}={escape(repr(named[name]), 80)} is refused", why=why, remedy=remedy)
+    if named.get("weights_only") is False:
+        raise UsageError(
+            "weights_only=False is refused",
+            why="it asks for unpickling, which safeload never does; checkpoints with other objects load without it",
+            remedy="leave weights_only out",
+        )
+    for name in IMPLEMENTATIONS:
+        if (repository := next(repositories(named.get(name)), None)) is not None:
+            raise UsageError(
+                f"{name}={escape(repository)!r} is refused",
+                why="it names native code in a repository, which nobody approved",
+                remedy=f"{name}='sdpa', 'eager' or another one that is installed",
+            )
+    for name in ("weights_only", "from_tf", "from_flax", *_DROPPED):
+        named.pop(name, None)
+
+
+def repositories(implementation: Any) -> Iterator[str]:
+    """The repositories that an `attn_implementation`, a name or a nested dictionary of names, refers to."""
+    if isinstance(implementation, str) and "/" in implementation:
+        yield implementation
+    elif isinstance(implementation, dict):
+        for value in implementation.values():
+            yield from repositories(value)
+
+
+def take_request(named: dict[str, Any], purpose: Purpose, native_types: frozenset[str] | None) -> Request:
+    """Take out of a call's keywords all that says where the model is, and make the request for its admission."""
+    return Request(
+        purpose=purpose,
+        revision=_plain_revision(named.pop("revision", None)),
+        subfolder=str(named.pop("subfolder", "") or ""),
+        variant=named.pop("variant", None),
+        use_safetensors=named.pop("use_safetensors", None),
+        gguf_file=named.get("gguf_file"),
+        trust_remote_code=named.pop("trust_remote_code", None),
+        native_types=native_types,
+        access=take_access(named),
+        adapter=named.pop("adapter_kwargs", None) or None,
+    )
+
+
+def take_access(named: dict[str, Any]) -> Access:
+    """How to reach the hub."""
+    given = {name: named.pop(name) for name in ACCESS if name in named}
+    for name in ("local_files_only", "force_download"):
+        if name in given:
+            given[name] = bool(given[name])
+    return Access(**given)
+
+
+def _plain_revision(revision: Any) -> str | None:
+    """The revision as a plain string: the library has a kind of string that equals `main` and carries a commit."""
+    if revision is None:
+        return None
+    commit = getattr(revision, "commit_hash", None)
+    return commit if isinstance(commit, str) else str.__str__(revision)
+
+
+def checked_config(config: Any) -> Any:
+    """A config object as it may reach a genuine call: without entries that steer the load to other files.
+
+    The caller's object is left as it is; a copy is returned if something had to go.
+
+    Raises:
+        UsageError: the config names a repository of native code as an implementation.
+    """
+    for part in _parts(config):
+        for name in ("_attn_implementation_internal", "_experts_implementation_internal"):
+            if (repository := next(repositories(vars(part).get(name)), None)) is not None:
+                key = name.removesuffix("_internal")
+                raise UsageError(
+                    f"this config asks for {escape(repository)!r}",
+                    where=f"config.{key}",
+                    why="it names native code in a repository, which nobody approved",
+                    remedy=f"config.{key} = 'sdpa', or pass {key[1:]}='sdpa'",
+                )
+    steering = ("transformers_weights", "fusion_config", "custom_pipelines")
+    if any(name in vars(part) for part in _parts(config) for name in steering):
+        config = copy.deepcopy(config)
+        for part in _parts(config):
+            for name in steering:
+                vars(part).pop(name, None)
+    return config
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """A config and every config within it."""
+    pending, seen = [config], set()
+    while pending:
+        part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        pending.extend(value for value in vars(part).values() if is_config(value))
+
+
+def is_config(value: object) -> bool:
+    """Whether a value is one of the library's model configs."""
+    return any(base.__name__ == "PreTrainedConfig" for base in type(value).__mro__)

@@ -1,0 +1,209 @@
+"""`from_pretrained`, guarded: admit first, then let the genuine method load what was admitted.
+
+1. Take the call apart: what says where the model is, what would weaken the load, what is the library's business.
+2. Admit. A denial ends here; the library has not been called.
+3. Call the genuine method with the admitted directory and explicit safe arguments, a seatbelt on.
+4. Make the result show what was asked for, and keep the directory as long as it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, cast
+
+from safeload import adapt
+from safeload.core.errors import UsageError
+from safeload.core.names import escape
+from safeload.engine.admission import Admission
+from safeload.engine.admit import admit
+from safeload.engine.options import Options
+from safeload.engine.request import Purpose, Request
+from safeload.transformers import _arguments
+from safeload.transformers._doors import ModelKeeper
+from safeload.transformers._dress import dress
+from safeload.transformers._traps import TRAPS, forbidden
+
+_PURPOSES: dict[str, Purpose] = {
+    "PreTrainedModel": "model",
+    "_BaseAutoModelClass": "model",
+    "PreTrainedConfig": "config",
+    "AutoConfig": "config",
+    "PreTrainedTokenizerBase": "tokenizer",
+    "AutoTokenizer": "tokenizer",
+    "GenerationConfig": "generation",
+    "ProcessorMixin": "processor",
+    "AutoProcessor": "processor",
+    "FeatureExtractionMixin": "processor",
+    "AutoFeatureExtractor": "processor",
+    "ImageProcessingMixin": "processor",
+    "AutoImageProcessor": "processor",
+    "BaseVideoProcessor": "processor",
+    "AutoVideoProcessor": "processor",
+}
+_TAKES_TRUST = ("AutoProcessor", "ProcessorMixin", "AutoFeatureExtractor", "AutoImageProcessor", "AutoVideoProcessor")
+
+
+def purpose_of(genuine: type) -> Purpose:
+    """What a class loads."""
+    return next((_PURPOSES[base.__name__] for base in genuine.__mro__ if base.__name__ in _PURPOSES), "everything")
+
+
+def is_model(genuine: type) -> bool:
+    return purpose_of(genuine) == "model"
+
+
+def is_auto(genuine: type) -> bool:
+    """Whether a class looks the concrete one up by the model's type."""
+    return any(base.__name__ in ("_BaseAutoModelClass", "AutoConfig") for base in genuine.__mro__)
+
+
+def guard_from_pretrained(call: adapt.Call) -> Any:
+    """Guard `from_pretrained` of any class.
+
+    Raises:
+        PolicyDenied: the model was refused, or the library tried what must not happen.
+        UsageError: an argument would weaken the load.
+    """
+    bound = adapt.bind(call.method, call.args, call.kwargs)
+    if adapt.within_admitted(bound.reference):  # a genuine loader, or a user's, calls again for what was admitted
+        return call.method(*call.args, **call.kwargs)
+    purpose = purpose_of(call.owner)
+    _arguments.screen(bound.named)
+    _refuse_pickled_index(call.owner, bound.named)
+    native = native_types() if is_auto(call.owner) else None
+    request = _arguments.take_request(bound.named, purpose, native)
+    reference = os.fspath(bound.reference) if adapt.is_reference(bound.reference) else None
+    if reference is None:
+        _take_config(bound, None, request, call.options)
+        return _genuine(call, bound, bound.reference, {}, purpose)
+    admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
+    keeper = ModelKeeper(reference, call.options, [admission])
+    try:
+        admitted = directories(admission) | _take_config(bound, keeper, request, call.options)
+        if request.gguf_file:
+            bound.named["gguf_file"] = os.path.basename(request.gguf_file)
+        result = _genuine(call, bound, entry(admission, reference), admitted, purpose)
+    except BaseException:
+        keeper.close()
+        raise
+    dress(result, keeper, admitted)
+    if purpose == "tokenizer":
+        result.init_kwargs["local_files_only"] = request.access.local_files_only
+    return result
+
+
+def _genuine(call: adapt.Call, bound: adapt.Bound, target: Any, admitted: dict[str, str], purpose: Purpose) -> Any:
+    """Step 3. The directory is the guarantee; the arguments are belts."""
+    named = bound.named
+    if admitted:
+        named["local_files_only"] = True
+    takes_trust = any(base.__name__ in _TAKES_TRUST for base in call.owner.__mro__)
+    if purpose in ("model", "config", "tokenizer") or takes_trust:
+        named["trust_remote_code"] = False
+    if purpose == "model":
+        named |= {"use_safetensors": True, "weights_only": True}
+    reference = "a model without a name" if bound.reference is None else str(bound.reference)
+    return adapt.run(
+        reference,
+        lambda: call.method(target, *bound.rest, **named),
+        admitted=admitted,
+        forbidden=forbidden(bound.reference),
+        traps=TRAPS,
+    )
+
+
+def directories(admission: Admission) -> dict[str, str]:
+    """The admitted directory, and those of the models that its adapter stands on, each with what it stands for."""
+    found: dict[str, str] = {}
+    following: Admission | None = admission
+    while following is not None:
+        found[str(following.path)] = following.reference
+        following = following.base
+    return found
+
+
+def entry(admission: Admission, reference: str) -> str:
+    """What the genuine method gets for a reference: the admitted directory, or the file in it that was named."""
+    if os.path.isfile(reference):
+        file = admission.path / os.path.basename(reference)
+        if file.suffix in (".json", ".txt", ".model") and file.exists():
+            return str(file)
+    return str(admission.path)
+
+
+def _take_config(bound: adapt.Bound, keeper: ModelKeeper | None, request: Request, options: Options) -> dict[str, str]:
+    """Check a config that the caller passed; admit it if it is a reference of its own."""
+    config = bound.named.get("config")
+    if _arguments.is_config(config):
+        if not any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS):
+            bound.named["config"] = _arguments.checked_config(config)
+        return {}
+    if not adapt.is_reference(config) or adapt.within_admitted(config):
+        return {}
+    reference = os.fspath(cast("str | os.PathLike[str]", config))
+    wanted = Request(purpose="config", access=request.access, native_types=request.native_types)
+    admission = adapt.judge(lambda: admit(reference, request=wanted, options=options))
+    if keeper is not None:
+        keeper.extend(admission)
+    bound.named["config"] = entry(admission, reference)
+    return {str(admission.path): reference}
+
+
+def guard_composite(call: adapt.Call) -> Any:
+    """Guard `from_encoder_decoder_pretrained` and its kin: every argument that names a model is admitted on its own."""
+    for name, value in call.kwargs.items():
+        if name.endswith("trust_remote_code") and value:
+            raise UsageError(
+                f"{name}=True is refused",
+                why="code of a part cannot be approved here",
+                remedy="load the part by itself",
+            )
+        prefix, _, plain = name.partition("_")
+        _arguments.screen(
+            {name: value, plain: value} if prefix in ("encoder", "decoder", "generator") else {name: value}
+        )
+    keeper = ModelKeeper("", call.options)
+    admitted: dict[str, str] = {}
+
+    def place(value: Any) -> Any:
+        if not adapt.is_reference(value) or adapt.within_admitted(value):
+            return value
+        request = Request(purpose="model", native_types=native_types())
+        admission = adapt.judge(lambda: admit(os.fspath(value), request=request, options=call.options))
+        keeper.extend(admission)
+        admitted.update(directories(admission))
+        keeper.reference = f"{keeper.reference} + {value}".removeprefix(" + ")
+        return str(admission.path)
+
+    try:
+        args = [place(value) for value in call.args]
+        kwargs = {name: place(value) if "pretrained" in name else value for name, value in call.kwargs.items()}
+        result = adapt.run(
+            keeper.reference,
+            lambda: call.method(*args, **kwargs),
+            admitted=admitted,
+            forbidden=[root for value in (*call.args, *call.kwargs.values()) for root in forbidden(value)],
+            traps=TRAPS,
+        )
+    except BaseException:
+        keeper.close()
+        raise
+    dress(result, keeper, admitted)
+    return result
+
+
+def native_types() -> frozenset[str]:
+    """The model types that the library has classes for, those that the user registered included."""
+    mapping = getattr(sys.modules.get("transformers.models.auto.configuration_auto"), "CONFIG_MAPPING", None)
+    return frozenset(mapping.keys()) if mapping is not None else frozenset()
+
+
+def _refuse_pickled_index(genuine: type, named: dict[str, Any]) -> None:
+    """RAG's own index format is a pickle, which the library reads when the index is first used, after the load."""
+    if genuine.__name__ == "RagRetriever" and named.get("index_name") in (None, "legacy") and "config" not in named:
+        raise UsageError(
+            f"{escape(genuine.__name__)} with the legacy index is refused",
+            why="that index is a pickle",
+            remedy="pass index_name='custom' and an indexed data set",
+        )

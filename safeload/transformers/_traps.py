@@ -1,0 +1,43 @@
+"""What must not happen during a call of transformers, beside what the interpreter itself reports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+from safeload.engine.seatbelt import Trap
+
+_UNPICKLE = "unpickle a file with torch"
+_CODE = "import code from a model"
+_KERNEL = "fetch native code from a repository"
+
+TRAPS = (
+    Trap("torch", "load", _UNPICKLE),
+    Trap("torch.serialization", "load", _UNPICKLE),
+    Trap("torch.jit", "load", "load a TorchScript program"),
+    Trap("torch.hub", "load_state_dict_from_url", "download and unpickle a file with torch"),
+    Trap("torch.export", "load", "load an exported program"),
+    Trap("transformers.dynamic_module_utils", "get_cached_module_file", _CODE),
+    Trap("transformers.dynamic_module_utils", "get_class_in_module", _CODE),
+    Trap("transformers.generation.utils", "get_cached_module_file", _CODE),
+    Trap("transformers.generation.utils", "get_class_in_module", _CODE),
+    Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL),
+    # Fast paths of some architectures. Without the kernel the library computes the same in plain torch.
+    Trap("transformers.integrations.hub_kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
+    Trap("kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
+)
+
+
+def forbidden(reference: object) -> Iterator[str]:
+    """Directories no code may come from: the model's own, and where the library keeps modules and downloads."""
+    if isinstance(reference, (str, os.PathLike)) and os.path.isdir(reference):
+        yield os.fspath(reference)
+    for module, name in (
+        ("transformers.utils.hub", "HF_MODULES_CACHE"),
+        ("huggingface_hub.constants", "HF_HUB_CACHE"),
+        ("huggingface_hub.constants", "HF_XET_CACHE"),
+    ):
+        place = getattr(sys.modules.get(module), name, None)
+        if isinstance(place, str):
+            yield place

@@ -71,7 +71,8 @@ def make_plan(held: Held, request: Request) -> Plan:
     _follow_lists(plan, held, names)
     if request.wants_weights:
         _plan_weights(plan, held, names, request)
-        _plan_adapter(plan, held, names)
+    if request.wants_weights or request.purpose == "adapter":
+        _plan_adapter(plan, held, names, follow=request.purpose != "adapter")
     plan.code = tuple(_code(plan, held, names, request))
     return plan
 
@@ -138,7 +139,7 @@ def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
 
 
-def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
+def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str], *, follow: bool) -> None:
     config = _document(held, names, select.ADAPTER_CONFIG)
     if not config:
         return
@@ -149,7 +150,7 @@ def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
     base = config.get("base_model_name_or_path")
     # A local folder that holds a whole model beside the adapter is loaded as it is; from the hub the base wins.
     whole = select.CONFIG in names and held.snapshot.kind in ("directory", "file")
-    if isinstance(base, str) and base and not whole:
+    if follow and isinstance(base, str) and base and not whole:
         plan.base = base
 
 

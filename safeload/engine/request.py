@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "pipeline", "everything"]
+Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "everything"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Request:
     """What to admit. Everything that decides which files a load would read is here, and nothing else."""
 
     purpose: Purpose = "everything"
-    """`everything` admits all that any loader could want; the others leave out what their loader never reads."""
+    """`everything` admits all that any loader could want; the others leave out what their loader never reads.
+    `adapter` is for a model that is there already: the adapter's base is not followed."""
     revision: str | None = None
     subfolder: str = ""
     variant: str | None = None

@@ -42,6 +42,8 @@ def small_files(names: Iterable[str], request: Request) -> list[str]:
     wanted: tuple[str, ...]
     if request.purpose == "config":
         wanted = _CONFIG_FILES
+    elif request.purpose == "adapter":
+        wanted = (ADAPTER_CONFIG,)
     elif request.purpose in ("model", "generation"):
         wanted = _MODEL_FILES
     elif request.purpose == "everything":

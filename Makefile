@@ -40,6 +40,9 @@ types: $(STAMP)  ## mypy: the package strictly, its tests leniently
 docs-examples: $(STAMP) ## run the examples of README and docs
 	$(BIN)/python -m pytest -q tests/docs
 
+docs-cli: $(STAMP) ## write docs/cli.md from the program's help
+	$(BIN)/python -m tests.docs.help_page
+
 core-coverage: $(STAMP) ## tests/core must cover every branch of core
 	$(BIN)/python -m pytest -q tests/core -n $(JOBS) --cov --cov-branch --cov-report=term-missing:skip-covered
 

@@ -1,0 +1,100 @@
+"""What the documentation says is so: its examples run, its links lead somewhere, its help text is the program's."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from safeload.cli.main import main
+from safeload.core import errors
+from tests.adapters import repos
+from tests.docs.help_page import PAGE, page
+from tests.docs.pages import PAGES, ROOT, blocks, commands, links
+
+WITH_CODE = [path for path in PAGES if blocks(path, "python")]
+WITH_COMMANDS = [path for path in PAGES if commands(path)]
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def models(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the models that the pages talk of."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    repos.build_safetensors(folder / "model")
+    repos.build_bin(folder / "pickled")
+    repos.build_evil_bin(folder / "poisoned", marker)
+    for name in ("model", "pickled"):
+        repos.write_tokenizer(folder / name)
+    monkeypatch.chdir(folder)
+    yield folder
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=_name)
+def test_the_examples_run(path: Path, models: Path) -> None:
+    """The Python of a page runs from top to bottom, as a reader would type it."""
+    namespace: dict[str, object] = {"__name__": "__example__"}
+    for block in blocks(path, "python"):
+        source = "\n" * block.line + block.text
+        exec(compile(source, str(path), "exec"), namespace)  # our own documentation
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS, ids=_name)
+def test_the_commands_run(path: Path, models: Path) -> None:
+    """Every command line of ours in a page ends with code 0."""
+    for line in commands(path):
+        _, *arguments = shlex.split(line)
+        assert main(arguments) == 0, line
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link to a file of this repository finds it."""
+    missing = [target for target in links(path) if not (path.parent / target).exists()]
+    assert not missing
+
+
+def test_the_help_text_is_the_programs() -> None:
+    """`docs/cli.md` shows what the program prints. If this fails: `make docs-cli`."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_every_error_is_explained() -> None:
+    """docs/errors.md has a line for each error class there is, and for none that is not."""
+    text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.SafeloadError) and value is not errors.SafeloadError
+    }
+    assert {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")} == classes
+
+
+def test_the_readme_is_short() -> None:
+    """A screen and a half: whoever opens it reads it."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_no_page_leaves_something_for_later() -> None:
+    """No page says TODO."""
+    for path in PAGES:
+        assert "TODO" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_example_gate_reports_the_poisoned_model(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """examples/ci_gate.py fails a pipeline on one poisoned model among good ones, and names it."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    sys.modules.pop("ci_gate", None)
+    import ci_gate  # type: ignore[import-not-found]
+
+    assert ci_gate.main(str(models)) == 1
+    assert "dangerous  poisoned" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,11 +130,15 @@ class _Job:
             held.inspect(path)
         if snapshot.kind != "hub":
             _look_at_the_rest(held, used)
-        digests = digest_all([held.open(path) for path in sorted(used)], self.store.memo)
+        self._decide(snapshot, self._record(held, plan, {}))
+        # Hashing and converting read the same descriptors; neither has to wait for the other.
+        with ThreadPoolExecutor(1) as pool:
+            digesting = pool.submit(digest_all, [held.open(path) for path in sorted(used)], self.store.memo)
+            built = build.build_weights(held, plan, self.store)
+            digests = digesting.result()
         record = self._record(held, plan, digests)
         self._decide(snapshot, record)
-
-        built = build.build_weights(held, plan, digests, self.store)
+        build.list_weights(plan, built, digests)
         # An older admission under this key that is still in use keeps its name; ours then takes its content's.
         name = key if self.store.remove("admitted", key) else sha256(f"{key} {sorted(record.inputs.items())}".encode())
         with self.store.staging("admitted", name) as stage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -23,6 +24,7 @@ from safeload.engine.record import AdmittedFile, How, LeftOut
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
 from safeload.sources.entry import Entry
+from safeload.sources.pinned import PinnedFile
 from safeload.sources.store import Store
 
 CONVERTER = f"1-{__version__}"
@@ -41,6 +43,8 @@ class Built:
     attention_removed: bool = False
     tensors: dict[str, Mapping[str, TensorView]] = field(default_factory=dict)
     """The tensors of each weight file, by admitted name."""
+    conversions: dict[str, str] = field(default_factory=dict)
+    """Where in the store the conversion of a weight file lies, by admitted name."""
 
 
 def is_converted(inspected: Inspected) -> bool:
@@ -48,44 +52,58 @@ def is_converted(inspected: Inspected) -> bool:
     return inspected.report.format not in _AS_THEY_ARE
 
 
-def build_weights(held: Held, plan: Plan, digests: Mapping[str, str], store: Store) -> Built:
-    """Convert every pickled weight file into the store, once for each content; list the others as links.
+def build_weights(held: Held, plan: Plan, store: Store) -> Built:
+    """Convert every pickled weight file into the store, once for each; list the others as links.
 
     Raises:
         MalformedInput: a file holds no weights, or its pickle cannot be read to its end.
         SourceError: the store could not be written.
     """
     built = Built()
+    jobs: list[tuple[str, PinnedFile, Mapping[str, TensorView]]] = []
     for name, path in {**plan.weights, **plan.side}.items():
         inspected = held.inspect(path)
         weights = weights_of(inspected.parts, Location(path), held.limits)
         built.tensors[name] = weights.tensors
+        built.left_out.extend(
+            LeftOut(path=path, reason=f"the entry {escape(item)!r} is not a weight") for item in weights.dropped
+        )
         if is_converted(inspected):
-            with convert_into(store, digests[path], weights.tensors) as entry:
-                key = f"{entry.record.key}/{_CONVERTED}"
-            file = AdmittedFile(path=name, source=path, sha256=digests[path], how="converted", entry=key)
-            built.left_out.extend(
-                LeftOut(path=path, reason=f"the entry {escape(item)!r} is not a weight") for item in weights.dropped
-            )
-        else:
-            file = AdmittedFile(path=name, source=path, sha256=digests[path], how="link")
-        built.files.append(file)
+            jobs.append((name, held.open(path), weights.tensors))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, entry in pool.map(lambda job: (job[0], convert_into(store, job[1], job[2])), jobs):
+            built.conversions[name] = f"{entry.record.key}/{_CONVERTED}"
+            entry.close()
     return built
 
 
-def convert_into(store: Store, digest: str, tensors: Mapping[str, TensorView]) -> Entry:
-    """The conversion of the checkpoint with this sha256, made now if it is not in the store."""
-    with store.staging("converted", f"{digest}-{CONVERTER}") as stage:
+def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorView]) -> Entry:
+    """The conversion of this checkpoint, made now if it is not in the store.
+
+    A file that nobody else can write is known by its identity, so that converting need not wait for its digest;
+    any other by its content.
+    """
+    name = "-".join(map(str, file.identity)) if file.exclusive else file.sha256(store.memo)
+    with store.staging("converted", f"{CONVERTER}-{sha256(name.encode())}") as stage:
         if stage.entry is None:
             path = os.path.join(stage.path, _CONVERTED)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                tensorfile.write(descriptor, tensors)
+                written = tensorfile.write(descriptor, tensors)
             finally:
                 os.close(descriptor)
-            stage.publish()
+            file.verify_unchanged()
+            stage.publish(digests={_CONVERTED: written.sha256})
     assert stage.entry is not None
     return stage.entry
+
+
+def list_weights(plan: Plan, built: Built, digests: Mapping[str, str]) -> None:
+    """Add the weights to what was made, now that the digests of their sources are known."""
+    for name, path in {**plan.weights, **plan.side}.items():
+        entry = built.conversions.get(name, "")
+        how: How = "converted" if entry else "link"
+        built.files.append(AdmittedFile(path=name, source=path, sha256=digests[path], how=how, entry=entry))
 
 
 def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limits) -> None:

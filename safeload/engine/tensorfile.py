@@ -1,16 +1,16 @@
 """Writing safetensors: a header, then every tensor's bytes straight from where they lie.
 
-Nothing is ever held whole: contiguous tensors go from descriptor to descriptor inside the kernel where it can do
-that, strided ones through a few megabytes. The format is that of the safetensors specification, version 0.4 and up.
+Nothing is ever held whole: contiguous tensors pass through a buffer of one megabyte, where they are hashed, and
+strided ones through a few. (Copying inside the kernel is no faster once the bytes have to be hashed.) The format is that of the safetensors specification, version 0.4 and up.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -86,8 +86,16 @@ def _itemsize(name: str, view: TensorView) -> int:
     return CODES[view.dtype][1]
 
 
-def write(descriptor: int, tensors: Mapping[str, TensorView], *, workers: int = 2) -> int:
-    """Write the tensors to an empty file that is open for writing; return its size in bytes.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `write` put into a file."""
+
+    size: int
+    sha256: str
+
+
+def write(descriptor: int, tensors: Mapping[str, TensorView]) -> Written:
+    """Write the tensors to an empty file that is open for writing, hashing what is written on the way.
 
     Does **not** make the file durable or give it its final name: that is the caller's, who knows both.
 
@@ -98,66 +106,66 @@ def write(descriptor: int, tensors: Mapping[str, TensorView], *, workers: int = 
     header, slots = layout(tensors)
     size = len(header) + (slots[-1].start + slots[-1].nbytes if slots else 0)
     try:
-        os.truncate(descriptor, size)
-        os.pwrite(descriptor, header, 0)
-        with ThreadPoolExecutor(workers) as pool:
-            for share in [pool.submit(_write_slots, descriptor, len(header), part) for part in _halves(slots, workers)]:
-                share.result()
+        _reserve(descriptor, size)
+        output = _Output(descriptor)
+        output.write(header)
+        for slot in slots:
+            _write_slot(output, slot)
     except OSError as error:
         raise SourceError(
             "converted weights could not be written",
             why=error.strerror or str(error),
             remedy="free some space, or choose another place with SAFELOAD_HOME",
         ) from error
-    return size
+    return Written(size, output.hasher.hexdigest())
 
 
-def _halves(slots: Sequence[Slot], parts: int) -> list[list[Slot]]:
-    """The slots in `parts` runs of neighbours with about the same number of bytes."""
-    share = max(1, -(-sum(slot.nbytes for slot in slots) // parts))
-    runs: list[list[Slot]] = [[] for _ in range(parts)]
-    for slot in slots:
-        runs[min(parts - 1, slot.start // share)].append(slot)
-    return runs
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the whole space at once: a full disk shows now, and writing into it later is faster."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+        os.truncate(descriptor, size)
 
 
-def _write_slots(descriptor: int, base: int, slots: Sequence[Slot]) -> None:
-    for slot in slots:
-        view, target = slot.view, base + slot.start
-        big = view.storage.big_endian and slot.itemsize > 1
-        if is_contiguous(view) and not big:
-            source = view.storage.offset + view.storage_offset * slot.itemsize
-            copy(view.storage.blob, source, descriptor, target, slot.nbytes, view.location)
-            continue
-        for block in gathered(view, slot.itemsize):
-            data = swapped(block, _HALF_ELEMENT.get(view.dtype, slot.itemsize)) if big else block
-            os.pwrite(descriptor, data, target)
-            target += len(data)
+class _Output:
+    """Appends to a file and hashes what it appends. One megabyte is in memory at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.hasher = hashlib.sha256()
+        self.buffer = memoryview(bytearray(_WINDOW))
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.hasher.update(data)
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+    def copy(self, blob: Blob, start: int, length: int, where: Location) -> None:
+        while isinstance(blob, Extent):
+            start += blob.start
+            blob = blob.outer
+        while length:
+            wanted = min(_WINDOW, length)
+            if isinstance(blob, PinnedFile):
+                count = blob.read_into(self.buffer[:wanted], start)
+                data: bytes | memoryview = self.buffer[:count]
+            else:
+                data = blob.read_at(start, wanted)
+            if not data:
+                raise MalformedInput("a tensor's bytes end early", where=where, why="the file became shorter")
+            self.write(data)
+            start, length = start + len(data), length - len(data)
 
 
-def copy(blob: Blob, source: int, descriptor: int, target: int, length: int, where: Location) -> None:
-    """Copy a range of a blob into a file, inside the kernel where that is possible.
-
-    Raises:
-        MalformedInput: the blob ends before the range does.
-        OSError: the file could not be written.
-    """
-    while isinstance(blob, Extent):
-        source += blob.start
-        blob = blob.outer
-    while length and isinstance(blob, PinnedFile):
-        try:
-            copied = os.copy_file_range(blob.fileno(), descriptor, length, source, target)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            break
-        if not copied:
-            break
-        source, target, length = source + copied, target + copied, length - copied
-    while length:
-        data = blob.read_at(source, min(_WINDOW, length))
-        if not data:
-            raise MalformedInput("a tensor's bytes end early", where=where, why="the file became shorter")
-        os.pwrite(descriptor, data, target)
-        source, target, length = source + len(data), target + len(data), length - len(data)
+def _write_slot(output: _Output, slot: Slot) -> None:
+    view = slot.view
+    big = view.storage.big_endian and slot.itemsize > 1
+    if is_contiguous(view) and not big:
+        start = view.storage.offset + view.storage_offset * slot.itemsize
+        output.copy(view.storage.blob, start, slot.nbytes, view.location)
+        return
+    for block in gathered(view, slot.itemsize):
+        output.write(swapped(block, _HALF_ELEMENT.get(view.dtype, slot.itemsize)) if big else block)

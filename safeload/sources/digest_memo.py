@@ -20,7 +20,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import escape
@@ -179,6 +178,8 @@ def _each(work: Callable[[PinnedFile], None], files: Iterable[PinnedFile]) -> No
         for file in ordered:
             work(file)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(cores, len(ordered)), thread_name_prefix="safeload-digest") as pool:
         tasks = [pool.submit(work, file) for file in ordered]
         try:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from safeload.core.errors import LimitExceeded, SourceError
 from safeload.core.limits import Limits
-from safeload.core.names import Location
+from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
 from safeload.sources.folder import FolderSnapshot, walk
 from safeload.sources.pinned import GIT_SHA1, SHA256, pin
@@ -32,7 +32,6 @@ _REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHARED_BLOB = re.compile(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}")
 _TREE_VERSION = 1
-_PIECE = 1 << 16
 
 
 def default_cache() -> str:
@@ -110,6 +109,22 @@ def read_ref(cache: str, repository: str, revision: str) -> str | None:
     return text
 
 
+def write_ref(place: Place, revision: str) -> bool:
+    """Record that `revision` is this commit, as huggingface_hub does, so that it can be loaded without a connection.
+
+    Says whether the cache could be written; nothing else depends on it.
+    """
+    path = os.path.join(place.cache, repository_folder(place.repository), "refs", revision)
+    try:
+        if os.path.isfile(path):
+            with open(path, encoding="ascii", errors="replace") as stream:
+                if stream.read(64) == place.commit:
+                    return True
+    except OSError:
+        return False
+    return _replace(path, place.commit)
+
+
 def read_tree(place: Place, *, limits: Limits) -> dict[str, Listed] | None:
     """Everything the commit has, as the cache recorded it, or `None` if there is no record that can be used.
 
@@ -128,7 +143,7 @@ def read_tree(place: Place, *, limits: Limits) -> dict[str, Listed] | None:
         rows = document["files"].items()
         if len(rows) > limits.members:
             raise LimitExceeded("members", allowed=limits.members, wanted=len(rows), where=Location(path))
-        return {name: _listed(name, row) for name, row in rows}
+        return {name: row_listed(name, row) for name, row in rows}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Written by another version, or torn: the listing comes from elsewhere.
         return None
@@ -141,28 +156,33 @@ def write_tree(place: Place, rows: Mapping[str, Mapping[str, object]]) -> bool:
     cache could be written; nothing else depends on it.
     """
     path = os.path.join(place.cache, repository_folder(place.repository), "trees", f"{place.commit}.json")
-    draft = f"{path}.{secrets.token_hex(6)}.tmp"
     document = {"format_version": _TREE_VERSION, "files": {name: dict(rows[name]) for name in sorted(rows)}}
+    return _replace(path, json.dumps(document, indent=1))
+
+
+def _replace(path: str, text: str) -> bool:
+    draft = f"{path}.{secrets.token_hex(6)}.tmp"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(draft, "x", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=1)
+            stream.write(text)
         os.replace(draft, path)
     except OSError:
         return False
     return True
 
 
+def row_listed(name: str, row: Mapping[str, object]) -> Listed:
+    """One row of a recorded tree as a listed file. Raises `ValueError`, `KeyError` or `TypeError` for junk."""
+    size, blob, sha256 = row["size"], row["blob_id"], row.get("lfs_sha256")
+    if not is_relative(name) or type(size) is not int or size < 0:
+        raise ValueError(f"{escape(name)!r} is no usable name, or {escape(str(size))} no size")
+    return Listed(path=name, size=size, recorded=recorded_from(str(sha256) if sha256 else str(blob)))
+
+
 def is_relative(path: str) -> bool:
     """Whether `path` is a plain relative POSIX path: no empty part, no `.` or `..`, no NUL."""
     return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
-
-
-def _listed(name: str, row: Mapping[str, object]) -> Listed:
-    size, blob, sha256 = row["size"], row["blob_id"], row.get("lfs_sha256")
-    if not is_relative(name) or type(size) is not int or size < 0:
-        raise ValueError(name)
-    return Listed(path=name, size=size, recorded=recorded_from(str(sha256) if sha256 else str(blob)))
 
 
 def recorded_from(name: str) -> Recorded | None:

@@ -307,7 +307,12 @@ def test_after_a_restart_good_bytes_are_kept(store: Store, monkeypatch: pytest.M
     restart(monkeypatch)
     hashed: list[str] = []
     real = PinnedFile._hash
-    monkeypatch.setattr(PinnedFile, "_hash", lambda file, names: hashed.append(file.path) or real(file, names))
+
+    def count(file: PinnedFile, names: list[str]) -> dict[str, str]:
+        hashed.append(file.path)
+        return real(file, names)
+
+    monkeypatch.setattr(PinnedFile, "_hash", count)
     time.sleep(0.03)
     for _ in range(2):
         entry = store.open("converted", KEY)

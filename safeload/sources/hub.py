@@ -1,0 +1,291 @@
+"""A model on the Hugging Face hub, through `huggingface_hub`, which is imported when a connection is needed.
+
+1. A revision is resolved to a commit once. If that cannot be done the load ends: a name is never taken for the
+   commit it pointed to yesterday, unless working offline was asked for.
+2. Everything later names the commit. What the commit has is asked for once and recorded in the cache, so that a
+   commit that is fully cached needs no connection at all.
+3. Only what is asked for is fetched. Its bytes are compared with the recorded digests when they are digested.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from safeload.core.errors import LimitExceeded, SafeloadError, SourceError, UsageError
+from safeload.core.limits import Limits
+from safeload.core.names import escape
+from safeload.sources import hfcache
+from safeload.sources.base import Listed
+from safeload.sources.failures import quoted
+from safeload.sources.folder import FolderSnapshot
+from safeload.sources.hfcache import COMMIT, Place
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_DOWNLOADS = 8
+"""Files fetched at a time, as `huggingface_hub` does."""
+_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_REVISION = re.compile(r"[A-Za-z0-9_][^\x00-\x20\x7f~^:?*\[\\]{0,254}")
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether `text` can be the id of a model: `name` or `org/name`."""
+    parts = text.split("/")
+    return (
+        len(parts) <= 2
+        and len(text) <= 96
+        and all(_PART.fullmatch(part) for part in parts)
+        and "--" not in text
+        and ".." not in text
+        and not text.endswith(".git")
+    )
+
+
+def is_offline() -> bool:
+    """Whether the environment asks for no connections."""
+    return any(os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+
+
+def hub_snapshot(
+    repository: str,
+    *,
+    reference: str,
+    limits: Limits,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    proxies: Mapping[str, str] | None = None,
+    notes: tuple[str, ...] = (),
+) -> FolderSnapshot:
+    """The snapshot of a model on the hub, or of what the cache has of it if working offline was asked for.
+
+    Raises `UsageError` for an option that cannot be honoured, `SourceError` if the revision cannot be resolved,
+    `LimitExceeded` if the model has more than `limits.members` files.
+    """
+    if proxies:
+        raise UsageError(
+            "`proxies` was not used",
+            where=reference,
+            why="huggingface_hub takes no proxies for a single call",
+            remedy="export HTTPS_PROXY=… (and HTTP_PROXY), or huggingface_hub.set_client_factory(…)",
+        )
+    wanted = _revision(revision)
+    cache = os.path.realpath(os.path.expanduser(cache_dir if cache_dir is not None else hfcache.default_cache()))
+    if local_files_only or is_offline():
+        if force_download:
+            raise UsageError(
+                "`force_download` was not used",
+                where=reference,
+                why="working offline was asked for as well",
+                remedy="leave one of force_download and local_files_only (HF_HUB_OFFLINE) out",
+            )
+        return _offline(cache, repository, wanted, reference, limits, notes)
+
+    remote = _Remote(repository, wanted, cache, token)
+    place = Place(cache, repository, wanted) if COMMIT.fullmatch(wanted) else None
+    listing = hfcache.read_tree(place, limits=limits) if place is not None else None
+    if place is None or listing is None:
+        place, more = remote.resolve()
+        notes += more
+        listing = hfcache.read_tree(place, limits=limits) or remote.list_files(place, limits)
+    return HubSnapshot(remote, place, reference=reference, listing=listing, notes=notes, force=force_download)
+
+
+def _revision(revision: str | None) -> str:
+    # huggingface_hub's `ResolvedRevision` is a string that shows the name and carries the commit.
+    resolved = getattr(revision, "resolved", None)
+    wanted = str(resolved if resolved is not None else revision if revision is not None else "main")
+    if not _REVISION.fullmatch(wanted) or not hfcache.is_relative(wanted) or ".." in wanted:
+        raise UsageError(
+            f"{escape(wanted)!r} is not a revision",
+            where="revision",
+            why="a revision is a branch, a tag or a commit",
+            remedy="revision='main'",
+        )
+    return wanted
+
+
+def _offline(
+    cache: str, repository: str, wanted: str, reference: str, limits: Limits, notes: tuple[str, ...]
+) -> FolderSnapshot:
+    commit = wanted if COMMIT.fullmatch(wanted) else hfcache.read_ref(cache, repository, wanted)
+    if commit is None or not os.path.isdir(Place(cache, repository, commit).folder):
+        raise SourceError(
+            f"{repository} at {escape(wanted)} was not loaded",
+            where=cache,
+            why="it is not in the cache, and working offline was asked for",
+            remedy=f"hf download {repository} --revision {quoted(wanted)}",
+        )
+    return hfcache.cached_snapshot(Place(cache, repository, commit), reference=reference, limits=limits, notes=notes)
+
+
+class HubSnapshot(FolderSnapshot):
+    """A `Snapshot` whose files are fetched into the cache when they are asked for."""
+
+    def __init__(
+        self,
+        remote: _Remote,
+        place: Place,
+        *,
+        reference: str,
+        listing: Mapping[str, Listed],
+        notes: tuple[str, ...],
+        force: bool,
+    ) -> None:
+        super().__init__(
+            reference=reference,
+            kind="hub",
+            root=place.repository,
+            revision=place.commit,
+            notes=notes,
+            listing=listing,
+            anchor=place.cache,
+            base=place.base,
+            allowed=place.allowed,
+        )
+        self._remote, self._place, self._force = remote, place, force
+        self._fetched: set[str] = set()
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Fetch what is not in the cache, in parallel. Raises `SourceError` naming everything that failed."""
+        asked = dict.fromkeys(paths)
+        for path in asked:
+            self._listed(path)
+        missing = [path for path in asked if path not in self._fetched and (self._force or not self._cached(path))]
+        failures: dict[str, SourceError] = {}
+
+        def one(path: str) -> None:
+            try:
+                self._remote.download(self._place, path, force=self._force)
+                if not self._cached(path):
+                    raise _strange(f"{self._place.repository} » {escape(path)}", "it sent another commit's file")
+                self._fetched.add(path)
+            except SourceError as error:
+                failures[path] = error
+
+        if len(missing) == 1:
+            one(missing[0])
+        elif missing:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(min(_DOWNLOADS, len(missing)), thread_name_prefix="safeload-fetch") as pool:
+                list(pool.map(one, missing))
+        if failures:
+            first = next(iter(failures.values()))
+            whys = dict.fromkeys(f"{escape(path)}: {error.why}" for path, error in sorted(failures.items()))
+            raise SourceError(
+                f"{len(failures)} of {len(asked)} files of {self._place.repository} could not be fetched",
+                where=f"{self._place.repository} at {self._place.commit}",
+                why="\n         ".join(whys),
+                remedy=first.remedy,
+            ) from first
+
+    def _cached(self, path: str) -> bool:
+        return os.path.exists(os.path.join(self._place.folder, path))
+
+
+class _Remote:
+    """What is asked of the hub, with every failure as one of our errors."""
+
+    def __init__(self, repository: str, revision: str, cache: str, token: str | bool | None) -> None:
+        self.repository, self.revision, self.cache, self.token = repository, revision, cache, token
+        # Read when it is used: the client binds it when it is imported.
+        self.endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+
+    def resolve(self) -> tuple[Place, tuple[str, ...]]:
+        """The commit that the revision names now, and what the user should hear about it."""
+        with _Ours(self.repository, self.revision):
+            from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+
+            info = self._api().model_info(
+                self.repository, revision=self.revision, expand=["sha"], timeout=HF_HUB_ETAG_TIMEOUT
+            )
+            commit, name = str(info.sha), str(info.id)
+        if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(self.revision) and commit != self.revision):
+            raise _strange(
+                f"{self.repository} at {escape(self.revision)}", f"it answered with the commit {escape(commit)!r}"
+            )
+        place = Place(self.cache, self.repository, commit)
+        if not COMMIT.fullmatch(self.revision):
+            hfcache.write_ref(place, self.revision)
+        moved = name.lower() != self.repository.lower()
+        return place, (f"the hub answers for {self.repository} with {escape(name)}",) if moved else ()
+
+    def list_files(self, place: Place, limits: Limits) -> dict[str, Listed]:
+        """Everything the commit has; recorded in the cache."""
+        rows: dict[str, dict[str, Any]] = {}
+        with _Ours(self.repository, self.revision):
+            for item in self._api().list_repo_tree(self.repository, recursive=True, revision=place.commit):
+                blob = getattr(item, "blob_id", None)
+                if blob is None:
+                    continue
+                row: dict[str, Any] = {"size": item.size, "blob_id": blob}  # type: ignore[union-attr]
+                if lfs := getattr(item, "lfs", None):
+                    row |= {"size": lfs.size, "lfs_sha256": lfs.sha256, "lfs_size": lfs.size}
+                if xet := getattr(item, "xet_hash", None):
+                    row["xet_hash"] = xet
+                rows[item.path] = row
+                if len(rows) > limits.members:
+                    raise LimitExceeded("members", allowed=limits.members, wanted=len(rows), where=self.repository)
+            listing = {name: hfcache.row_listed(name, row) for name, row in rows.items()}
+        hfcache.write_tree(place, rows)
+        return listing
+
+    def download(self, place: Place, path: str, *, force: bool) -> None:
+        """Fetch one file into the cache."""
+        with _Ours(self.repository, self.revision, path):
+            from huggingface_hub import hf_hub_download
+
+            hf_hub_download(
+                self.repository,
+                path,
+                revision=place.commit,
+                cache_dir=self.cache,
+                token=self.token,
+                force_download=force,
+                endpoint=self.endpoint,
+                library_name="safeload",
+            )
+
+    def _api(self) -> HfApi:
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self.endpoint, token=self.token, library_name="safeload")
+
+
+class _Ours:
+    """Turns whatever the client raises into `SourceError`, never into an answer. Only calls of it stand inside."""
+
+    def __init__(self, repository: str, revision: str, path: str = "") -> None:
+        self.repository, self.revision, self.path = repository, revision, path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None or isinstance(error, SafeloadError):
+            return
+        if isinstance(error, ImportError):
+            raise SourceError(
+                f"{self.repository} was not fetched",
+                where=self.repository,
+                why=f"the hub's client cannot be imported: {escape(str(error))}",
+                remedy="pip install 'safeload[hub]'",
+            ) from error
+        if isinstance(error, Exception):
+            from safeload.sources.hub_errors import explain
+
+            raise explain(error, repository=self.repository, revision=self.revision, path=self.path) from error
+
+
+def _strange(where: str, why: str) -> SourceError:
+    return SourceError(
+        "the hub's answer was not used", where=where, why=why, remedy="check HF_ENDPOINT, then try again"
+    )

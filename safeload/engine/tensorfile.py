@@ -1,7 +1,8 @@
 """Writing safetensors: a header, then every tensor's bytes straight from where they lie.
 
 Nothing is ever held whole: contiguous tensors pass through a buffer of one megabyte, where they are hashed, and
-strided ones through a few. (Copying inside the kernel is no faster once the bytes have to be hashed.) The format is that of the safetensors specification, version 0.4 and up.
+strided ones through a few. (Copying inside the kernel is no faster once the bytes have to be hashed.) The format is
+that of the safetensors specification, version 0.4 and up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `admit` returns: a directory that any loader may read, and all that was found on the way there.
+"""What `admit` returns: a directory that any loader may read, and all that was found on the way there."""
 
 from __future__ import annotations
 

@@ -34,8 +34,7 @@ format: $(STAMP) ## let ruff write the format
 	$(BIN)/ruff format .
 
 types: $(STAMP)  ## mypy: the package strictly, its tests leniently
-	$(BIN)/mypy safeload
-	$(BIN)/mypy tests
+	$(BIN)/mypy safeload tests
 
 docs-examples: $(STAMP) ## run the examples of README and docs
 	$(BIN)/python -m pytest -q tests/docs

@@ -64,7 +64,7 @@ def quiet() -> None:
     """Keep transformers' progress bars out of the demonstration."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
 
 def write_poisoned(folder: Path, marker: Path) -> Path:

@@ -47,18 +47,17 @@ FORBIDDEN = {
 }
 
 
-def _each() -> object:
-    return pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)
+EACH = pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)
 
 
-@_each()
+@EACH
 def test_nothing_unpickles_or_evaluates(source: Source) -> None:
     """No file calls an unpickler, `eval`, `exec` or another loader that runs what it reads."""
     wrong = [f"{source.at(call.lineno)}: {name}" for call, name in calls(source) if name in FORBIDDEN]
     assert not wrong, "\n".join(wrong)
 
 
-@_each()
+@EACH
 def test_nothing_inherits_from_an_unpickler(source: Source) -> None:
     """No class derives from `pickle.Unpickler`."""
     wrong = [
@@ -69,12 +68,12 @@ def test_nothing_inherits_from_an_unpickler(source: Source) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@_each()
+@EACH
 def test_no_argument_switches_safety_off(source: Source) -> None:
     """No call passes `allow_pickle=True`, `weights_only=False` or `trust_remote_code=True`."""
     unsafe = {("allow_pickle", True), ("weights_only", False), ("trust_remote_code", True), ("shell", True)}
     wrong = [
-        f"{source.at(keyword.value.lineno)}: {keyword.arg}={keyword.value.value}"
+        f"{source.at(keyword.value.lineno)}: {keyword.arg}={keyword.value.value!r}"
         for call, _ in calls(source)
         for keyword in call.keywords
         if isinstance(keyword.value, ast.Constant) and (keyword.arg, keyword.value.value) in unsafe
@@ -82,7 +81,7 @@ def test_no_argument_switches_safety_off(source: Source) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@_each()
+@EACH
 def test_no_broad_except(source: Source) -> None:
     """No handler catches everything: it would swallow a refusal."""
     wrong = []
@@ -98,13 +97,13 @@ def test_no_broad_except(source: Source) -> None:
 LONGER = {"safeload.core.machine": 600}  # one method per opcode: apart from each other they would be harder to check
 
 
-@_each()
+@EACH
 def test_modules_can_be_read_in_one_sitting(source: Source) -> None:
     """No module is longer than 400 lines of code, but for those listed above with their reason."""
     assert lines_of_code(source) <= LONGER.get(source.module, 400)
 
 
-@_each()
+@EACH
 def test_nothing_is_left_for_later(source: Source) -> None:
     """No TODO, no NotImplementedError, no coverage pragma: what is not there is not promised."""
     words = ("TODO", "FIXME", "NotImplementedError", "pragma: no cover")

@@ -18,8 +18,15 @@ INTERRUPTED = 130
 
 
 def run() -> NoReturn:
-    """The program `safeload`."""
-    sys.exit(main(sys.argv[1:]))
+    """The program `safeload`. A defect of ours ends it with its traceback and code 2: 1 would say "findings"."""
+    code = None
+    try:
+        code = main(sys.argv[1:])
+    finally:
+        if code is None:
+            sys.excepthook(*sys.exc_info())
+            sys.exit(ERROR)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -114,6 +114,18 @@ def test_a_defect_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
         main.main(["doctor"])
 
 
+def test_a_defect_is_never_mistaken_for_findings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program shows the traceback and ends with 2, because 1 means that something was found."""
+    _raising(monkeypatch, ZeroDivisionError())
+    monkeypatch.setattr(sys, "argv", ["safeload", "doctor"])
+    with pytest.raises(SystemExit) as end:
+        main.run()
+    assert end.value.code == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
 def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Control-C ends with 130 and one line."""
     _raising(monkeypatch, KeyboardInterrupt())

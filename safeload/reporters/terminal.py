@@ -63,7 +63,8 @@ def _table(report: Report, out: Console) -> None:
 
     files = report.files
     shown = files if len(files) <= MANY else tuple(file for file in files if file.status is not Status.SAFE)
-    table = Table(box=box.SIMPLE, title=Text(escape(report.target)), title_justify="left", title_style="bold")
+    out.print(Text(escape(report.target), style="bold"), soft_wrap=True)
+    table = Table(box=box.SIMPLE)
     table.add_column("status", no_wrap=True)
     table.add_column("file", overflow="fold")
     table.add_column("format", no_wrap=True)
@@ -82,28 +83,24 @@ def _status(file: FileReport) -> Text:
 
 
 def _finding(finding: Finding, out: Console) -> None:
-    from rich.padding import Padding
     from rich.text import Text
 
-    head = Text.assemble(
-        (f"{finding.severity}", _LOUDNESS[finding.severity]),
-        "  ",
-        (str(finding.location), "bold"),
-        f"  [{finding.rule}]",
-    )
-    out.print(Padding(head, (0, 0, 0, 2), expand=False))
+    place = (str(finding.location), "bold")
+    head = Text.assemble("  ", (f"{finding.severity}", _LOUDNESS[finding.severity]), "  ", place, f"  [{finding.rule}]")
+    out.print(head, soft_wrap=True)
     lines = [finding.message, *finding.evidence]
     if finding.remedy:
         lines.append(f"next: {finding.remedy}")
     for line in lines:
-        out.print(Padding(Text(escape(line, limit=2_000)), (0, 0, 0, 6), expand=False))
+        out.print(Text(f"      {escape(line, limit=2_000)}"), soft_wrap=True)
+    out.print()
 
 
 def _error(error: SafeloadError, out: Console) -> None:
     from rich.text import Text
 
     for line in str(error).splitlines():
-        out.print(Text(escape(line, limit=2_000), style="magenta"))
+        out.print(Text(escape(line, limit=2_000), style="magenta"), soft_wrap=True)
 
 
 def _summary(reports: Sequence[Report], out: Console) -> None:

@@ -152,6 +152,7 @@ class _Job:
                 left_out=(*_left_out(record.report), *built.left_out),
                 attention_removed=built.attention_removed,
             )
+            build.write_account(stage.path, snapshot, record)
             held.verify_unchanged(used)
             return stage.publish(about=to_json(record)), record
 

@@ -20,9 +20,10 @@ from safeload.engine.checkpoint import leading_dtype, weights_of
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.plan import Plan
-from safeload.engine.record import AdmittedFile, How, LeftOut
+from safeload.engine.record import AdmittedFile, How, LeftOut, Record, to_json
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
+from safeload.sources.base import Snapshot
 from safeload.sources.entry import Entry
 from safeload.sources.pinned import PinnedFile
 from safeload.sources.store import Store
@@ -30,6 +31,7 @@ from safeload.sources.store import Store
 CONVERTER = f"1-{__version__}"
 """Changes whenever the same checkpoint would be written differently."""
 
+ACCOUNT = "admission.json"
 _CONVERTED = "model.safetensors"
 _AS_THEY_ARE = ("safetensors", "gguf")
 
@@ -129,6 +131,23 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limit
         built.files.append(AdmittedFile(path=name, source=path, sha256=sha256(data), how=how))
     if len(plan.weights) > 1:
         _write(folder, "model.safetensors.index.json", _dump(_index(plan, built)))
+
+
+def write_account(folder: str, snapshot: Snapshot, record: Record) -> None:
+    """Write `admission.json`: what the directory holds, where each file came from, and what was left out.
+
+    Raises:
+        OSError: the folder could not be written.
+    """
+    told = {key: value for key, value in to_json(record).items() if key not in ("inputs", "listing")}
+    account = {
+        "schema": "safeload.admission/1",
+        "safeload": __version__,
+        "reference": snapshot.reference,
+        "revision": snapshot.revision,
+        **told,
+    }
+    _write(folder, ACCOUNT, _dump(account))
 
 
 def _read_two_ways(inspected: Inspected) -> bool:

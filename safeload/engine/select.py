@@ -25,7 +25,15 @@ _SMALL_FILES = (
     "*.json", "*.jinja", "*.txt", "*.model", "*.model.*", "*.spm", "*.bpe", "*.vocab", "*.tiktoken", "*.codes",
     "vocab", "merges", "additional_chat_templates/*.jinja",
 )  # fmt: skip
-_NEVER = ("*.index.json", "*.index.*.json", "trainer_state.json", "README*", "LICENSE*", "requirements*.txt")
+_NEVER = (
+    "*.index.json",
+    "*.index.*.json",
+    "trainer_state.json",
+    "admission.json",
+    "README*",
+    "LICENSE*",
+    "requirements*.txt",
+)
 _EVERYTHING = (*_SMALL_FILES, "*/*.json", "*/*.txt", "*/*.jinja")
 _SIDE_WEIGHTS = ("head.safetensors", "readout.safetensors", "adapter.*.safetensors", "adapter.*.bin", "spk_dict.pt")
 """Weights that some architectures load beside the model's own, or later."""

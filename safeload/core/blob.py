@@ -6,7 +6,7 @@ over HTTP. The core itself opens nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -25,7 +25,7 @@ class Blob(Protocol):
 class MemoryBlob:
     """A `Blob` over bytes that are already in memory."""
 
-    data: bytes
+    data: bytes = field(repr=False)
 
     @property
     def size(self) -> int:

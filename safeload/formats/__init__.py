@@ -1,6 +1,6 @@
 """The registry of formats, and the one way to read a file: by every format that claims it.
 
-Each module of this folder that defines `FORMAT` is a format; nothing else has to be told about it.
+Each module of this folder that defines `FORMAT` (or `FORMATS`) is a format; nothing else has to be told about it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ def formats() -> tuple[Format, ...]:
     """Every format of this folder, the preferred ones first."""
     found: list[Format] = []
     for module in pkgutil.iter_modules(__path__):
-        format = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FORMAT", None)
-        if isinstance(format, Format):
-            found.append(format)
+        loaded = importlib.import_module(f"{__name__}.{module.name}")
+        found.extend(format for format in (getattr(loaded, "FORMAT", None), *getattr(loaded, "FORMATS", ())) if format)
     rank = {name: index for index, name in enumerate(_ORDER)}
     found.sort(
         key=lambda format: (format.name == "opaque", format.fallback, rank.get(format.name, len(rank)), format.name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from safeload.core.blob import Blob, Extent, MemoryBlob
+from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.construct import Handler, Named, Stateful
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import Call, Span
@@ -15,6 +15,7 @@ from safeload.core.names import GlobalName
 from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import numpy_dtype, width_of
 from safeload.formats.tensors import StorageRef, bad, contiguous, counts, view
+from safeload.formats.window import outermost
 
 _NUMBERS = {
     "bool": "?",
@@ -151,9 +152,19 @@ class _Wrapped(Array):
     def set_state(self, state: object) -> None:
         match state:
             case {"shape": shape, "order": order, "dtype": ArrayType() as kind}:
-                self.fill(self._data, kind, shape, fortran=order == "F")
+                aligned = isinstance(state, dict) and type(state.get("numpy_array_alignment_bytes")) is int
+                self.fill(_unpadded(self._data) if aligned else self._data, kind, shape, fortran=order == "F")
             case _:
                 raise MalformedInput("a joblib array has a state that joblib does not write")
+
+
+def _unpadded(data: object) -> object:
+    """The bytes of an aligned array: one byte says how many more to skip."""
+    if not isinstance(data, Piece) or not data.storage.nbytes:
+        return data
+    storage = data.storage
+    skip = min(1 + storage.blob.read_at(storage.offset, 1)[0], storage.nbytes)
+    return Piece(replace(storage, offset=storage.offset + skip, nbytes=storage.nbytes - skip))
 
 
 _CORES = ("numpy.core", "numpy._core")
@@ -177,9 +188,5 @@ def joblib_handlers(blob: Blob) -> Mapping[GlobalName, Handler]:
 
 def piece_of(blob: Blob, span: Span) -> Piece:
     """A span as a range of the outermost file."""
-    outer: Blob = blob
-    offset = span.start
-    while isinstance(outer, Extent):
-        offset += outer.start
-        outer = outer.outer
+    outer, offset = outermost(blob, span.start)
     return Piece(Storage(blob=outer, offset=offset, nbytes=span.length))

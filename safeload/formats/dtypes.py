@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -57,6 +58,7 @@ _SYNONYMS = {
     "cfloat": "complex64",
     "cdouble": "complex128",
 }
+_CODE = re.compile(r"[<>=|]?([?a-zA-Z])(\d{0,18})(?:\[.*\])?", re.ASCII)
 _STORAGES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -146,6 +148,15 @@ def numpy_dtype(code: str) -> tuple[str, bool] | None:
     order, rest = (code[0], code[1:]) if code[:1] in tuple("<>=|") else ("=", code)
     dtype = _NUMPY.get(rest)
     return None if dtype is None else (dtype, order == ">")
+
+
+def numpy_width(code: str) -> int:
+    """Bytes of one element of a numpy type string; 0 where it does not say."""
+    found = _CODE.fullmatch(code)
+    if found is None:
+        return 0
+    count = int(found[2] or "1")
+    return 4 * count if found[1] == "U" else count
 
 
 def _of_torch(name: GlobalName) -> bool:

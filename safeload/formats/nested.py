@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
+from safeload.core.errors import LimitExceeded
 from safeload.core.graph import (
     Act,
     Build,
@@ -45,22 +46,29 @@ def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iter
     while waiting:
         outer, place, level = waiting.pop()
         for blob, start in _candidates(outer):
-            inner = read_pickle(blob, start, location=place, limits=limits)
-            if not _is_stream(inner, blob, start):
-                continue
-            found += 1
-            if found > limits.streams:
-                return
-            path = f"{place.path or 'pickle'}.nested[{found - 1}]"
-            where = Location(place.file, place.member, None, path)
-            if level >= _LEVELS:
-                detail = f"pickles are nested more than {_LEVELS} deep; deeper ones are not read"
-                yield Irregularity(location=where, kind="nested-too-deep", detail=detail)
-                continue
-            # Read again so that its errors carry the place that is only known now.
-            inner = read_pickle(blob, start, location=where, limits=limits)
-            yield PickleStream(location=where, reading=inner, role="nested")
-            waiting.append((inner, where, level + 1))
+            for inner in _run(blob, start, place, limits):
+                where = Location(place.file, place.member, None, f"{place.path or 'pickle'}.nested[{found}]")
+                found += 1
+                if found > limits.streams:
+                    raise LimitExceeded("streams", allowed=limits.streams, wanted=found, where=location)
+                if level >= _LEVELS:
+                    detail = f"pickles are nested more than {_LEVELS} deep; deeper ones are not read"
+                    yield Irregularity(location=where, kind="nested-too-deep", detail=detail)
+                    break
+                yield PickleStream(location=where, reading=inner, role="nested")
+                waiting.append((inner, where, level + 1))
+
+
+def _run(blob: Blob, start: int, place: Location, limits: Limits) -> Iterator[Reading]:
+    """The pickles that follow each other in one constant, as torch's legacy format writes them."""
+    while start < blob.size:
+        inner = read_pickle(blob, start, location=place, limits=limits)
+        if not _is_stream(inner, blob, start):
+            return
+        yield inner
+        if inner.fault is not None:
+            return
+        start = inner.end
 
 
 def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:

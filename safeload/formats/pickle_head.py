@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from safeload.core.blob import Blob, MemoryBlob
-from safeload.core.graph import Act, Global, Reading
+from safeload.core.graph import Act, Event, Global, Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -39,7 +40,7 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     lower = name.lower()
     reading = trial(head, name)
     ended = reading.fault is None
-    called, imported = _called(reading), _imported(reading)
+    called, imported = _called(reading), imports_something(reading.trace)
     if imported and (called or ended or lower.endswith(_PICKLES)):
         return True
     if lower.endswith(_TEXTS):
@@ -54,12 +55,12 @@ def _called(reading: Reading) -> bool:
     return any(event.act is Act.CALL for event in reading.trace)
 
 
-def _imported(reading: Reading) -> bool:
+def imports_something(events: Iterable[Event]) -> bool:
     """Whether something is imported by a name that a module can have; prose and word lists spell others."""
     return any(
         isinstance(event.node, Global)
         and all(part.isidentifier() for name in event.node.written for part in name.split("."))
-        for event in reading.trace
+        for event in events
         if event.act is Act.IMPORT
     )
 

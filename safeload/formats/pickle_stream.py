@@ -9,10 +9,8 @@ from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Part, PickleStream, Storage
+from safeload.formats.base import Irregularity, Part, PickleStream, Storage
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import is_pickle
-from safeload.formats.torch_legacy import is_legacy
 
 
 def read_stream(
@@ -54,17 +52,18 @@ def read_pickles(
     location: Location,
     limits: Limits,
     *,
+    offset: int = 0,
     role: str = "data",
     storages: Mapping[str, Storage] | None = None,
     inline: InlineHook | None = None,
 ) -> Iterator[Part]:
-    """All pickles of a blob that begins with one: the first is the data, the rest trails.
+    """All pickles of a blob from `offset` on: the first is the data, the rest trails.
 
     Raises:
         MalformedInput: the first pickle could not be read to its end; it has been yielded with what was read.
     """
     first: Reading | None = None
-    for part in read_stream(blob, 0, location, limits, role=role, storages=storages, inline=inline):
+    for part in read_stream(blob, offset, location, limits, role=role, storages=storages, inline=inline):
         if first is None and isinstance(part, PickleStream):
             first = part.reading
         yield part
@@ -72,20 +71,3 @@ def read_pickles(
         raise first.fault
     if first is not None:
         yield from read_trailing(blob, first.end, location, limits)
-
-
-def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    return is_pickle(head, size, name) and not is_legacy(head) and b"NumpyArrayWrapper" not in head
-
-
-def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    return read_pickles(blob, location, limits)
-
-
-FORMAT = Format(
-    name="pickle",
-    title="a pickle",
-    suffixes=(".pkl", ".pickle", ".p", ".pck", ".bin", ".pt", ".pth", ".ckpt", ".dill", ".metadata", ".dat", ".dpr"),
-    sniff=_sniff,
-    read=_read,
-)

@@ -20,6 +20,7 @@ from safeload.formats.base import Format, Irregularity, Part, PickleStream, Stor
 from safeload.formats.dtypes import storage_dtype, width_of
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import trial
+from safeload.formats.window import outermost
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -139,7 +140,8 @@ def _find_storages(
             return damaged(
                 f"storage {escape(key)} needs {nbytes:,} bytes and {missing:,} of them are missing (truncated)"
             )
-        found[key] = Storage(blob=blob, offset=at + 8, nbytes=nbytes)
+        outer, start = outermost(blob, at + 8)
+        found[key] = Storage(blob=outer, offset=start, nbytes=nbytes)
         at += 8 + nbytes
     return at, None
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from safeload.core.blob import Extent
 from safeload.core.construct import Record, construct
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Span, Tuple, Value
 from safeload.core.limits import Limits
-from safeload.core.names import Location, escape
+from safeload.core.names import GlobalName, Location, escape
 from safeload.core.plain import PLAIN
-from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of
+from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of, storage_of
 from safeload.formats.base import PickleStream, TensorView
-from safeload.formats.tensors import TENSOR_HANDLERS, Composite, persistent_storage
+from safeload.formats.tensors import TENSOR_HANDLERS, Composite, bad, persistent_storage
+from safeload.formats.torch_legacy import is_legacy
+from safeload.formats.torch_legacy import read as read_legacy
 
 _NOWHERE = Location("")
+_EMBEDDED = GlobalName("torch.storage", "_load_from_bytes")
 _SHORT = 1 << 16
 _NAME_BYTES = 1 << 27
 """Characters of all tensor names together: sharing can make few objects into many long names."""
@@ -30,8 +34,14 @@ def tree(stream: PickleStream, limits: Limits | None = None) -> object:
     Raises:
         MalformedInput: the stream ended early, or a tensor does not fit its storage; the location's path names it.
     """
+    return _tree(stream, limits or Limits(), embedded=True)
+
+
+def _tree(stream: PickleStream, limits: Limits, *, embedded: bool) -> object:
     reading = stream.reading
     handlers = {**PLAIN, **TENSOR_HANDLERS, **ARRAY_HANDLERS, **joblib_handlers(reading.blob)}
+    if embedded:
+        handlers[_EMBEDDED] = lambda args, kwargs, call: _embedded(args, stream.location, limits)
 
     def span(value: Span) -> object:
         if value.length <= _SHORT:
@@ -53,6 +63,17 @@ def tree(stream: PickleStream, limits: Limits | None = None) -> object:
         path = None if at is None else _path_to(reading.value, at)
         error.where = Location(place.file, place.member, place.offset, path or place.path)
         raise
+
+
+def _embedded(args: tuple[object, ...], location: Location, limits: Limits) -> object:
+    """A storage as plain `pickle` writes it: a whole legacy file in a bytes constant. They do not nest."""
+    storage = storage_of(args[0]) if len(args) == 1 else None
+    if storage is None or not is_legacy(storage.blob.read_at(storage.offset, _SHORT)):
+        raise bad("it is built from bytes that are not a legacy torch file")
+    for part in read_legacy(Extent(storage.blob, storage.offset, storage.nbytes), location, limits):
+        if isinstance(part, PickleStream) and part.role == "data":
+            return _tree(part, limits, embedded=False)
+    raise bad("it is built from a legacy torch file without data")
 
 
 def _path_to(value: Value, offset: int) -> str | None:

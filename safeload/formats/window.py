@@ -1,11 +1,11 @@
-"""Two small helpers of container readers: a read-ahead window on a blob, and a bounded list of irregularities."""
+"""Small helpers of container readers: a read-ahead window, the outermost blob, a bounded list of irregularities."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity
 
@@ -32,6 +32,14 @@ class Window:
             self._data = self.blob.read_at(offset, max(length, _AHEAD))
             self._base, start = offset, 0
         return self._data[start : start + length]
+
+
+def outermost(blob: Blob, offset: int) -> tuple[Blob, int]:
+    """The same byte in the blob that is no range of another one: converters copy from the file itself."""
+    while isinstance(blob, Extent):
+        offset += blob.start
+        blob = blob.outer
+    return blob, offset
 
 
 class Notes:

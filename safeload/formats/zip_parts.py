@@ -13,6 +13,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
+from safeload.formats import npy
 from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, Storage
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
@@ -118,6 +119,9 @@ def _member(
     place = _at(location, entry)
     content = open_member(blob, entry, place, limits, budget)
     data = _is_data(entry.name)
+    if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
+        yield from npy.read_npy(content, place, limits)
+        return
     if not data and not is_pickle(head_of(content), content.size, entry.name):
         yield Member(location=place, name=entry.name, size=entry.size)
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:

@@ -1,0 +1,42 @@
+"""Bare pickles in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeload.core.blob import Blob
+from safeload.core.errors import MalformedInput
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.formats.base import Format, Part, PickleStream
+from safeload.formats.joblib_pickle import mentions_arrays, read_joblib
+from safeload.formats.pickle_head import is_pickle
+from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.torch_legacy import is_legacy
+
+
+def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
+    return is_pickle(head, size, name) and not is_legacy(head) and b"NumpyArrayWrapper" not in head
+
+
+def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    """All pickles of the file. One that stops behind an array of joblib's is read as joblib does."""
+    arrays = False
+    try:
+        for part in read_pickles(blob, location, limits):
+            if isinstance(part, PickleStream) and part.role == "data" and part.reading.fault is not None:
+                arrays = mentions_arrays(part.reading)
+            yield part
+    except MalformedInput:
+        if not arrays:
+            raise
+        yield from read_joblib(blob, location, limits)
+
+
+FORMAT = Format(
+    name="pickle",
+    title="a pickle",
+    suffixes=(".pkl", ".pickle", ".p", ".pck", ".bin", ".pt", ".pth", ".ckpt", ".dill", ".metadata", ".dat", ".dpr"),
+    sniff=_sniff,
+    read=_read,
+)

@@ -1,0 +1,32 @@
+"""Other text: vocabularies, merge rules, read-me files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeload.core.blob import Blob
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.formats.base import Format, Opaque, Part, Text
+from safeload.formats.plain_text import LONGEST, is_text, read_text
+
+_VOCABULARIES = ("vocab", "merges", "tokens", "bpe", "dict", "sentencepiece", "spm", "tokenizer")
+
+
+def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    if blob.size > min(LONGEST, limits.text_bytes):
+        yield Opaque(location=location, what="text", detail=f"{blob.size:,} bytes of text, which is not read")
+        return
+    name = location.file.rpartition("/")[2].lower()
+    vocabulary = name.startswith(_VOCABULARIES) or name.endswith((".tiktoken", ".bpe", ".vocab"))
+    yield Text(location=location, text=read_text(blob, location, limits), role="vocabulary" if vocabulary else "prose")
+
+
+FORMAT = Format(
+    name="text",
+    title="a text file",
+    suffixes=(".txt", ".md", ".tiktoken", ".vocab", ".bpe", ".csv", ".tsv", ".yaml", ".yml", ".jsonl", ".toml"),
+    sniff=lambda head, tail, size, name: is_text(head, size),
+    read=_read,
+    fallback=True,
+)

@@ -6,12 +6,13 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.names import Location
+from safeload.core.names import Location, escape
 from safeload.formats.base import Part
 
 
@@ -24,6 +25,8 @@ class Context:
     """All parts of the same file, for checks that compare them."""
     claimed_by: tuple[str, ...] = ()
     """Names of the formats that claimed the file, best first."""
+    memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
+    """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 
 
 Check = Callable[["Rule", Part, Context], Iterator[Finding]]
@@ -31,7 +34,7 @@ Check = Callable[["Rule", Part, Context], Iterator[Finding]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. `check` sees every part of every file and yields findings made with `finding`."""
+    """One rule. `check` sees the parts of every file, and yields findings made with `finding`."""
 
     id: str
     title: str
@@ -42,10 +45,13 @@ class Rule:
     severity: Severity
     confidence: Confidence
     remedy: str
+    """What to do about it, best a command. `{file}` stands for the file."""
     taxonomy: tuple[str, ...]
     check: Check
     bad: Callable[[], Iterable[Part]]
     good: Callable[[], Iterable[Part]]
+    looks_at: tuple[type[Part], ...] = (Part,)
+    """The kinds of parts that the check is shown."""
     names: tuple[str, ...] = field(default=())
     """The irregularity or anomaly kinds this rule judges, where it judges by kind."""
 
@@ -60,7 +66,10 @@ class Rule:
         evidence: tuple[str, ...] = (),
         related: tuple[Location, ...] = (),
     ) -> Finding:
-        """A finding of this rule at a place; what is not said is the rule's own."""
+        """A finding of this rule at a place; what is not said is the rule's own.
+
+        `{file}` in a remedy becomes the file's name, quoted for a shell.
+        """
         return Finding(
             rule=self.id,
             status=self.status if status is None else status,
@@ -68,7 +77,7 @@ class Rule:
             confidence=self.confidence,
             location=location,
             message=message,
-            remedy=remedy or self.remedy,
+            remedy=(remedy or self.remedy).replace("{file}", shlex.quote(escape(location.file))),
             evidence=evidence,
             related=related,
             taxonomy=self.taxonomy,

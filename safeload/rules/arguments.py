@@ -1,0 +1,110 @@
+"""What the constants in a call's arguments look like: a command, an address, code, a path, something encoded.
+
+It makes findings precise and, for callables nobody listed, louder. It never makes anything safe.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Tuple, Value
+from safeload.core.names import escape
+
+_MOST = 256
+"""Constants of one call that are looked at."""
+_LONGEST = 1 << 13
+_LEVELS = 2
+"""Encodings within encodings that are undone."""
+
+_PROGRAMS = (
+    "awk|bash|busybox|cat|chmod|chown|cmd|cmd.exe|cp|crontab|curl|dash|dd|echo|env|nc|ncat|netcat|nohup|node|nslookup|"
+    "open|perl|ping|php|pip|pip3|powershell|powershell.exe|pwsh|python|python2|python3|rm|ruby|scp|sed|sh|ssh|sudo|tar|"
+    "tee|touch|uname|wget|whoami|xterm|zsh|calc|calc.exe|id|ls|mkdir|mv|kill|bitsadmin|certutil|mshta|regsvr32|rundll32"
+)
+# Every repetition is bounded: foreign text must not make matching slow.
+_COMMAND = re.compile(
+    rf"(?:^|[;&|`]|\$\()\s{{0,8}}(?:/(?:usr/)?(?:local/)?s?bin/)?(?:{_PROGRAMS})(?=\s{{1,8}}[-./~$'\"\w]|\s{{0,8}}[|;&><])"
+    r"|\$\([^)]{1,200}\)|/bin/(?:ba|da|z)?sh\b|/dev/tcp/|\bcmd(?:\.exe)?\s{1,8}/[ck]\b",
+    re.IGNORECASE,
+)
+_CODE = re.compile(
+    r"\b(?:__import__|exec|eval|compile|getattr|open)\s{0,8}\("
+    r"|\b(?:os|subprocess|sys|socket|builtins|pty|shutil)\.[a-z_]{1,40}\s{0,8}\("
+    r"|(?:^|[;\n])[ \t]{0,40}import [A-Za-z_]|(?:^|[;\n])[ \t]{0,40}from [\w.]{1,80} import "
+    r"|(?:^|\n)[ \t]{0,40}(?:def|class) \w{1,80}\s{0,8}[(:]"
+    r"|\blambda\b[^:\n]{0,80}:|__(?:class|globals|builtins|subclasses|mro|code|dict)__"
+)
+_ADDRESS = re.compile(r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}\Z")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}\Z")
+
+LOUD = frozenset({"command", "code", "address", "pickle"})
+"""Kinds that no harmless constructor takes: a call outside the allowlist with one of them is dangerous."""
+
+
+def signs(call: Call) -> tuple[tuple[str, str], ...]:
+    """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
+    found: dict[str, str] = {}
+    for constant in _constants(call):
+        for kind in kinds(constant):
+            found.setdefault(kind, escape(str(constant) if isinstance(constant, str) else repr(constant[:80]), 120))
+    return tuple(found.items())
+
+
+def kinds(constant: str | bytes, level: int = 0) -> Iterator[str]:
+    """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `encoded`."""
+    text = constant if isinstance(constant, str) else constant.decode("latin-1")
+    text = text[:_LONGEST]
+    if isinstance(constant, bytes) and len(constant) > 2 and constant[0] == 0x80 and constant[1] <= 5:
+        yield "pickle"
+    if _COMMAND.search(text):
+        yield "command"
+    if _CODE.search(text):
+        yield "code"
+    if _ADDRESS.search(text):
+        yield "address"
+    if "\n" not in text and _ABSOLUTE.search(text):
+        yield "path"
+    if level < _LEVELS and (decoded := _decoded(text)) is not None:
+        inner = set(kinds(decoded, level + 1)) - {"path"}
+        if inner:
+            yield "encoded"
+            yield from inner
+
+
+def _decoded(text: str) -> bytes | None:
+    text = text.strip()
+    if _HEX.match(text):
+        return bytes.fromhex(text)
+    if not _BASE64.match(text):
+        return None
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if {"-", "_"} & set(text) else None)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _constants(call: Call) -> Iterator[str | bytes]:
+    """Text and bytes in the arguments, also within containers and calls; at most `_MOST` values are looked at."""
+    seen: set[int] = set()
+    waiting: list[Value] = [call.kwargs, call.args]
+    looked = 0
+    while waiting and looked < _MOST:
+        value = waiting.pop()
+        looked += 1
+        if isinstance(value, (str, bytes)):
+            yield value
+        if not isinstance(value, Node) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (List, Set, Tuple, FrozenSet)):
+            waiting.extend(value.items[:_MOST])
+        elif isinstance(value, Dict):
+            for pair in value.pairs[:_MOST]:
+                waiting.extend(pair)
+        elif isinstance(value, Call):
+            waiting.extend((value.kwargs, value.args))

@@ -1,0 +1,94 @@
+"""Allowlisted helpers that call one of their arguments, and calls that are harmless in one exact form.
+
+Each entry was read in the source of the helper it is about (CPython, torch, numpy).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeload.core.allowlist import Allowlist, Use
+from safeload.core.graph import Call, Dict, Global, How, Tuple, Value
+from safeload.core.names import GlobalName
+
+_LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
+_PLAIN_BASES = frozenset(
+    {"object", "dict", "list", "tuple", "set", "frozenset", "int", "float", "str", "bytes", "bytearray", "complex"}
+)
+_REBUILDERS = ("torch._utils", "torch._tensor", "torch.tensor")
+_TYPED_REBUILDS = frozenset({"_rebuild_from_type", "_rebuild_from_type_v2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A call that a helper makes of something the stream hands to it."""
+
+    callee: Value
+    args: Value
+    plain: bool
+    """Whether only `__new__` runs."""
+
+
+_NO_ARGUMENTS = Tuple((), 1)
+
+
+def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
+    """The calls that an allowlisted callable makes of its own arguments."""
+    args = call.args.items if isinstance(call.args, Tuple) else ()
+    if name.module == "copyreg":
+        return _copyreg(name.name, args)
+    if name.module in _REBUILDERS and name.name in _TYPED_REBUILDS and len(args) > 2:
+        return (Hidden(args[0], args[2], False), Hidden(args[1], _NO_ARGUMENTS, True))
+    if name == ("torch._utils", "_rebuild_wrapper_subclass") and args:
+        return (Hidden(args[0], _NO_ARGUMENTS, True),)
+    if name.module == "numpy.random._pickle":
+        made = tuple(Hidden(item, _NO_ARGUMENTS, False) for item in args[:1] if isinstance(item, Global))
+        return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
+    if name.name == "_reconstruct" and args:
+        return (Hidden(args[0], _NO_ARGUMENTS, True),)
+    return ()
+
+
+def _copyreg(name: str, args: tuple[Value, ...]) -> tuple[Hidden, ...]:
+    if name == "_reconstructor" and len(args) > 2:
+        base = args[1]
+        made = Hidden(args[0], _NO_ARGUMENTS, True)
+        if isinstance(base, Global) and base.name.module == "builtins" and base.name.name in _PLAIN_BASES:
+            return (made,)
+        return (made, Hidden(base, Tuple((args[2],), 1), False))
+    if name in ("__newobj__", "__newobj_ex__") and args:
+        return (Hidden(args[0], Tuple(args[1:], 1), True),)
+    return ()
+
+
+def wrong_arguments(name: GlobalName, call: Call) -> str:
+    """Why these arguments take an allowlisted callable outside of what it is listed for; empty where they do not."""
+    args = call.args.items if isinstance(call.args, Tuple) else ()
+    if name == ("_codecs", "encode") and len(args) > 1:
+        encoding = args[1]
+        if not isinstance(encoding, str) or encoding.lower() not in _LATIN:
+            return "it would look up a codec that no pickler uses"
+    if name == ("collections", "defaultdict") and args and args[0] is not None:
+        factory = args[0]
+        if not isinstance(factory, Global):
+            return "its factory is computed"
+    return ""
+
+
+def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
+    """Whether a call of a name outside the allowlist is one of the exact forms that harmless picklers write."""
+    if call.how is not How.REDUCE or not isinstance(call.args, Tuple):
+        return False
+    if call.kwargs is not None and not (isinstance(call.kwargs, Dict) and not call.kwargs.pairs):
+        return False
+    args = call.args.items
+    if name == ("builtins", "type"):  # type(None), as `NoneType` is pickled
+        return len(args) == 1 and args[0] is None
+    if name == ("builtins", "getattr") and len(args) == 2:  # a member of an enumeration, as Python 3.11 pickles flags
+        owner, attribute = args
+        if not isinstance(owner, Global) or not isinstance(attribute, str):
+            return False
+        entry = allowlist.get(owner.name)
+        plain = attribute.isidentifier() and attribute.isupper() and not attribute.startswith("_")
+        return entry is not None and entry.use is Use.MEMBER and plain
+    return False

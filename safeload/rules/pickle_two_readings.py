@@ -1,0 +1,68 @@
+"""The pickle reads differently in different unpicklers, or is not as any pickler writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.graph import ANOMALIES
+from safeload.formats.base import Part, PickleStream
+from safeload.rules import samples
+from safeload.rules.base import Context, Rule
+
+_ODD = frozenset({"name-odd", "protocol-again", "stack-leftover"})
+"""Kinds that every unpickler reads alike, and that no pickler writes."""
+_CUT = frozenset({"line-unterminated"})
+"""Kinds that an interrupted download makes as well."""
+_ELSEWHERE = frozenset({"build-on-value"})
+"""Kinds that another rule reports, with what they do."""
+
+
+def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
+    if not isinstance(part, PickleStream):
+        return
+    seen: dict[str, int] = {}
+    for anomaly in part.reading.anomalies:
+        seen[anomaly.kind] = seen.get(anomaly.kind, 0) + 1
+        if seen[anomaly.kind] > 1 or anomaly.kind in _ELSEWHERE:
+            continue
+        status, severity = Status.DANGEROUS, rule.severity
+        if anomaly.kind in _ODD:
+            status, severity = Status.UNVERIFIED, Severity.LOW
+        elif anomaly.kind in _CUT:
+            status, severity = Status.UNDECIDED, Severity.MEDIUM
+        detail = anomaly.detail or ANOMALIES.get(anomaly.kind, "an irregularity")
+        yield rule.finding(
+            part.location.at(anomaly.offset), f"{anomaly.kind}: {detail}", status=status, severity=severity
+        )
+
+
+def _bad() -> Iterable[Part]:
+    yield samples.pickled(b"\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00\x8c\x04name\x94.")
+    yield samples.pickled(b"\x80\x03ccollections\nOrderedDict\n]R.")
+    yield samples.pickled(b"\x80\x02\x80\x03].")
+
+
+def _good() -> Iterable[Part]:
+    yield samples.pickled(b"\x80\x04\x95\x08\x00\x00\x00\x00\x00\x00\x00\x8c\x04name\x94.")
+
+
+RULE = Rule(
+    id="pickle-two-readings",
+    title="unpicklers disagree about these bytes",
+    why=(
+        "A scanner that reads a pickle in one way protects nobody who loads it in another. This names every spot "
+        "where C pickle, Python pickle and pickletools are known to part ways: opcodes that cross a frame, arguments "
+        "that are no tuple, numbers in odd spellings. What they read alike, but no pickler writes, counts less."
+    ),
+    status=Status.DANGEROUS,
+    severity=Severity.HIGH,
+    confidence=Confidence.LIKELY,
+    remedy="do not load it with anything else; ask its author for a safetensors version",
+    taxonomy=("CWE-436", "CWE-502"),
+    check=_check,
+    bad=_bad,
+    good=_good,
+    looks_at=(PickleStream,),
+    names=tuple(ANOMALIES),
+)

@@ -1,0 +1,46 @@
+"""There is Python code beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.formats.base import Code, Part
+from safeload.rules import samples
+from safeload.rules.base import Context, Rule
+from safeload.rules.program import PROGRAMS
+
+_HERE = frozenset({"torchscript"})
+"""Languages whose archive as a whole is reported, by the rule about programs."""
+
+
+def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
+    if isinstance(part, Code) and part.language not in {*PROGRAMS, *_HERE}:
+        yield rule.finding(part.location, f"{part.language} code; it runs only for who asks for it and approved it")
+
+
+def _bad() -> Iterable[Part]:
+    yield samples.code("python", "modeling_custom.py")
+
+
+def _good() -> Iterable[Part]:
+    yield samples.code("native", "kernel.so")
+
+
+RULE = Rule(
+    id="python-source",
+    title="there is code beside the weights",
+    why=(
+        "Repositories carry their own model code, which `trust_remote_code=True` runs. safeload never runs it unless "
+        "somebody approved exactly these bytes; a file of code is therefore unverified, and left out."
+    ),
+    status=Status.UNVERIFIED,
+    severity=Severity.NOTE,
+    confidence=Confidence.CERTAIN,
+    remedy="read it; to load with it: safeload approve {file}",
+    taxonomy=("CWE-829",),
+    check=_check,
+    bad=_bad,
+    good=_good,
+    looks_at=(Code,),
+)

@@ -1,0 +1,66 @@
+"""Small parts for the examples of rules. Examples are data: nothing here is ever unpickled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeload.core.blob import MemoryBlob
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
+from safeload.formats.base import Code, Config, Irregularity, Member, Opaque, PickleStream, Reference, Text
+
+FILE = Location("example")
+
+
+def pickled(data: bytes, role: str = "data") -> PickleStream:
+    """One pickle, read by the machine."""
+    return PickleStream(location=FILE, reading=read_pickle(MemoryBlob(data), location=FILE), role=role)
+
+
+def text(value: str) -> bytes:
+    """A text constant of protocol 4."""
+    data = value.encode()
+    return b"X" + len(data).to_bytes(4, "little") + data
+
+
+def named(module: str, name: str) -> bytes:
+    """A global, as protocols 0 to 3 write it."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def call(module: str, name: str, *arguments: bytes) -> bytes:
+    """A whole pickle that calls one global."""
+    return b"\x80\x03" + named(module, name) + b"(" + b"".join(arguments) + b"tR."
+
+
+def new(module: str, name: str, state: bytes = b"}") -> bytes:
+    """A whole pickle with one object: no constructor arguments, and a state."""
+    return b"\x80\x03" + named(module, name) + b")\x81" + state + b"b."
+
+
+def reference(kind: str, target: str, file: str = "config.json", path: str = "key") -> Reference:
+    return Reference(location=Location(file, None, None, path), kind=kind, target=target)
+
+
+def template(value: str) -> Text:
+    return Text(location=Location("chat_template.jinja"), text=value, role="chat-template")
+
+
+def irregular(kind: str, *, two_readings: bool = False) -> Irregularity:
+    return Irregularity(location=FILE, kind=kind, detail="an example", two_readings=two_readings)
+
+
+def opaque(what: str, file: str = "example") -> Opaque:
+    return Opaque(location=Location(file), what=what, detail="an example")
+
+
+def code(language: str, file: str = "example.py") -> Code:
+    return Code(location=Location(file), language=language)
+
+
+def member(name: str) -> Member:
+    return Member(location=Location("example.zip", name), name=name, size=1)
+
+
+def config(data: Any, file: str = "config.json") -> Config:
+    return Config(location=Location(file), data=data)

@@ -1,0 +1,380 @@
+"""What one pickle would do to an ordinary unpickler, judged against the allowlist.
+
+Several rules look at the same reading, so it is studied once. Every import, call, state and extension code of the
+trace is judged; what is not allowed becomes an `Deed` for the rule that owns its kind.
+
+A name is allowed only if the allowlist has exactly that pair, and it is used as its entry says. For the rest:
+
+1. a name of the standard library, one in the catalogue, one that reaches through an object, or one that modules
+   re-export from there, is dangerous to call;
+2. so is a function of any other library whose arguments are a command, code, an address or a pickle, or that is not
+   shaped like the constructors and rebuilding helpers that picklers write;
+3. a callee that is itself computed is dangerous: nothing says what it will be;
+4. everything else outside the allowlist is unverified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from safeload.core.allowlist import Allowlist, Effect, Entry, Use
+from safeload.core.blob import Blob, Extent, MemoryBlob
+from safeload.core.finding import Status
+from safeload.core.graph import (
+    Act,
+    Build,
+    Call,
+    Dict,
+    Extension,
+    FrozenSet,
+    Global,
+    How,
+    List,
+    Node,
+    Persistent,
+    Reading,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
+from safeload.core.machine import read_pickle
+from safeload.core.names import GlobalName, Location, escape
+from safeload.rules.arguments import LOUD, signs
+from safeload.rules.catalogue import ALIASES, ability, is_stdlib, known_exactly
+from safeload.rules.indirect import Hidden, excused, hidden_calls, wrong_arguments
+from safeload.rules.render import call_text, callee_text
+
+CALL = "call"
+IMPORT = "import"
+UNLISTED = "unlisted"
+BUILD = "build"
+WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something a pickle would do that the allowlist does not allow."""
+
+    kind: str
+    """Which rule reports it: `call`, `import`, `unlisted`, `build`, `write`."""
+    status: Status
+    offset: int
+    subject: str
+    """The name it is about, escaped; findings about the same subject are grouped."""
+    message: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Study:
+    """Everything that is wrong with one reading, in the order of the stream."""
+
+    deeds: list[Deed] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Deed]:
+        return [deed for deed in self.deeds if deed.kind == kind]
+
+
+def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
+    """Judge every act of a reading. Total, and proportional to the trace."""
+    student = _Student(reading, allowlist, level)
+    student.run()
+    return Study(student.deeds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a name is, whatever is done with it."""
+
+    entry: Entry | None = None
+    danger: str = ""
+    """Why calling it is dangerous; empty where nothing says so."""
+    on_sight: bool = False
+    """Whether naming it is bad enough."""
+
+
+_CLASS = re.compile(r"_{0,2}[A-Z]")
+_REBUILDER = re.compile(
+    r"_\w{0,80}?(?:re)?(?:build|construct|ctor|unpickle|unreduce|restore|new|make|create|from|load_type)"
+    r"|build_|restore_type_tag|newObj"
+)
+"""Lower-case names of helpers that picklers write: private ones, those of Cython, and a few public ones."""
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_STREAMS = 5
+_LEVELS = 4
+
+
+class _Student:
+    def __init__(self, reading: Reading, allowlist: Allowlist, level: int) -> None:
+        self.reading = reading
+        self.level = level
+        self.allowlist = allowlist
+        self.deeds: list[Deed] = []
+        self.names: dict[GlobalName, _Kind] = {}
+        self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
+        self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
+
+    def run(self) -> None:
+        for event in self.reading.trace:
+            node = event.node
+            if event.act is Act.CALL and isinstance(node, Call):
+                self.call(node)
+            elif event.act is Act.BUILD and isinstance(node, Build):
+                self.build(node, event.offset)
+            elif event.act is Act.EXTENSION and isinstance(node, Extension):
+                message = f"uses entry {node.code} of the process's extension registry, which can be any function"
+                self.add(IMPORT, Status.DANGEROUS, event.offset, f"extension {node.code}", message)
+        if self.excused:
+            self.excused -= _values(self.reading)
+        for event in self.reading.trace:
+            if event.act is Act.IMPORT and isinstance(event.node, Global):
+                self.imported(event.node)
+        self.writes()
+        self.deeds.sort(key=lambda deed: deed.offset)
+
+    def add(
+        self, kind: str, status: Status, offset: int, subject: str, message: str, evidence: tuple[str, ...] = ()
+    ) -> None:
+        self.deeds.append(Deed(kind, status, offset, subject, message, evidence))
+
+    # ── names ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def kind(self, name: GlobalName) -> _Kind:
+        known = self.names.get(name)
+        if known is None:
+            known = self.names[name] = self.classify(name)
+        return known
+
+    def classify(self, name: GlobalName) -> _Kind:
+        entry = self.allowlist.get(name)
+        if entry is not None:
+            return _Kind(entry)
+        parts = name.name.split(".")
+        able = ability(GlobalName(name.module, parts[0]))
+        if is_stdlib(name.module):
+            why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
+            return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
+        if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
+            return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
+        if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):
+            return _Kind(danger="modules carry this name of the standard library along", on_sight=True)
+        if len(parts) > 1 and not all(_CLASS.match(part) for part in parts):
+            return _Kind(danger="it reaches through an object to another", on_sight=True)
+        if able and (not _CLASS.match(parts[-1]) or known_exactly(name)):
+            return _Kind(danger=f"it {able}", on_sight=True)
+        return _Kind()
+
+    def imported(self, node: Global) -> None:
+        """Judge an import that no call or state accounted for already."""
+        if id(node) in self.reported or id(node) in self.excused:
+            return
+        kind = self.kind(node.name)
+        if kind.entry is not None:
+            return
+        name = str(node.name)
+        if kind.on_sight:
+            self.add(IMPORT, Status.DANGEROUS, node.offset, name, f"would import {name}: {kind.danger}")
+        elif kind.danger:
+            message = f"would import {name} from the standard library, which is outside the allowlist"
+            self.add(UNLISTED, Status.UNVERIFIED, node.offset, name, message)
+        else:
+            self.unlisted(node, node.offset)
+
+    def unlisted(self, node: Global, offset: int) -> None:
+        self.reported.add(id(node))
+        library = escape(node.name.module.partition(".")[0])
+        message = f"names {node.name}, which is outside the allowlist: an ordinary reader would import {library}"
+        self.add(UNLISTED, Status.UNVERIFIED, offset, str(node.name), message)
+
+    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call(self, call: Call) -> None:
+        self.called(call.callee, call, plain=call.how is How.NEWOBJ)
+
+    def called(self, callee: Value, call: Call, *, plain: bool) -> None:
+        """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
+        if not isinstance(callee, Global):
+            self.computed(callee, call)
+            return
+        kind = self.kind(callee.name)
+        if kind.entry is not None:
+            self.allowed(kind.entry, call, plain=plain)
+        elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
+            self.excused.add(id(callee))
+        elif kind.danger:
+            self.dangerous(callee, call, kind.danger)
+        else:
+            self.foreign(callee, call, plain=plain)
+
+    def loads_only_data(self, callee: Global, call: Call) -> bool:
+        """Whether a call is torch's loading of a storage from bytes in this stream, and those were read and allowed."""
+        if callee.name != ("torch.storage", "_load_from_bytes") or self.level >= _LEVELS:
+            return False
+        items = call.args.items if isinstance(call.args, Tuple) else ()
+        if len(items) != 1 or not isinstance(items[0], (bytes, Span)):
+            return False
+        data = items[0]
+        blob: Blob = MemoryBlob(data) if isinstance(data, bytes) else Extent(self.reading.blob, data.start, data.length)
+        place, offset = Location("bytes"), 0
+        for number in range(_LEGACY_STREAMS):
+            inner = read_pickle(blob, offset, location=place)
+            if inner.fault is not None or inner.anomalies or (number == 0 and inner.value != _MAGIC):
+                return False
+            if study(inner, self.allowlist, level=self.level + 1).deeds:
+                return False
+            offset = inner.end
+        return True
+
+    def computed(self, callee: Value, call: Call) -> None:
+        what = "a persistent object" if isinstance(callee, Persistent) else callee_text(callee)
+        message = f"would call {call_text(call)}: what is called here is only known while it runs"
+        self.add(CALL, Status.DANGEROUS, call.offset, what, message, _evidence(call))
+
+    def dangerous(self, callee: Global, call: Call, why: str) -> None:
+        self.reported.add(id(callee))
+        self.add(
+            CALL,
+            Status.DANGEROUS,
+            call.offset,
+            str(callee.name),
+            f"would call {call_text(call)}: {why}",
+            _evidence(call),
+        )
+
+    def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
+        """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
+        found = {kind for kind, _ in signs(call)} & LOUD
+        last = callee.name.name.rpartition(".")[2]
+        if found and not plain:
+            self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
+        elif plain or _CLASS.match(last) or _REBUILDER.match(last):
+            self.unlisted(callee, call.offset)
+        else:
+            self.dangerous(callee, call, "it is a function outside the allowlist, and no pickler's own helper")
+
+    def allowed(self, entry: Entry, call: Call, *, plain: bool) -> None:
+        """Judge the use of an allowlisted name against its entry."""
+        name = str(entry.name)
+        if entry.use is Use.NAME:
+            self.misused(call, name, f"calls {name}, which is allowed only as a value")
+            return
+        if entry.use is Use.NEW and not plain and not _without_arguments(call):
+            self.misused(call, name, f"calls the constructor of {name} with arguments, as no pickler does")
+            return
+        if why := wrong_arguments(entry.name, call):
+            self.add(CALL, Status.DANGEROUS, call.offset, name, f"would call {call_text(call)}: {why}", _evidence(call))
+            return
+        if entry.name == ("collections", "defaultdict"):  # its factory is judged as a name, and called by nobody here
+            return
+        hidden = hidden_calls(entry.name, call)
+        for inner in hidden:
+            self.hidden(inner, call)
+        if entry.effect is Effect.RECORD or not isinstance(call.args, Tuple):
+            return
+        told = {id(inner.callee) for inner in hidden}
+        for argument in call.args.items:
+            if isinstance(argument, Global) and id(argument) not in told:
+                given = self.kind(argument.name).entry
+                if given is not None and given.use in (Use.NEW, Use.NAME):
+                    self.misused(call, str(argument.name), f"hands {argument.name} to {name}, which might call it")
+
+    def hidden(self, inner: Hidden, call: Call) -> None:
+        """A call that an allowlisted helper would make for the stream."""
+        made = Call(inner.callee, inner.args, None, How.NEWOBJ if inner.plain else How.REDUCE, call.offset, 1)
+        self.called(inner.callee, made, plain=inner.plain)
+
+    def misused(self, call: Call, subject: str, message: str) -> None:
+        self.add(UNLISTED, Status.UNVERIFIED, call.offset, subject, message, (call_text(call),))
+
+    # ── states and items ────────────────────────────────────────────────────────────────────────────────────
+
+    def build(self, node: Build, offset: int) -> None:
+        target = node.target
+        if isinstance(target, Global):
+            self.reported.add(id(target))
+            message = f"would set attributes on {target.name} itself, for the whole process"
+            self.add(BUILD, Status.DANGEROUS, offset, str(target.name), message)
+        elif not isinstance(target, Call):
+            what = callee_text(target)
+            self.add(BUILD, Status.DANGEROUS, offset, what, f"would set attributes on {what}, which no call made")
+        else:
+            entry = self.kind(target.callee.name).entry if isinstance(target.callee, Global) else None
+            if entry is not None and entry.use is Use.MEMBER:
+                message = f"would set attributes on {call_text(target)}, which the whole process shares"
+                self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
+            if _sets_class(node.state):
+                message = f"would change the class of {call_text(target)} after it was made"
+                self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
+
+    def writes(self) -> None:
+        """Items that would be written into a tensor or array, one foreign index at a time."""
+        for event in self.reading.trace:
+            node = event.node
+            if event.act is Act.CALL and isinstance(node, Call) and (node.items or node.pairs):
+                entry = self.kind(node.callee.name).entry if isinstance(node.callee, Global) else None
+                if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
+                    message = f"would write items into {call_text(node)} while it is being read"
+                    self.add(WRITE, Status.DANGEROUS, node.offset, str(entry.name), message)
+
+
+def _evidence(call: Call) -> tuple[str, ...]:
+    return tuple(f"{kind}: {text}" for kind, text in signs(call))
+
+
+def _list(words: list[str]) -> str:
+    return " and ".join(("an " if word[0] in "aeiou" else "a ") + word if word != "code" else word for word in words)
+
+
+def _without_arguments(call: Call) -> bool:
+    empty = isinstance(call.args, Tuple) and not call.args.items
+    return empty and (call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs))
+
+
+def _sets_class(state: Value) -> bool:
+    """Whether the half of a state that goes through `setattr` names `__class__`."""
+    if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
+        return False
+    return any(key == "__class__" for key, _ in state.items[1].pairs if isinstance(key, str))
+
+
+def _values(reading: Reading) -> set[int]:
+    """Identities of globals that stand somewhere as a value, rather than as what is called."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting: list[Value] = [reading.value]
+    for event in reading.trace:
+        if isinstance(event.node, Call):
+            waiting.append(event.node)
+        elif isinstance(event.node, Build):
+            waiting.extend((event.node.target, event.node.state))
+        elif isinstance(event.node, Persistent):
+            waiting.append(event.node.id)
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Node) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Global):
+            found.add(id(node))
+            seen.discard(id(node))
+        else:
+            waiting.extend(_inside(node))
+    return found
+
+
+def _inside(node: Node) -> Iterator[Value]:
+    if isinstance(node, (List, Set, Tuple, FrozenSet)):
+        yield from node.items
+    elif isinstance(node, Dict):
+        for pair in node.pairs:
+            yield from pair
+    elif isinstance(node, Call):
+        if not isinstance(node.callee, Global):
+            yield node.callee
+        yield from (node.args, node.kwargs, *node.states, *node.items)
+        for pair in node.pairs:
+            yield from pair

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,9 +40,16 @@ def touch(marker: Path) -> Callable[[], tuple[str, str, str]]:
     return lambda: ("os", "system", f"touch {marker}")
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Fresh paths for stores; making each directory by itself would cost more than most tests."""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def private_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def private_environment(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own safeload store, and none of the user's hub settings."""
-    monkeypatch.setenv("SAFELOAD_HOME", str(tmp_path_factory.mktemp("safeload-home")))
+    monkeypatch.setenv("SAFELOAD_HOME", str(next(homes)))
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SAFELOAD_POLICY"):
         monkeypatch.delenv(name, raising=False)

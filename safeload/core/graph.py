@@ -246,7 +246,9 @@ ANOMALIES: Mapping[str, str] = MappingProxyType(
         "items-on-value": "items are put into something that is no container of that kind",
         "length-negative": "a length that C pickle takes for large is negative to Python pickle",
         "line-unterminated": "the file ends in a line: Python pickle takes it without its last byte, C pickle refuses",
+        "mark-missing": "INST without a MARK: Python pickle imports before it refuses, C pickle does not",
         "name-odd": "a name to import is empty, or holds white space, a backslash or what is not ASCII",
+        "new-of-value": "an object is made from what may be no class: Python pickle tries, C pickle refuses",
         "number-text": "a number in text that C pickle, Python pickle and pickletools do not all read alike",
         "protocol-again": "PROTO stands in the middle of the stream",
         "stack-leftover": "values or marks are left at STOP",
@@ -274,7 +276,7 @@ class Reading:
     blob: Blob
     start: int
     end: int
-    """The offset after STOP; after a fault, that of the opcode at fault, or the end of the bytes if some are missing."""
+    """The offset after STOP. After a fault: of the opcode at fault, or the end of the bytes if some are missing."""
     value: Value
     trace: Trace
     anomalies: tuple[Anomaly, ...] = ()

@@ -8,7 +8,7 @@ Rules it keeps (the pickle protocol is that of CPython's `Lib/pickle.py`, PEP 30
 4. It is total: any bytes give a `Reading`. What was read before a fault is part of it.
 5. Every length is checked against the bytes that exist before anything is made of that length.
 6. Where C `pickle`, Python `pickle` and `pickletools` would part ways, it notes an `Anomaly`.
-7. It goes on wherever any of them would go on, so that what it did not read, none of them ran.
+7. Within its limits it goes on wherever any of them goes on: what it did not read, none of them ran.
 
 This module moves through the bytes; `opcodes` says what each opcode does.
 """
@@ -107,6 +107,8 @@ class Machine:
         except (Fault, IndexError) as stopped:
             if isinstance(stopped, IndexError) and self.stack:
                 raise  # only the empty stack is indexed by what the stream chose
+            if self.at < len(self.buffer):
+                self.leave_frame(self.at + 1 + WIDTHS[self.buffer[self.at]])
             fault = self.error(stopped, location)
             if isinstance(stopped, Truncated):
                 self.at = self.blob.size - self.base
@@ -189,6 +191,8 @@ class Machine:
 
     def fits(self, position: int, length: int, limit: str) -> None:
         """Check the length of an argument, before anything of that length is made."""
+        if self.base + position + length > self.frame_end:
+            self.leave_frame(position + length)
         if length > getattr(self.limits, limit):  # `limit` is a literal of `opcodes`
             raise Limit(limit, length)
         remaining = self.blob.size - self.base - position
@@ -212,7 +216,7 @@ class Machine:
             if (found := window.find(b"\n")) >= 0:
                 end = searched + found
             searched += len(window)
-        self.fits(position, end - position, limit)
+        self.fits(position, end + 1 - position, limit)
         return self.read(position, end - position), end + 1
 
     def span(self, position: int, length: int, *, mutable: bool = False) -> Span:

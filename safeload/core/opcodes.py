@@ -289,7 +289,7 @@ def _long(m: Machine, position: int) -> int:
     return position
 
 
-_DECIMAL = re.compile(rb"-?(?:0|[1-9][0-9]*)\Z")
+_DECIMAL = re.compile(rb"(?:0|-?[1-9][0-9]*)\Z")
 _OCTAL = re.compile(rb"\s*[-+]?0[0-7]+\Z")
 
 
@@ -572,13 +572,13 @@ def _additems(m: Machine, position: int) -> int:
 
 def _extend(m: Machine, kind: type[List] | type[Set], items: list[Value]) -> None:
     target = m.stack[-1]
-    if isinstance(target, (kind, Call)):
+    if isinstance(target, kind) or (items and isinstance(target, Call)):
         if not target.items:
             target.items = items
         else:
             target.items.extend(items)
         m.deepen(target, items)
-    elif items:
+    else:  # for no items, C does not even look
         _note_target(m, target)
 
 
@@ -675,22 +675,27 @@ def _reduce(m: Machine, position: int) -> int:
     return position
 
 
+def _new(m: Machine, args: Value, kwargs: Value = None) -> None:
+    callee = m.stack.pop()
+    if not isinstance(args, Tuple) or not (kwargs is None or isinstance(kwargs, Dict)):
+        m.note("arguments-not-a-tuple")
+    if not isinstance(callee, (Global, Extension)):
+        m.note("new-of-value")
+    _call(m, callee, args, How.NEWOBJ, kwargs)
+
+
 @_opcode(b"\x81")
 def _newobj(m: Machine, position: int) -> int:
-    args = m.stack.pop()
-    if not isinstance(args, Tuple):
-        m.note("arguments-not-a-tuple")
-    _call(m, m.stack.pop(), args, How.NEWOBJ)
+    _new(m, m.stack.pop())
     return position
 
 
 @_opcode(b"\x92")
 def _newobj_ex(m: Machine, position: int) -> int:
     kwargs = m.stack.pop()
-    args = m.stack.pop()
-    if not isinstance(args, Tuple) or not isinstance(kwargs, Dict):
+    if kwargs is None:
         m.note("arguments-not-a-tuple")
-    _call(m, m.stack.pop(), args, How.NEWOBJ, kwargs)
+    _new(m, m.stack.pop(), kwargs)
     return position
 
 
@@ -698,7 +703,9 @@ def _newobj_ex(m: Machine, position: int) -> int:
 def _inst(m: Machine, position: int) -> int:
     module, position = m.line(position)
     name, position = m.line(position)
-    callee = _import(m, _decode(module, "utf-8"), _decode(name, "utf-8"))  # Python imports before it needs a MARK
+    callee = _import(m, _decode(module, "utf-8"), _decode(name, "utf-8"))
+    if not m.below:
+        m.note("mark-missing")
     items = _pop_mark(m)
     _call(m, callee, Tuple(items, depth_over(items)), How.INSTANCE)
     return position

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, runtime_checkable
 
-from safeload.core.errors import PolicyDenied
+from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.evidence import Evidence
 from safeload.core.finding import Finding, Status
 from safeload.core.names import Location, escape
@@ -35,13 +35,22 @@ class Reason:
 class Verdict:
     """The answer of a policy, as a tree: a composed policy keeps the verdicts it was made from.
 
-    It has no truth value, so that a forgotten `.allowed` cannot pass for one. `enforce()` raises.
+    It has no truth value, so that a forgotten `.allowed` cannot pass for one. `enforce()` raises. A denial without a
+    reason, or with one that has no remedy, cannot be built: `UsageError`.
     """
 
     policy: str
     allowed: bool
     reasons: tuple[Reason, ...] = ()
     parts: tuple[Verdict, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.allowed and not (self.denials() and all(reason.remedy for reason in self.denials())):
+            raise UsageError(
+                f"the policy {self.policy!r} denies without saying what to do",
+                why="every denial needs a reason, and every such reason a remedy",
+                remedy="give each Reason its remedy",
+            )
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a Verdict has no truth value: read .allowed or call .enforce()")
@@ -57,13 +66,11 @@ class Verdict:
         for part in self.parts:
             yield from part._denials()
 
-
-def enforce(verdict: Verdict, evidence: Evidence) -> None:
-    """Raise `PolicyDenied`, listing every reason, unless the verdict allows."""
-    if not verdict.allowed:
-        raise PolicyDenied(
-            f"loading {escape(evidence.reference)!r} was refused", verdict=verdict, report=evidence.report
-        )
+    def enforce(self, evidence: Evidence) -> None:
+        """Raise `PolicyDenied`, listing every reason, unless allowed. `evidence` is what the policy decided about."""
+        if not self.allowed:
+            what = f"loading {escape(evidence.reference)!r} was refused"
+            raise PolicyDenied(what, verdict=self, report=evidence.report)
 
 
 @runtime_checkable
@@ -109,17 +116,17 @@ def _nothing_asked(name: str) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class NothingWorseThan:
-    """Denies a load that uses a file whose status is in `denied`. Files that the load leaves out do not count."""
+    """Denies a load that uses a file worse than `worst`. Files that the load leaves out do not count."""
 
-    denied: tuple[Status, ...] = (Status.DANGEROUS, Status.UNDECIDED)
+    worst: Status = Status.UNVERIFIED
 
     def decide(self, evidence: Evidence) -> Verdict:
         reasons = tuple(
             _from_finding(finding)
             for file in evidence.report.files
-            if file.used and file.status in self.denied
+            if file.used
             for finding in file.findings
-            if finding.status in self.denied
+            if finding.status > self.worst
         )
         return Verdict("files", allowed=not reasons, reasons=reasons)
 

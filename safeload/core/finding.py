@@ -106,6 +106,11 @@ class Report:
     def status(self) -> Status:
         return max((file.status for file in self.files), default=Status.SAFE)
 
+    @property
+    def coverage(self) -> dict[Status, int]:
+        """How many files have each status. The numbers add up to the number of files: none is left unsaid."""
+        return {status: sum(file.status is status for file in self.files) for status in Status}
+
     def file(self, path: str) -> FileReport:
         """The report on one file. Raises `KeyError` for a path that is not in the target."""
         for file in self.files:

@@ -18,17 +18,17 @@ class Limits:
     nodes: int = 20_000_000
     """Objects that one pickle stream may build, and leaves of one walk over them."""
     memo: int = 20_000_000
-    """Highest memo index of a pickle stream."""
+    """Highest memo index that a pickle stream may choose."""
     depth: int = 10_000
     """Nesting of containers and calls as a pickle builds it, of JSON, and of marks on a pickle's stack."""
     argument_bytes: int = 1 << 34
-    """Bytes of one opcode's argument. Long arguments are referenced in place, never copied."""
-    number_bytes: int = 4_096
-    """Bytes of one arbitrarily long integer: converting text to integers takes quadratic time."""
+    """Bytes of one byte string in a pickle. Long ones are referenced in place, never copied."""
+    number_bytes: int = 1_700
+    """Bytes of one arbitrarily long integer. Python refuses to print longer ones, because that takes quadratic time."""
     streams: int = 10_000
     """Pickles following each other in one file."""
     text_bytes: int = 1 << 28
-    """Bytes of one JSON, template or source file that is read whole."""
+    """Bytes of one JSON, template or source file that is read whole, and of one text in a pickle."""
     members: int = 100_000
     """Members of one archive."""
     expansion: int = 1_000

@@ -6,16 +6,20 @@ bidirectional controls or invisible characters, so nothing here renders them raw
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode general categories that no terminal shows as themselves."""
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Letters, marks and symbols that show nothing all the same: fillers and variation selectors."""
 
 
 def escape(text: str, limit: int = 300) -> str:
-    """Return `text` in one line that is safe to print: every invisible character is written as an escape.
+    """Return `text` in one line that is safe to print: every invisible character, and every space that
+    is not the ordinary one, is written as an escape.
 
     Longer texts are cut to `limit` characters with an ellipsis. This is not an escaper for HTML, Markdown or
     a shell: reporters apply their own to the result.
@@ -23,7 +27,12 @@ def escape(text: str, limit: int = 300) -> str:
     cut = text if len(text) <= limit else text[:limit] + "…"
     if cut.isascii() and cut.isprintable():
         return cut
-    return "".join(c if unicodedata.category(c) not in _INVISIBLE else _spell(c) for c in cut)
+    return "".join(_spell(c) if _hides(c) else c for c in cut)
+
+
+def _hides(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in _INVISIBLE or (category == "Zs" and character != " ") or _BLANK.match(character) is not None
 
 
 def _spell(character: str) -> str:

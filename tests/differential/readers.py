@@ -11,7 +11,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 Acts = tuple[str, ...]
 
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 class Recorder:
     """Stands for whatever the stream imports; notes that it was called, and accepts all that is put into it."""
 
-    journal: list[str] = []
+    journal: ClassVar[list[str]] = []
 
     def __new__(cls, *args: object, **kwargs: object) -> Recorder:
         cls.journal.append("call")
@@ -64,7 +64,7 @@ class _C(pickle.Unpickler):
 
 class _Python(pickle._Unpickler):  # type: ignore[name-defined, misc]
     find_class = _find_class
-    persistent_load = _persistent_load
+    persistent_load = _persistent_load  # type: ignore[assignment]
 
 
 class _Peekable(io.BytesIO):

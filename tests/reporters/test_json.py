@@ -10,7 +10,7 @@ import pytest
 from safeload.core.errors import MalformedInput, PolicyDenied, SourceError
 from safeload.core.evidence import Evidence
 from safeload.core.finding import Report, Status
-from safeload.core.policy import DEFAULT_POLICY, enforce
+from safeload.core.policy import DEFAULT_POLICY
 from safeload.reporters import find
 from safeload.reporters.json import error_data
 from tests.reporters.reports import EVIL, EVIL_NAMES, HOSTILE, file, finding, report
@@ -89,7 +89,7 @@ def test_a_denial_carries_its_verdict_and_report() -> None:
     """A program learns every reason and every file, not only that it was refused."""
     evidence = Evidence(reference="org/model", report=EVIL)
     with pytest.raises(PolicyDenied) as caught:
-        enforce(DEFAULT_POLICY.decide(evidence), evidence)
+        DEFAULT_POLICY.decide(evidence).enforce(evidence)
     data = error_data(caught.value)
     assert data["verdict"]["allowed"] is False
     assert "evil.bin" in data["verdict"]["reasons"][0]["message"]

@@ -22,6 +22,7 @@ from safeload.engine.request import Purpose, Request
 from safeload.transformers import _arguments
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress
+from safeload.transformers._fit import check_fit, converted
 from safeload.transformers._traps import TRAPS, forbidden
 
 _PURPOSES: dict[str, Purpose] = {
@@ -83,7 +84,14 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
         admitted = directories(admission) | _take_config(bound, keeper, request, call.options)
         if request.gguf_file:
             bound.named["gguf_file"] = os.path.basename(request.gguf_file)
-        result = _genuine(call, bound, entry(admission, reference), admitted, purpose)
+        if purpose == "model" and (sources := converted(admission)) and not admission.base:
+            wanted = bound.take("output_loading_info", False)
+            bound.named["output_loading_info"] = True
+            model, info = _genuine(call, bound, entry(admission, reference), admitted, purpose)
+            check_fit(model, info, sources)
+            result = (model, info) if wanted else model
+        else:
+            result = _genuine(call, bound, entry(admission, reference), admitted, purpose)
     except BaseException:
         keeper.close()
         raise

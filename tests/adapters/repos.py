@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaForCausalLM
 
 from tests.adapters import payloads
+from tests.adapters.payloads import text
 
 State = dict[str, torch.Tensor]
 
@@ -348,14 +349,32 @@ def build_evil_unknowns(directory: Path, marker: Path) -> Path:
 
 
 def build_bin_tar(directory: Path, marker: Path | None = None) -> Path:
-    """The tar that torch wrote before 0.1.10, with one tensor of nothing."""
+    """The tar that torch wrote before 0.1.10: a table of storages, a table of tensors, and a pickle that joins them."""
     write_config(directory)
+    state = bert_state()
+    storages, tensors = pickle.dumps(len(state), 2), pickle.dumps(len(state), 2)
+    for key, tensor in enumerate(state.values()):
+        kind = {torch.float32: "Float", torch.int64: "Long"}[tensor.dtype]
+        data = tensor.contiguous().numpy().tobytes()
+        storages += _row(key, text("cpu"), f"{kind}Storage") + struct.pack("<q", tensor.numel()) + data
+        tensors += _row(1000 + key, b"M" + struct.pack("<H", key), f"{kind}Tensor")
+        tensors += struct.pack("<ii", tensor.dim(), 0)
+        tensors += struct.pack(f"<{2 * tensor.dim() + 1}q", *tensor.shape, *tensor.contiguous().stride(), 0)
+    storages += pickle.dumps([], 2)
+    # Persistent ids are texts of protocol 0, as the opcode `P` reads them.
+    value = b"\x80\x02}(" + b"".join(text(n) + b"P%d\n" % (1000 + i) for i, n in enumerate(state)) + b"u."
+    if marker is not None:
+        value = payloads.poison(value, payloads.snippet(marker))
     with tarfile.open(directory / "pytorch_model.bin", "w") as archive:
-        for name in ("storages", "tensors"):
-            _add(archive, name, pickle.dumps(0, 2))
-        value = pickle.dumps({"a": 1}, 2)
-        _add(archive, "pickle", payloads.poison(value, payloads.snippet(marker)) if marker else value)
+        for name, body in (("sys_info", pickle.dumps({}, 2)), ("storages", storages), ("tensors", tensors)):
+            _add(archive, name, body)
+        _add(archive, "pickle", value)
     return directory
+
+
+def _row(key: int, middle: bytes, kind: str) -> bytes:
+    """One row of a table of the tar: `(key, middle, torch.<kind>)`, pickled."""
+    return b"\x80\x02M" + struct.pack("<H", key) + middle + f"ctorch\n{kind}\n".encode() + b"\x87."
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

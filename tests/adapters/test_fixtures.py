@@ -32,3 +32,10 @@ def test_poisoned_weights_still_hold_the_weights(build: object, spelling: str, t
         state = torch.load(path, weights_only=False)
     assert acted.exists()
     assert torch.equal(state["pooler.dense.weight"], repos.bert_state()["pooler.dense.weight"])
+
+
+def test_the_tar_is_one_that_torch_reads(tmp_path: Path) -> None:
+    """torch itself, unguarded, gets the weights out of the benign tar."""
+    state = torch.load(repos.build_bin_tar(tmp_path / "m") / "pytorch_model.bin", weights_only=False)
+    wanted = repos.bert_state()
+    assert list(state) == list(wanted) and all(torch.equal(state[name], wanted[name]) for name in wanted)

@@ -101,6 +101,13 @@ def open_beneath(anchor: str, path: str, *, allowed: Allowed) -> tuple[int, str]
                     raise _leaves(shown)
                 return _open_file(name, folders[-1], shown), resolved
         raise refuse_kind(stat.S_IFDIR, shown)
+    except ValueError as error:
+        raise SourceError(
+            f"{escape(shown)!r} was not opened",
+            where=Location(shown),
+            why="no file can have this name",
+            remedy=f"ls -la {quoted(anchor)}",
+        ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _loops(shown) from error

@@ -177,11 +177,18 @@ def row_listed(name: str, row: Mapping[str, object]) -> Listed:
     size, blob, sha256 = row["size"], row["blob_id"], row.get("lfs_sha256")
     if not is_relative(name) or type(size) is not int or size < 0:
         raise ValueError(f"{escape(name)!r} is no usable name, or {escape(str(size))} no size")
-    return Listed(path=name, size=size, recorded=recorded_from(str(sha256) if sha256 else str(blob)))
+    recorded = recorded_from(str(sha256) if sha256 is not None else str(blob))
+    if recorded is None or (sha256 is not None and recorded.algorithm != SHA256):
+        raise ValueError(f"{escape(name)!r} has no digest")
+    return Listed(path=name, size=size, recorded=recorded)
 
 
 def is_relative(path: str) -> bool:
-    """Whether `path` is a plain relative POSIX path: no empty part, no `.` or `..`, no NUL."""
+    """Whether `path` is a plain relative POSIX path: no empty part, no `.` or `..`, nothing no file can be called."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
     return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from safeload.core.errors import SourceError, VerificationFailed
+from safeload.core.errors import SourceError, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.sources.base import Recorded
 from safeload.sources.contain import Allowed, open_beneath
@@ -211,9 +211,11 @@ class PinnedFile:
         return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
     def _hasher(self, algorithm: str) -> hashlib._Hash:
+        if algorithm == SHA256:
+            return hashlib.sha256()
         if algorithm == GIT_SHA1:
             return hashlib.sha1(b"blob %d\x00" % self.size, usedforsecurity=False)
-        return hashlib.sha256()
+        raise UsageError(f"no digest is called {escape(algorithm)!r}", where=Location(self.path))
 
     def proc_path(self) -> str:
         """A path that opens this very file, for this process and others of the same user, while it is open here."""

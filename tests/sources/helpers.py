@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from safeload.sources.contain import open_beneath
 from safeload.sources.pinned import PinnedFile
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def spawn(program: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Run a program with this interpreter and this package, with its output readable as text."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment, text=True, **options)
 
 
 def sha256(data: bytes) -> str:

@@ -119,6 +119,13 @@ def test_what_is_not_there_is_our_error(root: Path, path: str) -> None:
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 300, "d/" * 3000])
+def test_what_no_file_can_be_called_is_our_error(root: Path, path: str) -> None:
+    """NUL, characters without an encoding, names and paths that are too long: `SourceError`."""
+    with pytest.raises(SourceError):
+        read(root, path)
+
+
 def test_a_name_swapped_for_a_link_between_look_and_open_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

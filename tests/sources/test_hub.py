@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from safeload.sources.base import Recorded, Snapshot
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.resolve import resolve
 from tests.hubserver import Answer, Hub
-from tests.sources.helpers import git_sha1, sha256
+from tests.sources.helpers import git_sha1, sha256, spawn
 
 FILES = {
     "config.json": b'{"model_type": "bert"}',
@@ -280,6 +279,9 @@ def test_an_answer_that_is_none_is_our_error(hub: Hub, body: bytes) -> None:
         {"type": "file", "path": "a", "size": -1, "oid": "0" * 40},
         {"type": "file", "path": 7, "size": 1, "oid": "0" * 40},
         {"type": "file", "path": "a", "size": "1", "oid": "0" * 40},
+        {"type": "file", "path": "\ud800", "size": 1, "oid": "0" * 40},
+        {"type": "file", "path": "a", "size": 1, "oid": "none"},
+        {"type": "file", "path": "a", "size": 1, "oid": "0" * 40, "lfs": {"oid": "", "size": 1, "pointerSize": 1}},
         {"type": "file"},
         7,
     ],
@@ -416,13 +418,11 @@ def test_a_cached_model_loads_without_a_connection(hub: Hub, how: str) -> None:
         "environment": {},
         "commit": {"revision": commit},
     }[how]
-    environment = {**os.environ, **({"HF_HUB_OFFLINE": "1"} if how == "environment" else {})}
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(arguments)], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
+    process = spawn(PROGRAM, json.dumps(arguments), env={"HF_HUB_OFFLINE": "1"} if how == "environment" else {})
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
     kind = "hub" if how == "commit" else "cache"
-    assert json.loads(result.stdout) == [kind, commit, sorted(FILES), [], False]
+    assert json.loads(output) == [kind, commit, sorted(FILES), [], False]
 
 
 def test_offline_only_what_is_here_is_listed(hub: Hub) -> None:

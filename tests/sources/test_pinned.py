@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safeload.core.errors import SourceError, VerificationFailed
+from safeload.core.errors import SourceError, UsageError, VerificationFailed
 from safeload.sources.pinned import WINDOW, Lease, PinnedFile, pin_file
 from tests.sources.helpers import git_sha1, open_in, sha256
 
@@ -56,6 +56,12 @@ def test_its_digests_are_those_of_hashlib_and_git(tmp_path: Path) -> None:
         with pin_file(tmp_path / "f") as file:
             assert file.sha256() == sha256(data)
             assert file.git_sha1() == git_sha1(data)
+
+
+def test_an_unknown_digest_is_refused(path: Path) -> None:
+    """A record with an algorithm we do not have is never compared with something else."""
+    with pin_file(path) as file, pytest.raises(UsageError):
+        file.digests(("md5",))
 
 
 @pytest.mark.parametrize("change", ["write", "append", "truncate", "times", "mode"])

@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,7 +16,7 @@ from safeload.core.errors import ConfigError, SourceError, UsageError
 from safeload.sources import digest_memo, ownership, upkeep
 from safeload.sources.pinned import PinnedFile
 from safeload.sources.store import Store, default_root
-from tests.sources.helpers import sha256
+from tests.sources.helpers import sha256, spawn
 
 KEY = "ab" * 32
 
@@ -233,10 +231,6 @@ assert stage.entry.files["f"].size == 1000
 """
 
 
-def spawn(program: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True)
-
-
 def test_two_processes_make_an_entry_once(store: Store) -> None:
     """Of two processes that want the same entry, one makes it and the other waits and finds it."""
     processes = [spawn(WANT, store.root, KEY) for _ in range(2)]
@@ -263,8 +257,7 @@ def test_a_process_killed_half_way_leaves_only_what_prune_removes(store: Store) 
     assert process.stdout is not None and process.stdout.readline() == "half\n"
     assert upkeep.prune(store, everything=True).leftovers == 0, "a live process was disturbed"
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process.communicate()
     assert store.open("converted", KEY) is None
     make(store)
     done = upkeep.prune(store)
@@ -442,9 +435,7 @@ print(view.path, flush=True)
 sys.stdin.read()
 """
     make(store)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, store.root, KEY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = spawn(program, store.root, KEY)
     assert process.stdout is not None
     view = process.stdout.readline().strip()
     done = upkeep.prune(store, everything=True)

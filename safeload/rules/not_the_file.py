@@ -48,8 +48,8 @@ RULE = Rule(
     id="not-the-file",
     title="what is here only stands in for the file",
     why=(
-        "A clone without Git LFS, a login page saved under the model's name, a download that broke off: loaders fail on "
-        "these with errors about pickles or headers, and people then switch checks off. The file itself was never here."
+        "A clone without Git LFS, a login page saved under the model's name, a download that broke off: loaders "
+        "fail on these with errors about pickles or headers, and people then switch checks off. The file is not here."
     ),
     status=Status.UNDECIDED,
     severity=Severity.LOW,

@@ -11,7 +11,7 @@ from safeload.rules.base import Context, Rule
 from safeload.rules.not_the_file import STANDINS
 from safeload.rules.program import PROGRAMS
 
-MEDIA = frozenset({"media", "image", "audio", "video", "font", "pdf", "document", "vocabulary", "data"})
+MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"})
 """`Opaque.what` of content that was recognised, and that no loader of models executes."""
 
 

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples core-coverage core-alone wheel bench clean
+.PHONY: help demo test check lint format types docs-examples docs-cli core-coverage core-alone wheel bench clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18

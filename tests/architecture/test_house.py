@@ -1,0 +1,51 @@
+"""The house around the code: what builds and checks it is pinned, documented, and says the same everywhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit(path: object) -> None:
+    """Every action is named by its full commit hash, with its version beside it."""
+    uses = re.findall(r"uses:\s*(.+)", path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
+    assert uses
+    for line in uses:
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v[\d.]+", line.strip()), line
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_start_without_permissions(path: object) -> None:
+    """A workflow gets no permission that a job does not ask for, and keeps no credentials."""
+    text = path.read_text(encoding="utf-8")  # type: ignore[attr-defined]
+    assert "\npermissions: {}\n" in text
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+
+
+def test_the_base_needs_no_large_library() -> None:
+    """Who only scans installs cryptography, rich and safetensors."""
+    names = {re.split(r"[<>=\[]", line)[0] for line in PROJECT["project"]["dependencies"]}
+    assert names == {"cryptography", "rich", "safetensors"}
+
+
+def test_every_make_target_is_explained() -> None:
+    """`make help` lists each target that a person may call."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)[0].split()
+    for target in targets:
+        assert re.search(rf"^{target}:.*## ", text, re.MULTILINE), target
+
+
+def test_ci_runs_what_people_run() -> None:
+    """`.ci/run` consists of make targets, so that `make check` is the same thing."""
+    text = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for target in ("test", "lint", "types", "core-coverage", "core-alone", "wheel"):
+        assert f"make {target}" in text

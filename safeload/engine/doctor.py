@@ -95,7 +95,7 @@ def _open_folders(environ: Mapping[str, str], store: Path) -> Iterator[Note]:
     _, hub = doctor_modules.hub_folders(environ)
     torch_home = environ.get("TORCH_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "torch")
     for folder in dict.fromkeys((store, hub, Path(torch_home))):
-        if folder.is_dir() and folder_writable_by_others(os.path.realpath(folder)):
+        if os.path.isdir(folder) and folder_writable_by_others(os.path.realpath(folder)):
             shown = escape(str(folder))
             yield Note(
                 Grade.PROBLEM,
@@ -107,7 +107,7 @@ def _open_folders(environ: Mapping[str, str], store: Path) -> Iterator[Note]:
 
 def _integrity(store: Path) -> dict[str, bool]:
     """Try each way to keep judged bytes as they are, where the store is or would be."""
-    folder = str(next(parent for parent in (store, *store.parents) if parent.is_dir()))
+    folder = str(next(parent for parent in (store, *store.parents) if os.path.isdir(parent)))
     writable = os.access(folder, os.W_OK)
     return {
         "reflink": writable and can_reflink(folder),

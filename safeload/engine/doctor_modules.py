@@ -31,19 +31,23 @@ def hub_folders(environ: Mapping[str, str]) -> tuple[Path, Path]:
 def look(environ: Mapping[str, str]) -> Iterator[Note]:
     """Yield what is wrong with the folder of remote code; nothing, if there is none."""
     modules, hub = hub_folders(environ)
-    if not modules.is_dir():
+    if not os.path.isdir(modules):
         return
     where = escape(str(modules))
     if folder_writable_by_others(os.path.realpath(modules)):
         yield Note(
             Grade.PROBLEM, f"others can write to {where}", "transformers imports from there", f"chmod go-w {where}"
         )
-    for directory, _, names in os.walk(modules):
+    unread: list[OSError] = []
+    for directory, _, names in os.walk(modules, onerror=unread.append):
         for name in sorted(names):
             path = Path(directory, name)
             if why := _wrong(path, modules, hub):
                 shown = escape(str(path))
                 yield Note(Grade.PROBLEM, shown, why, f"look at it, then: rm {shown}")
+    for error in unread:
+        shown = escape(str(error.filename))
+        yield Note(Grade.PROBLEM, shown, f"it cannot be read ({error.strerror})", f"ls -la {shown}")
 
 
 def _wrong(path: Path, modules: Path, hub: Path) -> str:
@@ -77,8 +81,7 @@ def _originals(hub: Path, commit: str, name: str) -> set[bytes]:
     found = set()
     for snapshot in hub.glob(f"models--*/snapshots/{commit}"):
         for directory, _, names in os.walk(snapshot):
-            if name in names:
-                path = Path(directory, name)
-                if path.is_file():
-                    found.add(hashlib.sha256(path.read_bytes()).digest())
+            path = os.path.join(directory, name)
+            if name in names and os.access(path, os.R_OK) and os.path.isfile(path):
+                found.add(hashlib.sha256(Path(path).read_bytes()).digest())
     return found

@@ -53,7 +53,8 @@ def _write(reports: Sequence[Report], errors: Sequence[SafeloadError], stream: T
                 _finding(finding, out)
     for error in errors:
         _error(error, out)
-    _summary(reports, out)
+    if reports:
+        _summary(reports, out)
 
 
 def _table(report: Report, out: Console) -> None:

@@ -128,6 +128,27 @@ def test_planted_code_in_the_modules_cache_is_a_problem(machine: dict[str, str],
     assert note.what == str(planted)
 
 
+def test_a_folder_that_cannot_be_read_is_a_problem(machine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be looked at is not called clean."""
+    (Path(machine["HF_HOME"]) / "modules/hidden").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("hidden"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (note,) = problems(machine)
+    assert note.what.endswith("hidden")
+    assert "cannot be read" in note.why
+
+
+def test_a_cache_out_of_reach_is_no_defect(machine: dict[str, str]) -> None:
+    """A home that may not even be asked about is treated as not there."""
+    assert problems({**machine, "HF_HOME": "/proc/1/root/nothing"}) == []
+
+
 def test_planted_code_is_not_run(machine: dict[str, str], marker: Path) -> None:
     """Looking at the modules cache imports nothing of it."""
     write(Path(machine["HF_HOME"]) / "modules/__init__.py", f"open({str(marker)!r}, 'w')".encode())

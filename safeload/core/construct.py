@@ -186,7 +186,10 @@ class _Builder:
     def run(self) -> None:
         while self.steps:
             action, node = self.steps.pop()
-            action(self, node)
+            try:
+                action(self, node)
+            except RecursionError:  # Python compares equal keys by recursion
+                raise MalformedInput("a pickle nests its keys too deeply", where=self.location) from None
 
     def postpone(self, action: Callable[[_Builder, Any], None], node: Node, parts: Sequence[Value]) -> bool:
         """Whether filling `node` has to wait for the end, because it is part of one of its own parts."""

@@ -23,11 +23,14 @@ def tree_digest(digests: Mapping[str, str]) -> str:
         digests: hexadecimal sha256 by POSIX path.
 
     Raises:
-        MalformedInput: a path holds a line break, which would let two trees share a digest.
+        MalformedInput: a path holds a line break, which would let two trees share a digest, or half a character.
     """
     for path in digests:
         if "\n" in path or "\r" in path:
             raise MalformedInput("a file name cannot be part of a digest", why="it holds a line break")
     lines = "".join(f"{digests[path]}  {path}\n" for path in sorted(digests))
-    data = lines.encode("utf-8", "surrogateescape")
+    try:
+        data = lines.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise MalformedInput("a file name cannot be part of a digest", why="it holds what is not a character") from None
     return "h1:" + base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")

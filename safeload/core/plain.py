@@ -82,7 +82,10 @@ def _bytes(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
 def _complex(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
     match args:
         case (int() | float() as real, int() | float() as imaginary):
-            return complex(real, imaginary)
+            try:
+                return complex(real, imaginary)
+            except OverflowError:
+                raise _refuse("complex") from None
     raise _refuse("complex")
 
 

@@ -102,7 +102,7 @@ class _Job:
             force_download=self.request.access.force_download,
             proxies=self.request.access.proxies,
         )
-        with Held(snapshot, self.options.limits) as held:
+        with Held(snapshot, self.options.limits, self.store.memo) as held:
             key = recall.key_of(snapshot, self.request, self.options)
             entry, record = recall.recall(self.store, key, held) or self._fresh(held, key)
             verdict = self._decide(snapshot, record)
@@ -139,8 +139,9 @@ class _Job:
         record = self._record(held, plan, digests)
         self._decide(snapshot, record)
         build.list_weights(plan, built, digests)
-        # An older admission under this key that is still in use keeps its name; ours then takes its content's.
-        name = key if self.store.remove("admitted", key) else sha256(f"{key} {sorted(record.inputs.items())}".encode())
+        # Only what may be recalled is filed under the key. An older admission that is still in use keeps its name.
+        free = held.settled and self.store.remove("admitted", key)
+        name = key if free else sha256(f"{key} {sorted(digests.items())} {sorted(record.inputs.items())}".encode())
         with self.store.staging("admitted", name) as stage:
             made = recall.record_of(stage.entry) if stage.entry is not None else None
             if stage.entry is not None and made is not None and made.inputs == record.inputs:

@@ -73,19 +73,21 @@ def build_weights(held: Held, plan: Plan, store: Store) -> Built:
         if is_converted(inspected):
             jobs.append((name, held.open(path), weights.tensors))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, entry in pool.map(lambda job: (job[0], convert_into(store, job[1], job[2])), jobs):
+        for name, entry in pool.map(
+            lambda job: (job[0], convert_into(store, job[1], job[2], settled=held.settled)), jobs
+        ):
             built.conversions[name] = f"{entry.record.key}/{_CONVERTED}"
             entry.close()
     return built
 
 
-def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorView]) -> Entry:
+def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorView], *, settled: bool) -> Entry:
     """The conversion of this checkpoint, made now if it is not in the store.
 
-    A file that nobody else can write is known by its identity, so that converting need not wait for its digest;
-    any other by its content.
+    A file that nobody else can write, and whose last change was over (`settled`) before it was read, is known by its
+    identity, so that converting need not wait for its digest; any other by its content.
     """
-    name = "-".join(map(str, file.identity)) if file.exclusive else file.sha256(store.memo)
+    name = "-".join(map(str, file.identity)) if file.exclusive and settled else file.sha256(store.memo)
     with store.staging("converted", f"{CONVERTER}-{sha256(name.encode())}") as stage:
         if stage.entry is None:
             path = os.path.join(stage.path, _CONVERTED)

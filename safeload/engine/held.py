@@ -10,6 +10,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import Inspected, inspect
 from safeload.sources.base import Snapshot
+from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.pinned import PinnedFile
 
 
@@ -19,15 +20,20 @@ class Held:
     `open` and `inspect` raise what `Snapshot.open` raises; asking twice for a file gives the same one.
     """
 
-    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+    def __init__(self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None) -> None:
         self.snapshot = snapshot
         self.limits = limits
+        self.memo = memo
+        self.settled = True
+        """Whether the last change of every file was over when it was opened: only then does its identity stand for
+        its content."""
         self.files: dict[str, PinnedFile] = {}
         self.inspected: dict[str, Inspected] = {}
 
     def open(self, path: str) -> PinnedFile:
         if path not in self.files:
-            self.files[path] = self.snapshot.open(path)
+            file = self.files[path] = self.snapshot.open(path)
+            self.settled = self.settled and self.memo is not None and self.memo.settled(file)
         return self.files[path]
 
     def inspect(self, path: str) -> Inspected:

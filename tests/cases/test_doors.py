@@ -76,9 +76,14 @@ def test_versioned_configs_are_followed_inside(tmp_path: Path) -> None:
 
 def test_nested_configs_are_closed_too(tmp_path: Path) -> None:
     """What a nested config says about files, code and kernels is closed as at the top."""
-    with admit(steering.build_nested_steering(tmp_path / "m")) as admission:
+    path = steering.build_nested_steering(tmp_path / "m")
+    with pytest.raises(PolicyDenied, match=r"text_config\.transformers_weights"):
+        AutoModel.from_pretrained(path)
+    inner = {"transformers_weights": "x.bin", "attn_implementation": "evil/kernel", "auto_map": {"AutoModel": "m.C"}}
+    repos.rewrite(path / "config.json", text_config={"model_type": "bert", **inner})
+    with admit(path) as admission:
         text = (admission.path / "config.json").read_text()
-    for word in ("auto_map", "transformers_weights", "evil-org"):
+    for word in ("auto_map", "transformers_weights", "evil/kernel"):
         assert word not in text
 
 

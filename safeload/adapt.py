@@ -212,17 +212,26 @@ class Bound:
         return self.named.pop(name, default)
 
 
-def bind(method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
-    """Arrange the arguments of a method whose first parameter is the reference of what it loads.
+def bind(
+    method: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    name: str = "pretrained_model_name_or_path",
+) -> Bound:
+    """Arrange the arguments of a method whose first parameter, called `name`, is what it loads.
 
     Raises:
         TypeError: the call does not fit the method's signature, as the library itself would say.
     """
     signature = inspect.signature(method)
     first, *others = signature.parameters.values()
-    if first.kind is inspect.Parameter.VAR_POSITIONAL:
+    if first.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        # A decorator of the library hides the real signature: all that is known of it is its first parameter.
         named = dict(kwargs)
-        return Bound(args[0] if args else named.pop("pretrained_model_name_or_path"), args[1:], named)
+        if not args and name not in named:
+            raise TypeError(f"{method.__name__}() is missing the argument {name!r}")
+        return Bound(args[0] if args else named.pop(name), args[1:], named)
     arguments = signature.bind(*args, **kwargs).arguments
     bound = Bound(arguments.pop(first.name))
     for parameter in others:

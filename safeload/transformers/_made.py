@@ -14,7 +14,7 @@ from safeload.transformers._traps import TRAPS, forbidden
 
 def guard_from_config(call: adapt.Call) -> Any:
     """Guard `from_config`: the config may come from anywhere, and can name code and kernels."""
-    bound = adapt.bind(call.method, call.args, call.kwargs)
+    bound = adapt.bind(call.method, call.args, call.kwargs, name="config")
     if bound.take("trust_remote_code"):
         raise UsageError(
             "trust_remote_code=True is refused",

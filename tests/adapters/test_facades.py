@@ -15,7 +15,6 @@ import pytest
 import transformers
 
 import safeload.transformers as guarded
-from safeload import adapt
 from safeload.core.errors import UsageError
 from tests.adapters import repos
 
@@ -176,7 +175,6 @@ def test_mocking_from_pretrained_works() -> None:
 
 ALL = """
 import inspect, transformers, safeload.transformers as guarded
-from safeload import adapt
 names = [name for name in transformers.__all__ if "." not in name]
 count = 0
 for name in names:

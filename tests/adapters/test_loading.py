@@ -1,0 +1,381 @@
+"""What a guarded `from_pretrained` passes on, refuses, returns and keeps."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+import safeload.transformers as guarded
+from safeload import Options
+from safeload.core.errors import MalformedInput, PolicyDenied, UsageError
+from safeload.core.policy import AllOf
+from tests.adapters import repos, steering
+
+State = dict[str, torch.Tensor]
+
+
+def equal(model: torch.nn.Module, state: State | None = None) -> bool:
+    wanted = repos.bert_state() if state is None else state
+    found = model.state_dict()
+    return found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.fixture
+def model_path(tmp_path: Path) -> Path:
+    return repos.build_safetensors(tmp_path / "model")
+
+
+@pytest.fixture
+def bin_path(tmp_path: Path) -> Path:
+    return repos.build_bin(tmp_path / "model")
+
+
+# --- what comes back ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [repos.build_safetensors, repos.build_bin])
+def test_the_result_is_what_plain_transformers_returns(build: Any, tmp_path: Path) -> None:
+    """Exactly the genuine class, in evaluation mode, with equal config, weights and outputs."""
+    path = build(tmp_path / "model")
+    ours, plain = guarded.AutoModel.from_pretrained(path), transformers.AutoModel.from_pretrained(path)
+    assert type(ours) is type(plain) is transformers.BertModel
+    assert equal(ours) and equal(ours, plain.state_dict()) and not ours.training and ours.dtype == plain.dtype
+    assert ours.config.to_json_string() == plain.config.to_json_string()
+    ids = torch.tensor([[2, 7, 8, 3]])
+    assert torch.equal(ours(ids).last_hidden_state, plain(ids).last_hidden_state)
+
+
+def test_references_may_be_paths_strings_and_keywords(model_path: Path) -> None:
+    """However the library lets the reference be given, it is admitted."""
+    assert equal(guarded.BertModel.from_pretrained(model_path))
+    assert equal(guarded.BertModel.from_pretrained(str(model_path)))
+    assert equal(guarded.AutoModel.from_pretrained(pretrained_model_name_or_path=model_path))
+
+
+def test_positional_arguments_keep_their_meaning(model_path: Path, tmp_path: Path) -> None:
+    """Configs take `cache_dir` by position; model classes take arguments of their own `__init__`."""
+    config = guarded.BertConfig.from_pretrained(model_path, tmp_path / "cache")
+    assert config.hidden_size == 16
+    model = guarded.BertModel.from_pretrained(model_path, False)  # add_pooling_layer
+    assert model.pooler is None
+
+
+def test_name_or_path_shows_what_was_asked_for(bin_path: Path) -> None:
+    """Models, tokenizers and configs name the reference; a model's config names where late loads look."""
+    model = guarded.AutoModel.from_pretrained(bin_path)
+    assert model.name_or_path == str(bin_path)
+    assert Path(model.config._name_or_path, "model.safetensors").exists()
+    tokenizer = guarded.AutoTokenizer.from_pretrained(bin_path)
+    assert tokenizer.name_or_path == tokenizer.init_kwargs["name_or_path"] == str(bin_path)
+    assert guarded.AutoConfig.from_pretrained(bin_path)._name_or_path == str(bin_path)
+
+
+def test_tuples_come_back_as_tuples(bin_path: Path) -> None:
+    """`output_loading_info` and `return_unused_kwargs` change the result as they do in the library."""
+    model, info = guarded.AutoModel.from_pretrained(bin_path, output_loading_info=True)
+    assert equal(model) and set(info) >= {"missing_keys", "unexpected_keys"} and model.name_or_path == str(bin_path)
+    ours = guarded.AutoConfig.from_pretrained(bin_path, return_unused_kwargs=True, foo=1)
+    plain = transformers.AutoConfig.from_pretrained(bin_path, return_unused_kwargs=True, foo=1)
+    assert ours[1] == plain[1] == {"foo": 1}
+    assert guarded.BertConfig.from_pretrained(bin_path, return_unused_kwargs=True, foo=1)[1] == {"foo": 1}
+
+
+def test_keywords_of_the_library_keep_their_meaning(bin_path: Path) -> None:
+    """dtype, device map, attention, config overrides and a config of one's own reach the library."""
+    load = guarded.AutoModel.from_pretrained
+    assert load(bin_path, dtype=torch.float16).dtype == torch.float16
+    assert load(bin_path, dtype="auto", device_map="cpu").device.type == "cpu"
+    assert load(bin_path, attn_implementation="eager").config._attn_implementation == "eager"
+    assert load(bin_path, output_hidden_states=True).config.output_hidden_states
+    config = guarded.BertConfig.from_pretrained(bin_path, num_hidden_layers=1)
+    assert len(load(bin_path, config=config).encoder.layer) == 1
+    assert load(bin_path, use_safetensors=False, low_cpu_mem_usage=True, local_files_only=True, trust_remote_code=False)
+
+
+def test_use_safetensors_true_asks_for_safetensors(bin_path: Path) -> None:
+    """As with the library, a repository that has only a pickle then has nothing to load."""
+    with pytest.raises((OSError, MalformedInput, UsageError)):
+        guarded.AutoModel.from_pretrained(bin_path, use_safetensors=True)
+
+
+def test_variant_and_subfolder_choose_the_files(tmp_path: Path) -> None:
+    """A variant and a subfolder are found, converted and loaded."""
+    half = guarded.AutoModel.from_pretrained(repos.build_variant(tmp_path / "v"), variant="fp16", use_safetensors=False)
+    assert equal(half, {n: t.half().float() for n, t in repos.bert_state().items()} | _longs())
+    assert equal(guarded.AutoModel.from_pretrained(repos.build_subfolder(tmp_path / "s"), subfolder="sub"))
+
+
+def _longs() -> State:
+    return {name: tensor for name, tensor in repos.bert_state().items() if not tensor.is_floating_point()}
+
+
+def test_a_single_file_loads_with_a_config(tmp_path: Path, bin_path: Path) -> None:
+    """The library lets a file be named; so do we, and configs can be files as well."""
+    config = guarded.BertConfig.from_pretrained(str(bin_path / "config.json"))
+    assert equal(guarded.BertModel.from_pretrained(str(bin_path / "pytorch_model.bin"), config=config))
+
+
+def test_a_model_without_a_reference_loads_a_state_dict() -> None:
+    """`from_pretrained(None, config=…, state_dict=…)` names nothing to admit, and works."""
+    config = repos.bert_config()
+    assert equal(guarded.BertModel.from_pretrained(None, config=config, state_dict=repos.bert_state()))
+
+
+def test_tied_weights_stay_tied(tmp_path: Path) -> None:
+    """A Llama whose `.bin` names one storage twice loads with one parameter for both."""
+    model = guarded.AutoModelForCausalLM.from_pretrained(repos.build_bin_tied(tmp_path / "m"))
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert torch.equal(model.lm_head.weight, repos.llama().lm_head.weight)
+
+
+def test_a_user_s_subclass_is_guarded_and_returns_itself(bin_path: Path, tmp_path: Path, marker: Path) -> None:
+    """`super().from_pretrained` admits too, and the object is of the user's class."""
+
+    class Mine(guarded.BertModel):
+        seen: tuple[Any, ...] = ()
+
+        @classmethod
+        def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+            cls.seen = args
+            return super().from_pretrained(*args, **kwargs)
+
+    model = Mine.from_pretrained(bin_path)
+    assert type(model) is Mine and equal(model) and Mine.seen == (bin_path,) and model.name_or_path == str(bin_path)
+    with pytest.raises(PolicyDenied):
+        Mine.from_pretrained(repos.build_evil_bin(tmp_path / "evil", marker))
+
+
+def test_a_loader_within_a_loader_is_guarded(bin_path: Path, tmp_path: Path, marker: Path) -> None:
+    """A user's model may load a tokenizer in its `__init__`: it is admitted, and its refusal ends the outer load."""
+    inner = {"path": bin_path}
+
+    class Outer(guarded.BertModel):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            try:
+                self.tokenizer = guarded.AutoTokenizer.from_pretrained(inner["path"])
+            except Exception:
+                self.tokenizer = None
+
+    assert Outer.from_pretrained(bin_path).tokenizer.name_or_path == str(bin_path)
+    inner["path"] = steering.build_template(tmp_path / "evil", template=steering.ESCAPE)
+    with pytest.raises(PolicyDenied, match="template"):
+        Outer.from_pretrained(bin_path)
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "weakening",
+    [
+        {"weights_only": False},
+        {"use_kernels": True},
+        {"kernel_config": object()},
+        {"allow_all_kernels": True},
+        {"attn_implementation": "evil-org/kernel"},
+        {"attn_implementation": "evil-org/kernel@main:f"},
+        {"attn_implementation": {"text_config": "evil-org/kernel"}},
+        {"attn_implementation": "paged|evil-org/kernel"},
+        {"experts_implementation": "evil-org/kernel"},
+        {"custom_generate": "evil-org/generate"},
+        {"from_tf": True},
+        {"from_flax": True},
+        {"transformers_weights": "adapter_model.bin"},
+        {"auto_map": {"AutoModel": "m.C"}},
+        {"safeload": {"policy": None}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
+def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str, Any], model_path: Path) -> None:
+    """Each is a usage error that names the argument and says what to do, before anything is read."""
+    with pytest.raises(UsageError) as caught:
+        getattr(guarded, cls).from_pretrained(model_path, **weakening)
+    assert next(iter(weakening)) in caught.value.what and caught.value.remedy
+
+
+def test_arguments_that_ask_for_nothing_are_accepted(model_path: Path) -> None:
+    """The harmless values of the same arguments load."""
+    harmless = {
+        "weights_only": True,
+        "use_kernels": False,
+        "from_tf": False,
+        "_commit_hash": "x",
+        "code_revision": None,
+    }
+    assert equal(guarded.AutoModel.from_pretrained(model_path, **harmless))
+
+
+def test_a_config_object_that_steers_is_refused_or_cleaned(tmp_path: Path, marker: Path) -> None:
+    """Configs may come from plain transformers: kernels in them are refused, redirects taken out of a copy."""
+    steered = steering.build_transformers_weights_bin(tmp_path / "w", marker)
+    repos.write_safetensors(steered / "model.safetensors", repos.bert_state())
+    config = transformers.AutoConfig.from_pretrained(steered)
+    repos.write_config(steered)
+    assert equal(guarded.AutoModel.from_pretrained(steered, config=config))
+    assert config.transformers_weights == "adapter_model.bin"
+    config = transformers.AutoConfig.from_pretrained(steering.build_attention_kernel(tmp_path / "k"))
+    for load in (
+        lambda: guarded.AutoModel.from_pretrained(steered, config=config),
+        lambda: guarded.AutoModel.from_config(config),
+        lambda: guarded.BertModel(config),
+        lambda: guarded.BertModel._from_config(config),
+    ):
+        with pytest.raises(UsageError, match="evil-org/kernel"):
+            load()
+    assert guarded.AutoModel.from_config(config, attn_implementation="eager")
+
+
+def test_a_config_by_reference_is_admitted(bin_path: Path, tmp_path: Path) -> None:
+    """`config="some/where"` is a second reference, and judged as one."""
+    steering.build_attention_kernel(tmp_path / "kernel")
+    model = guarded.BertModel.from_pretrained(bin_path, config=str(tmp_path / "kernel"))
+    assert equal(model) and "/" not in model.config._attn_implementation
+
+
+def test_from_config_does_not_trust_code() -> None:
+    """A config object can name any code, so nothing can approve it."""
+    with pytest.raises(UsageError, match="trust_remote_code"):
+        guarded.AutoModel.from_config(repos.bert_config(), trust_remote_code=True)
+
+
+def test_the_policy_of_the_call_decides(model_path: Path) -> None:
+    """An empty policy denies even a good model, for every kind of loader; other calls are untouched."""
+    for cls in ("AutoModel", "AutoTokenizer", "AutoConfig", "BertModel"):
+        with pytest.raises(PolicyDenied, match="empty policy"):
+            getattr(guarded, cls).from_pretrained(model_path, safeload=Options(policy=AllOf()))
+    assert guarded.AutoModel.from_pretrained(model_path)
+
+
+def test_composites_admit_each_part(bin_path: Path, tmp_path: Path, marker: Path) -> None:
+    """`from_encoder_decoder_pretrained` names two models: both are admitted, and one evil part is enough."""
+    decoder = repos.build_bin(tmp_path / "decoder")
+    repos.write_config(decoder, is_decoder=True, add_cross_attention=True)
+    join = guarded.EncoderDecoderModel.from_encoder_decoder_pretrained
+    model = join(str(bin_path), str(decoder))
+    assert type(model) is transformers.EncoderDecoderModel and equal(model.encoder)
+    assert model.encoder.name_or_path == str(bin_path) and model.decoder.name_or_path == str(decoder)
+    evil = str(repos.build_evil_bin(tmp_path / "evil", marker))
+    for references in ((str(bin_path), evil), (evil, str(decoder))):
+        with pytest.raises(PolicyDenied):
+            join(*references)
+    with pytest.raises(PolicyDenied):
+        join(encoder_pretrained_model_name_or_path=str(bin_path), decoder_pretrained_model_name_or_path=evil)
+    with pytest.raises(UsageError, match="trust_remote_code"):
+        join(str(bin_path), str(decoder), encoder_trust_remote_code=True)
+    with pytest.raises(UsageError, match="evil-org"):
+        join(str(bin_path), str(decoder), decoder_attn_implementation="evil-org/kernel")
+
+
+def test_rag_s_pickled_index_is_refused(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The legacy index is a pickle that the library would read later."""
+    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
+    with pytest.raises(UsageError, match="index"):
+        guarded.RagRetriever.from_pretrained(steering.build_rag(tmp_path / "rag", marker))
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+def place(model: Any) -> Path:
+    return Path(model.config._name_or_path)
+
+
+def test_the_admitted_directory_lives_as_long_as_the_model(bin_path: Path) -> None:
+    """It is there while the model is, also for a copy that outlives the original, and gone with the last."""
+    model = guarded.AutoModel.from_pretrained(bin_path)
+    directory = place(model)
+    twin, shallow = copy.deepcopy(model), copy.copy(model)
+    del model
+    gc.collect()
+    assert directory.is_dir() and equal(twin)
+    del twin
+    gc.collect()
+    assert directory.is_dir()
+    del shallow
+    gc.collect()
+    assert not directory.exists()
+
+
+def test_part_of_a_model_keeps_the_directory(bin_path: Path) -> None:
+    """A model within a model may outlive it."""
+    whole = guarded.AutoModelForMaskedLM.from_pretrained(bin_path)
+    inner = whole.bert
+    directory = place(whole)
+    del whole
+    gc.collect()
+    assert directory.is_dir()
+    del inner
+    gc.collect()
+    assert not directory.exists()
+
+
+def test_a_config_keeps_nothing(bin_path: Path, tmp_path: Path, private_environment: None) -> None:
+    """A config is read to the end, so its directory is given up at once; it has no attribute of ours."""
+    plain = transformers.AutoConfig.from_pretrained(bin_path)
+    assert vars(guarded.AutoConfig.from_pretrained(bin_path)).keys() == vars(plain).keys()
+
+
+def test_models_and_tokenizers_pickle(bin_path: Path) -> None:
+    """They come back equal and guarded, and the original's directory does not depend on the copy."""
+    model, tokenizer = guarded.AutoModel.from_pretrained(bin_path), guarded.AutoTokenizer.from_pretrained(bin_path)
+    twin, other = pickle.loads(pickle.dumps((model, tokenizer)))
+    assert equal(twin) and other("w1").input_ids == tokenizer("w1").input_ids
+    del twin, other
+    gc.collect()
+    assert place(model).is_dir()
+
+
+UNPICKLE = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    model = pickle.load(file)
+try:
+    model.set_attn_implementation("evil-org/kernel")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_model_is_guarded_in_the_process_that_unpickles_it(bin_path: Path, tmp_path: Path) -> None:
+    """Worker processes get the doors too, without importing safeload themselves."""
+    file = tmp_path / "model.pickle"
+    file.write_bytes(pickle.dumps(guarded.AutoModel.from_pretrained(bin_path)))
+    done = subprocess.run([sys.executable, "-c", UNPICKLE, file], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["UsageError"]
+
+
+def test_saved_files_hold_nothing_of_ours(bin_path: Path, tmp_path: Path) -> None:
+    """What `save_pretrained` writes is what the library writes after its own load: no private path in any file."""
+    for name, load in (("ours", guarded), ("plain", transformers)):
+        load.AutoModel.from_pretrained(bin_path).save_pretrained(tmp_path / name)
+        load.AutoTokenizer.from_pretrained(bin_path).save_pretrained(tmp_path / name)
+        load.AutoConfig.from_pretrained(bin_path).save_pretrained(tmp_path / name / "config")
+    ours = {path.relative_to(tmp_path / "ours"): path for path in (tmp_path / "ours").rglob("*") if path.is_file()}
+    plain = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
+    assert set(ours) == plain
+    for path in ours:
+        assert (tmp_path / "ours" / path).read_bytes() == (tmp_path / "plain" / path).read_bytes(), path
+    assert guarded.AutoModel.from_pretrained(tmp_path / "ours")
+
+
+def test_a_generation_config_loads(tmp_path: Path) -> None:
+    """`GenerationConfig` is equal to plain, and a model loads its own."""
+    path = repos.build_llama(tmp_path / "m")
+    ours, plain = guarded.GenerationConfig.from_pretrained(path), transformers.GenerationConfig.from_pretrained(path)
+    assert ours.to_dict() == plain.to_dict()
+    model = guarded.AutoModelForCausalLM.from_pretrained(path)
+    assert json.loads(model.generation_config.to_json_string()) == json.loads(plain.to_json_string())
+    out = model.generate(torch.tensor([[2, 5]]), max_new_tokens=3, do_sample=False)
+    assert out.shape == (1, 5)

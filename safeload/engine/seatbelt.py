@@ -72,7 +72,6 @@ class Seatbelt:
         self._forbidden = tuple(os.path.realpath(root) for root in forbidden)
         self._traps = tuple(traps)
         self._refused: dict[Reason, None] = {}
-        self._raised: PolicyDenied | None = None
         self._real: dict[str, str] = {}
         self._set: list[Trap] = []
         self._token: Token[Seatbelt | None] | None = None
@@ -96,9 +95,9 @@ class Seatbelt:
             _worn.reset(self._token)
         self._token = self._wearer = None
         self._release()
-        if not self._refused or (error is self._raised and len(self._refused) == 1):
-            return
-        if error is None or isinstance(error, Exception):
+        if isinstance(error, PolicyDenied) and self._refused.keys() <= set(error.verdict.denials()):
+            return  # it says all that there is to say
+        if self._refused and (error is None or isinstance(error, Exception)):
             raise self._denied(tuple(self._refused)) from error
 
     def _release(self) -> None:
@@ -114,8 +113,7 @@ class Seatbelt:
         next_step = remedy or f"safeload scan {escape(self.reference)}"
         reason = Reason(f"the library tried to {act}", next_step)
         self._refused[reason] = None
-        self._raised = self._denied((reason,))
-        raise self._raised
+        raise self._denied((reason,))
 
     def remember(self, error: PolicyDenied) -> None:
         """Make a denial from within, such as that of a nested load, one of this belt's own."""

@@ -205,7 +205,7 @@ class Machine:
         At the end of the file Python's `pickle` takes what is there for a line and cuts off its last byte.
         """
         end = self.buffer.find(b"\n", position)
-        searched = len(self.buffer)
+        searched = max(position, len(self.buffer))
         while end < 0:
             remaining = self.blob.size - self.base - searched
             if remaining <= 0:

@@ -610,8 +610,7 @@ def _set_pairs(m: Machine, items: list[Value]) -> None:
 
 def _note_target(m: Machine, target: Value) -> None:
     """Somebody else's object is filled, or a container is used as another kind; the graph does not show it."""
-    what = f"on {target.name}" if isinstance(target, Global) else "on something of another kind"
-    m.note("items-on-value", f"items are put in {what}")
+    m.note("items-on-value", f"items are put into {target.name}" if isinstance(target, Global) else "")
 
 
 # ── acts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -675,9 +674,9 @@ def _reduce(m: Machine, position: int) -> int:
     return position
 
 
-def _new(m: Machine, args: Value, kwargs: Value = None) -> None:
+def _new(m: Machine, args: Value, kwargs: Value = None, *, keywords: bool = True) -> None:
     callee = m.stack.pop()
-    if not isinstance(args, Tuple) or not (kwargs is None or isinstance(kwargs, Dict)):
+    if not (keywords and isinstance(args, Tuple)):
         m.note("arguments-not-a-tuple")
     if not isinstance(callee, (Global, Extension)):
         m.note("new-of-value")
@@ -693,9 +692,7 @@ def _newobj(m: Machine, position: int) -> int:
 @_opcode(b"\x92")
 def _newobj_ex(m: Machine, position: int) -> int:
     kwargs = m.stack.pop()
-    if kwargs is None:
-        m.note("arguments-not-a-tuple")
-    _new(m, m.stack.pop(), kwargs)
+    _new(m, m.stack.pop(), kwargs, keywords=isinstance(kwargs, Dict))
     return position
 
 
@@ -736,8 +733,8 @@ def _build(m: Machine, position: int) -> int:
         return position
     length = m.inline(target, m.blob, m.base + position)
     if length:
+        m.leave_frame(position)  # raw bytes stand between frames
         m.fits(position, length, "argument_bytes")
-        m.leave_frame(position)  # the raw bytes stand between frames
         target.inline = m.span(position, length)
     return position + length
 

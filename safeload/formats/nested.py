@@ -7,7 +7,8 @@ write bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
@@ -17,8 +18,8 @@ from safeload.core.graph import (
     Call,
     Dict,
     FrozenSet,
+    Global,
     List,
-    Node,
     Persistent,
     Reading,
     Set,
@@ -98,35 +99,44 @@ def _may_stop(constant: bytes | Span) -> bool:
 
 
 def _constants(reading: Reading) -> Iterator[bytes | Span]:
-    """Each bytes constant reachable from the value or from an act, once."""
+    """Each bytes constant reachable from the value or from an act; every node is looked at once."""
     seen: set[int] = set()
-    stack: list[Value] = [reading.value]
-    stack.extend(event.node for event in reading.trace if event.act is not Act.IMPORT)
+    stack: list[Sequence[Value]] = [(reading.value,)]
+    stack.append([event.node for event in reading.trace if event.act is not Act.IMPORT])
     while stack:
-        node = stack.pop()
-        if not isinstance(node, Node):
-            data = node if isinstance(node, bytes) else _latin(node)
-            if data is not None and len(data) >= _SHORTEST:
-                yield data
-            continue
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Span):
-            yield node
-        elif isinstance(node, (List, Set, Tuple, FrozenSet)):
-            stack.extend(node.items)
-        elif isinstance(node, Dict):
-            for pair in node.pairs:
-                stack.extend(pair)
-        elif isinstance(node, Call):
-            stack.extend((node.callee, node.args, node.kwargs, *node.states, *node.items))
-            for pair in node.pairs:
-                stack.extend(pair)
-        elif isinstance(node, Build):
-            stack.extend((node.target, node.state))
-        elif isinstance(node, Persistent):
-            stack.append(node.id)
+        for value in stack.pop():
+            kind = type(value)
+            if kind is int or kind is Global:
+                continue
+            if kind is str or kind is bytes:
+                data = value if kind is bytes else _latin(value)
+                # Once each: a stream may refer to one constant a million times.
+                if data is not None and len(data) >= _SHORTEST and id(value) not in seen:
+                    seen.add(id(value))
+                    yield data
+            elif kind in _PARTS and id(value) not in seen:
+                seen.add(id(value))
+                stack.extend(_PARTS[kind](value))
+            elif kind is Span and id(value) not in seen:
+                seen.add(id(value))
+                yield value
+
+
+def _of_call(node: Call) -> list[Sequence[Value]]:
+    return [(node.callee, node.args, node.kwargs), node.states, node.items, *node.pairs]
+
+
+_PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
+    List: lambda node: (node.items,),
+    Set: lambda node: (node.items,),
+    Tuple: lambda node: (node.items,),
+    FrozenSet: lambda node: (node.items,),
+    Dict: lambda node: node.pairs,
+    Call: _of_call,
+    Build: lambda node: ((node.target, node.state),),
+    Persistent: lambda node: ((node.id,),),
+}
+"""The sequences of values that each kind of node holds."""
 
 
 def _latin(value: Value) -> bytes | None:

@@ -48,7 +48,7 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     if ended:
         return bool(reading.trace) or reading.end == size or lower.endswith(_PICKLES)
     cut = reading.end >= len(head) and len(head) < size
-    return cut and (reading.opcodes >= _SOME or lower.endswith(_PICKLES))
+    return cut and reading.opcodes >= _SOME
 
 
 def _called(reading: Reading) -> bool:

@@ -1,6 +1,7 @@
 """safetensors: a JSON header that names ranges of the file, and nothing else.
 
-The rules are those of the reference implementation, and two more: no key twice, and no unknown entry in a tensor.
+The rules are those of the reference implementation and stricter in three points, where other readers may differ: no
+key stands twice, no tensor has an unknown entry, no space precedes the header.
 
 1. Eight bytes, little endian: the header's length, at most 100,000,000.
 2. The header is one JSON object; it begins with `{`; spaces may follow it.

@@ -38,6 +38,7 @@ _ENCRYPTED = 0x0001 | 0x0020 | 0x0040 | 0x2000
 _LATER = 0x0008
 """Flag bit: sizes follow the data in a descriptor."""
 _UTF8 = 0x0800
+_UNICODE_PATH = 0x7075
 _RECORD_BYTES = 512
 """Directory bytes that `Limits.members` stands for, per member."""
 
@@ -256,6 +257,11 @@ def _names_of(scan: _Scan, central: _Header, local: _Header, at: int) -> tuple[s
     names = [_decode(scan, central, at)]
     if local.name != central.name:
         names.append(_decode(scan, local, at))
+    for header in (central, local):
+        for kind, data in _fields(header.extra):
+            if kind == _UNICODE_PATH and data[5:] != header.name:
+                scan.notes.add("zip-second-name", "an extra field gives a member another name", at, two=True)
+                names.append(data[5:].decode("utf-8", "replace"))
     for name in names[:]:
         if "\0" in name:
             scan.notes.add("zip-name-nul", "a member's name holds a NUL, where some readers cut it", at, two=True)
@@ -300,9 +306,6 @@ def _decode(scan: _Scan, header: _Header, at: int) -> str:
         name = header.name.decode("utf-8" if header.flags & _UTF8 else "cp437", "replace")
         if header.flags & _UTF8 and "�" in name:
             scan.notes.add("zip-name-encoding", "a member's name is not the UTF-8 that it claims to be", at, two=True)
-    for kind, data in _fields(header.extra):
-        if kind == 0x7075 and data[5:] != header.name:
-            scan.notes.add("zip-second-name", "a member has a second name in an extra field", at, member=name, two=True)
     return name
 
 

@@ -91,7 +91,7 @@ class Inflating:
             try:
                 data = self._engine.decompress(source, _PIECE)
             except zlib.error as error:
-                raise _damaged(self._location, str(error)) from None
+                raise damaged_member(self._location, str(error)) from None
             if data:
                 self._given += len(data)
                 return data
@@ -100,26 +100,24 @@ class Inflating:
         return b""
 
 
-def _damaged(location: Location, why: str) -> MalformedInput:
+def damaged_member(location: Location, why: str) -> MalformedInput:
     return MalformedInput(
         "a member of a zip archive cannot be unpacked", where=location, why=why, remedy="fetch the file again"
     )
 
 
 def open_member(blob: Blob, entry: Entry, location: Location, limits: Limits, budget: Budget) -> Blob:
-    """The content of a member as a blob.
+    """The content of a member as a blob. A mark of encryption is ignored here, as some readers ignore it.
 
     Raises:
         LimitExceeded: it would expand more than `Limits.expansion` times.
-        MalformedInput: it is damaged or encrypted, or packed by a method that is not supported.
+        MalformedInput: it is damaged, or packed by a method that is not supported.
     """
-    if entry.encrypted:
-        raise _damaged(location, "it is encrypted")
     packed = Extent(blob, entry.start, entry.packed)
     if entry.method == _STORED:
         return packed
     if entry.method != _DEFLATED:
-        raise _damaged(location, f"compression method {entry.method} is not supported")
+        raise damaged_member(location, f"compression method {entry.method} is not supported")
     if entry.size > max(_ALWAYS, entry.packed * limits.expansion):
         ratio = entry.size // max(1, entry.packed)
         raise LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)

@@ -19,7 +19,7 @@ from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
-from safeload.formats.zip_member import Budget, checksum, open_member
+from safeload.formats.zip_member import Budget, checksum, damaged_member, open_member
 
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "zip"]
 
@@ -61,6 +61,8 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
         try:
             if root is not None and inside.startswith("data/"):
+                if entry.encrypted:
+                    raise damaged_member(_at(location, entry), "it is encrypted")
                 content = open_member(blob, entry, _at(location, entry), limits, Budget(0))
                 start = entry.start if entry.method == 0 else 0
                 storages[root][inside[5:]] = Storage(
@@ -123,6 +125,8 @@ def _member(
         yield from npy.read_npy(content, place, limits)
         return
     if not data and not is_pickle(head_of(content), content.size, entry.name):
+        if entry.encrypted:
+            raise damaged_member(place, "it is encrypted")
         yield Member(location=place, name=entry.name, size=entry.size)
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))

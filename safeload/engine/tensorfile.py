@@ -34,6 +34,8 @@ CODES: Mapping[str, tuple[str, int]] = {
 _WINDOW = 1 << 20
 _HALF_ELEMENT = {"complex64": 4}
 _RESERVED = "__metadata__"
+_LONGEST_HEADER = 100_000_000
+"""What readers of safetensors accept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ def layout(tensors: Mapping[str, TensorView]) -> tuple[bytes, list[Slot]]:
     Larger elements come first, so that every tensor begins at a multiple of its element size.
 
     Raises:
-        MalformedInput: a name is reserved, or a dtype has no safetensors form.
+        MalformedInput: a name is reserved or is not text, a dtype has no safetensors form, or the names and shapes
+            take more than readers of safetensors accept.
     """
     slots: list[Slot] = []
     start = 0
@@ -71,12 +74,25 @@ def layout(tensors: Mapping[str, TensorView]) -> tuple[bytes, list[Slot]]:
         }
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    if len(text) > _LONGEST_HEADER:
+        file = next(iter(tensors.values())).location.file
+        raise MalformedInput(
+            "the tensors cannot be stored in one safetensors file",
+            where=Location(file),
+            why=f"their names and shapes take {len(text):,} bytes, and its readers accept {_LONGEST_HEADER:,}",
+            remedy="ask the author for a checkpoint in several files",
+        )
     return len(text).to_bytes(8, "little") + text, slots
 
 
 def _itemsize(name: str, view: TensorView) -> int:
-    if name == _RESERVED:
-        raise MalformedInput("a tensor cannot be stored in safetensors", where=view.location, why=f"the name {name!r}")
+    if name == _RESERVED or not _is_text(name):
+        raise MalformedInput(
+            f"the tensor {escape(name)!r} cannot be stored in safetensors",
+            where=view.location,
+            why="the format keeps that name for itself" if name == _RESERVED else "its name is not Unicode text",
+            remedy="ask the author for a checkpoint in which it has another name",
+        )
     if view.dtype not in CODES:
         raise MalformedInput(
             f"the tensor {escape(name)!r} cannot be stored in safetensors",
@@ -85,6 +101,15 @@ def _itemsize(name: str, view: TensorView) -> int:
             remedy="ask the author for a checkpoint in another dtype",
         )
     return CODES[view.dtype][1]
+
+
+def _is_text(name: str) -> bool:
+    """Half of a surrogate pair can stand in a pickle and in Python's JSON, and in no other reader's."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +164,7 @@ class _Output:
         self.hasher = hashlib.sha256()
         self.buffer = memoryview(bytearray(_WINDOW))
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         self.hasher.update(data)
         while data:
             data = data[os.write(self.descriptor, data) :]

@@ -68,7 +68,7 @@ def _key(admission: Admission) -> str:
 
 def _name(reference: str) -> str:
     """A directory name that says what is in it: servers show it as the model's name."""
-    return _UNFIT.sub("-", os.path.basename(os.path.normpath(reference))).strip(".-")[:80] or "model"
+    return _UNFIT.sub("-", os.path.basename(os.path.abspath(reference))).strip(".-")[:80] or "model"
 
 
 def _holds(store: Store, folder: str, path: str, key: str) -> bool:

@@ -18,7 +18,7 @@ from tests.adapters import repos
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A tiny real model."""
-    return repos.build_safetensors(tmp_path / "model")
+    return repos.build_safetensors(tmp_path / "bert-tiny")
 
 
 def test_a_model_that_changes_between_judging_and_writing_is_not_kept(
@@ -72,3 +72,10 @@ def test_a_name_of_the_users_choice_is_a_plain_folder(name: str) -> None:
     assert shown.isascii()
     assert not set(shown) & set("/ \n$()\x1b")
     assert not shown.startswith(".")
+
+
+def test_the_current_directory_is_kept_under_its_own_name(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`safeload admit .` names the folder after the model that it is."""
+    monkeypatch.chdir(model)
+    assert os.path.basename(keep(".")[1]) == "bert-tiny"
+    assert os.path.basename(keep("./")[1]) == "bert-tiny"

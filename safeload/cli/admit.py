@@ -77,6 +77,8 @@ def _tell(admission: Admission) -> None:
         note(text)
     if admission.attention_removed:
         note("the config named a repository as its attention implementation: removed")
+    if not any(file.path.endswith((".safetensors", ".gguf")) for file in admission.files):
+        note("there are no weights in it; if they are GGUF, name the file: --gguf-file NAME")
     reported = tuple(file for file in admission.report.files if file.status is not Status.SAFE)
     if reported:
         from safeload.reporters import find

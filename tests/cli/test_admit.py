@@ -96,6 +96,14 @@ def test_a_directory_that_is_not_empty_is_refused(
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+def test_an_admission_without_weights_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory of configs alone is admitted, and nobody waits for weights that are not there."""
+    (tmp_path / "m").mkdir()
+    repos.write_config(tmp_path / "m")
+    assert main(["admit", str(tmp_path / "m")]) == 0
+    assert "no weights" in capsys.readouterr().err
+
+
 def test_link_without_into_is_refused(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing it could mean."""
     assert main(["admit", str(model), "--link"]) == 2

@@ -45,6 +45,9 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}\Z")
 LOUD = frozenset({"command", "code", "address", "pickle"})
 """Kinds that no harmless constructor takes: a call outside the allowlist with one of them is dangerous."""
 
+LOUD_FOR_NEW = frozenset({"command", "code"})
+"""The same where only `__new__` runs: picklers pass to it what the object is made of, such as an address."""
+
 
 def signs(call: Call) -> tuple[tuple[str, str], ...]:
     """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""

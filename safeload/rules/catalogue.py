@@ -243,7 +243,8 @@ _LIBRARIES: dict[str, dict[str, str]] = {
     "yaml": {**dict.fromkeys(("load", "unsafe_load", "full_load", "load_all"), UNPICKLE)},
     "jinja2": {_ANY: CODE},
     "mako": {_ANY: CODE},
-    "hydra": {_ANY: RESOLVE},
+    "hydra.utils": {_ANY: RESOLVE},
+    "hydra._internal": {_ANY: RESOLVE},
     "werkzeug": {_ANY: IMPORT},
     "gevent": {_ANY: COMMAND},
     "kernels": {_ANY: NATIVE},
@@ -307,6 +308,7 @@ def ability(name: GlobalName) -> str | None:
     return None
 
 
-def known_exactly(name: GlobalName) -> bool:
-    """Whether the catalogue has this very name, rather than its whole module."""
-    return bool(KNOWN.get(name.module, {}).get(name.name))
+def whatever_it_is(name: GlobalName) -> bool:
+    """Whether the catalogue has this very name or the whole package, so that being a class is no excuse."""
+    exact = KNOWN.get(name.module, {}).get(name.name)
+    return bool(exact) if exact is not None else _ANY in KNOWN.get(name.module.partition(".")[0], {})

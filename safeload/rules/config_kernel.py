@@ -35,7 +35,7 @@ RULE = Rule(
     title="a configuration asks for native code from a repository",
     why=(
         "An attention or experts implementation that is written as `org/name` makes a library download that repository "
-        "and import its native code (CVE-2026-4372). safeload removes the setting from what it admits; nothing is fetched."
+        "and import its native code (CVE-2026-4372). safeload removes the setting from what it admits."
     ),
     status=Status.UNVERIFIED,
     severity=Severity.HIGH,

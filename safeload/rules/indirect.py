@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safeload.core.allowlist import Allowlist, Use
-from safeload.core.graph import Call, Dict, Global, How, Tuple, Value
+from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
 from safeload.core.names import GlobalName
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
@@ -32,6 +32,28 @@ class Hidden:
 _NO_ARGUMENTS = Tuple((), 1)
 
 
+def class_of(callee: Value) -> Value:
+    """The class behind a persistent id by which torch's legacy format writes classes together with their source."""
+    if isinstance(callee, Persistent) and isinstance(callee.id, Tuple) and len(callee.id.items) > 1:
+        kind, owner = callee.id.items[:2]
+        if kind == "module" and isinstance(kind, str) and isinstance(owner, Global):
+            return owner
+    return callee
+
+
+def plain_bytes(value: Value) -> Value:
+    """Bytes as protocols 0 to 2 write them, as a call that encodes text; any other value as it is."""
+    if isinstance(value, Call) and isinstance(value.callee, Global) and value.callee.name == ("_codecs", "encode"):
+        args = value.args.items if isinstance(value.args, Tuple) else ()
+        if len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1" and _is_latin(args[0]):
+            return args[0].encode("latin-1")
+    return value
+
+
+def _is_latin(text: str) -> bool:
+    return all(character <= "\xff" for character in text)
+
+
 def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
     """The calls that an allowlisted callable makes of its own arguments."""
     args = call.args.items if isinstance(call.args, Tuple) else ()
@@ -44,7 +66,9 @@ def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
     if name.module == "numpy.random._pickle":
         made = tuple(Hidden(item, _NO_ARGUMENTS, False) for item in args[:1] if isinstance(item, Global))
         return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
-    if name.name == "_reconstruct" and args:
+    if name.name == "_mareconstruct":
+        return tuple(Hidden(item, _NO_ARGUMENTS, True) for item in args[:2])
+    if name.name in ("_reconstruct", "__pyx_unpickle_SeedSequence") and args:
         return (Hidden(args[0], _NO_ARGUMENTS, True),)
     return ()
 

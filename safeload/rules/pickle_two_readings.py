@@ -14,8 +14,8 @@ _ODD = frozenset({"name-odd", "protocol-again", "stack-leftover"})
 """Kinds that every unpickler reads alike, and that no pickler writes."""
 _CUT = frozenset({"line-unterminated"})
 """Kinds that an interrupted download makes as well."""
-_ELSEWHERE = frozenset({"build-on-value"})
-"""Kinds that another rule reports, with what they do."""
+_ELSEWHERE = frozenset({"build-on-value", "new-of-value"})
+"""Kinds that the rules about calls and states report, with what they do."""
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:

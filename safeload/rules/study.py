@@ -42,9 +42,9 @@ from safeload.core.graph import (
 )
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
-from safeload.rules.arguments import LOUD, signs
-from safeload.rules.catalogue import ALIASES, ability, is_stdlib, known_exactly
-from safeload.rules.indirect import Hidden, excused, hidden_calls, wrong_arguments
+from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, signs
+from safeload.rules.catalogue import ALIASES, ability, is_stdlib, whatever_it_is
+from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, plain_bytes, wrong_arguments
 from safeload.rules.render import call_text, callee_text
 
 CALL = "call"
@@ -164,7 +164,7 @@ class _Student:
             return _Kind(danger="modules carry this name of the standard library along", on_sight=True)
         if len(parts) > 1 and not all(_CLASS.match(part) for part in parts):
             return _Kind(danger="it reaches through an object to another", on_sight=True)
-        if able and (not _CLASS.match(parts[-1]) or known_exactly(name)):
+        if able and (not _CLASS.match(parts[-1]) or whatever_it_is(name)):
             return _Kind(danger=f"it {able}", on_sight=True)
         return _Kind()
 
@@ -197,6 +197,7 @@ class _Student:
 
     def called(self, callee: Value, call: Call, *, plain: bool) -> None:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
+        callee = class_of(callee)
         if not isinstance(callee, Global):
             self.computed(callee, call)
             return
@@ -215,9 +216,9 @@ class _Student:
         if callee.name != ("torch.storage", "_load_from_bytes") or self.level >= _LEVELS:
             return False
         items = call.args.items if isinstance(call.args, Tuple) else ()
-        if len(items) != 1 or not isinstance(items[0], (bytes, Span)):
+        data = plain_bytes(items[0]) if len(items) == 1 else None
+        if not isinstance(data, (bytes, Span)):
             return False
-        data = items[0]
         blob: Blob = MemoryBlob(data) if isinstance(data, bytes) else Extent(self.reading.blob, data.start, data.length)
         place, offset = Location("bytes"), 0
         for number in range(_LEGACY_STREAMS):
@@ -247,9 +248,9 @@ class _Student:
 
     def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
-        found = {kind for kind, _ in signs(call)} & LOUD
+        found = {kind for kind, _ in signs(call)} & (LOUD_FOR_NEW if plain else LOUD)
         last = callee.name.name.rpartition(".")[2]
-        if found and not plain:
+        if found:
             self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
         elif plain or _CLASS.match(last) or _REBUILDER.match(last):
             self.unlisted(callee, call.offset)

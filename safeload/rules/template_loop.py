@@ -12,7 +12,7 @@ from safeload.rules.jinja import Token, tokens
 
 _MANY = 100_000
 _DIGITS = 18
-_ENOUGH = 10**_DIGITS
+_ENOUGH: int = 10**_DIGITS
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ def _product(code: list[Token], index: int) -> int:
         return min(max(left, 1) * max(right, 1), _ENOUGH)
     if left.bit_length() * right > _ENOUGH.bit_length():
         return _ENOUGH if left > 1 else 1
-    return int(left**right)
+    return int(pow(left, right))
 
 
 def _number(token: Token) -> int:

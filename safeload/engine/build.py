@@ -16,7 +16,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.engine import select, tensorfile
-from safeload.engine.checkpoint import leading_dtype, weights_of
+from safeload.engine.checkpoint import DEFAULT_DTYPES, leading_dtype, weights_of
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.plan import Plan
@@ -123,7 +123,7 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limit
         config = next((part for part in inspected.parts if isinstance(part, Config)), None)
         changed = False
         if config is not None:
-            filled = name == select.CONFIG and _fill_dtype(config.data, plan, built)
+            filled = name == select.CONFIG and _fill_dtype(held, config.data, plan, built)
             rewritten = rewrite(path, config.data, available.__contains__)
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
@@ -168,13 +168,31 @@ def _write(folder: str, name: str, data: bytes) -> None:
         stream.write(data)
 
 
-def _fill_dtype(document: Any, plan: Plan, built: Built) -> bool:
+def _fill_dtype(held: Held, document: Any, plan: Plan, built: Built) -> bool:
     """Say in the config which dtype the weights have, so that no loader opens a checkpoint to find out."""
-    views = [view for name in plan.weights for view in built.tensors[name].values()]
-    if not views or not isinstance(document, dict) or any(document.get(key) for key in ("dtype", "torch_dtype")):
+    if not isinstance(document, dict) or any(document.get(key) for key in ("dtype", "torch_dtype")):
         return False
-    document["dtype"] = leading_dtype(views)
-    return True
+    dtype = _stated_dtype(held, plan) or _found_dtype(plan, built)
+    if dtype is not None:
+        document["dtype"] = dtype
+    return dtype is not None
+
+
+def _stated_dtype(held: Held, plan: Plan) -> str | None:
+    """What the index of the shards says, which transformers believes before it looks."""
+    for part in held.inspect(plan.index).parts if plan.index is not None else ():
+        metadata = part.data.get("metadata") if isinstance(part, Config) and isinstance(part.data, dict) else None
+        dtype = metadata.get("dtype") if isinstance(metadata, dict) else None
+        return dtype if dtype in DEFAULT_DTYPES else None
+    return None
+
+
+def _found_dtype(plan: Plan, built: Built) -> str | None:
+    """That of the first floating tensor of the first file, in the order of its reader: safetensors' is by name."""
+    for name in plan.weights:
+        views = built.tensors[name]
+        return leading_dtype(views.values() if name in built.conversions else (views[key] for key in sorted(views)))
+    return None
 
 
 def _index(plan: Plan, built: Built) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import pytest
 
 from safeload.cli.main import main
 from safeload.core import errors
+from safeload.reporters.json import document
 from tests.adapters import repos
 from tests.docs.help_page import PAGE, page
 from tests.docs.pages import PAGES, ROOT, blocks, commands, links
+from tests.reporters.reports import EVIL
 
 WITH_CODE = [path for path in PAGES if blocks(path, "python")]
 WITH_COMMANDS = [path for path in PAGES if commands(path)]
@@ -98,3 +100,19 @@ def test_the_example_gate_reports_the_poisoned_model(
 
     assert ci_gate.main(str(models)) == 1
     assert "dangerous  poisoned" in capsys.readouterr().out
+
+
+def _rows(text: str) -> set[str]:
+    return {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+
+
+def test_the_json_fields_are_those_that_are_explained() -> None:
+    """docs/json.md lists exactly the fields of a report, of its files and of their findings."""
+    text = (ROOT / "docs/json.md").read_text(encoding="utf-8")
+    before, _, after = text.partition("Each of `findings`:")
+    top, files = before.split("Each of `files`:")
+    findings = after.partition("## The others")[0]
+    data = document([EVIL])
+    assert _rows(top) == data.keys()
+    assert _rows(files) == data["files"][1].keys()
+    assert _rows(findings) == data["files"][1]["findings"][0].keys()

@@ -415,7 +415,7 @@ def test_limits_name_their_field() -> None:
     [
         b")\x85\x85\x85.",
         b"]]]]aaa.",
-        b"cm\nn\n)R\x85R.",
+        b"cm\nn\n2)R\x85R.",
         b"cm\nn\n)R)\x85\x85\x85b.",
         b"])\x85\x85a.",
         b"}N)\x85\x85s.",

@@ -128,9 +128,11 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
         plan.weights = {_shard_name(i, count): names[name] for i, name in enumerate(listed, 1)}
     else:
         plan.weights = {entry if request.gguf_file else "model.safetensors": names[entry]}
+    also = next((name for name in request.also if name in names), None)
     plan.side = {
         f"{name.rsplit('.', 1)[0]}.safetensors": names[name]
-        for name in select.side_weights(names, fetched=held.snapshot.kind != "hub")
+        for name in (*select.side_weights(names, fetched=held.snapshot.kind != "hub"), also)
+        if name is not None
     }
     held.snapshot.fetch([*plan.weights.values(), *plan.side.values()])
 

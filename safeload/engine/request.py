@@ -33,6 +33,9 @@ class Request:
     variant: str | None = None
     use_safetensors: bool | None = None
     gguf_file: str | None = None
+    also: tuple[str, ...] = ()
+    """Names under which further weights may lie, best first: those of a language adapter. The first that exists is
+    admitted; it is no error if none does."""
     trust_remote_code: bool | None = None
     """`True` asks for code from the model, which needs an approval; `False` and `None` never do."""
     native_types: frozenset[str] | None = None

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from safeload import adapt
+from safeload import adapt, adapt_after
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
-from safeload.engine.request import Request
+from safeload.engine.request import Access, Request
 from safeload.transformers import _arguments
 from safeload.transformers._traps import TRAPS, forbidden
 
 
-class ModelKeeper(adapt.Keeper):
-    """A keeper whose pickles guard the model again in the process that unpickles them."""
+class ModelKeeper(adapt_after.Keeper):
+    """A keeper that knows how its model was asked for, and whose pickles guard the model again where they are read."""
+
+    request: Request = Request(purpose="model")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return revive, (self.reference, self.options)
+        # A pickle travels: the token stays here.
+        return revive, (self.reference, self.options, dataclasses.replace(self.request, access=Access()))
 
 
-def revive(reference: str, options: Options) -> ModelKeeper:
+def revive(reference: str, options: Options, request: Request) -> ModelKeeper:
     """Make a keeper without directories, and see that its model is guarded."""
     install()
-    return ModelKeeper(reference, options)
+    keeper = ModelKeeper(reference, options)
+    keeper.request = request
+    return keeper
 
 
 def install() -> None:
@@ -34,10 +40,15 @@ def install() -> None:
     for module, owner, method, door in _DOORS:
         genuine = getattr(sys.modules.get(module), owner, None)
         if genuine is not None and method in vars(genuine):
-            adapt.install_door(genuine, method, door)
+            adapt_after.install_door(genuine, method, door)
+    mtp = getattr(sys.modules.get("transformers.modeling_layers"), "MtpModel", None)
+    if mtp is not None:
+        adapt_after.install_class_door(mtp, "from_pretrained", _load_mtp)
 
 
-def _load_adapter(keeper: adapt.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any) -> Any:
+def _load_adapter(
+    keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
+) -> Any:
     bound = adapt.bind(original.__get__(model), args, kwargs)
     named = dict(bound.named)
     reference = bound.reference
@@ -59,36 +70,66 @@ def _load_adapter(keeper: adapt.Keeper, original: Callable[..., Any], model: Any
     named["use_safetensors"] = True
     return adapt.run(
         str(reference),
-        lambda: original(model, str(admission.path), *bound.rest, local_files_only=True, **named),
+        lambda: original(model, str(admission.path), *bound.rest, **named),
         admitted=[admission.path],
         forbidden=forbidden(reference),
         traps=TRAPS,
     )
 
 
-def _load_language(keeper: adapt.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """wav2vec2's language adapters, which it looks for wherever `config._name_or_path` points."""
+def language_files(language: object) -> tuple[str, ...]:
+    """The names under which wav2vec2 looks for the adapter of a language."""
+    return (f"adapter.{language}.safetensors", f"adapter.{language}.bin") if isinstance(language, str) else ()
+
+
+def _load_language(
+    keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    """wav2vec2's language adapters, which it looks for wherever the config says the model came from."""
     _arguments.screen(kwargs)
-    where = model.config._name_or_path
-    for name in (*_arguments.ACCESS, "revision", "use_safetensors"):
-        kwargs.pop(name, None)
-    admission = adapt.judge(lambda: admit(keeper.reference, request=Request(purpose="model"), options=keeper.options))
+    named = {name: value for name, value in kwargs.items() if name not in (*_arguments.ACCESS, "revision")}
+    named["use_safetensors"] = True
+    language = args[0] if args else kwargs.get("target_lang")
+    access = _arguments.take_access(dict(kwargs))
+    return _at_home(keeper, model, lambda: original(model, *args, **named), language_files(language), access)
+
+
+def _load_mtp(original: Callable[..., Any], cls: type, main_model: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """The layers that predict several tokens, read from the checkpoint of the main model when it first needs them."""
+    keeper = adapt_after.keeper_of(main_model)
+    if keeper is None:
+        return original(cls, main_model, *args, **kwargs)
+    return _at_home(keeper, main_model, lambda: original(cls, main_model, *args, **kwargs))
+
+
+def _at_home(
+    keeper: adapt_after.Keeper,
+    model: Any,
+    call: Callable[[], Any],
+    also: tuple[str, ...] = (),
+    access: Access | None = None,
+) -> Any:
+    """Make a call that reads from where the config says the model came from: from a directory admitted for it."""
+    asked = keeper.request if isinstance(keeper, ModelKeeper) else Request(purpose="model")
+    request = dataclasses.replace(asked, also=also, access=access or asked.access)
+    admission = adapt.judge(lambda: admit(keeper.reference, request=request, options=keeper.options))
     keeper.extend(admission)
+    shown = model.config._name_or_path
     model.config._name_or_path = str(admission.path)
     try:
         return adapt.run(
             keeper.reference,
-            lambda: original(model, *args, local_files_only=True, use_safetensors=True, **kwargs),
+            call,
             admitted=[admission.path],
             forbidden=forbidden(keeper.reference),
             traps=TRAPS,
         )
     finally:
-        model.config._name_or_path = where
+        model.config._name_or_path = shown
 
 
 def _load_custom_generate(
-    keeper: adapt.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
+    keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
     where = args[0] if args else kwargs.get("pretrained_model_name_or_path")
     raise UsageError(
@@ -99,7 +140,7 @@ def _load_custom_generate(
 
 
 def _set_implementation(
-    keeper: adapt.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
+    keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
     given = args[0] if args else next(iter(kwargs.values()), None)
     name = "experts_implementation" if "experts" in original.__name__ else "attn_implementation"
@@ -114,13 +155,13 @@ def _set_implementation(
 
 
 def _set_use_kernels(
-    keeper: adapt.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
+    keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
     _arguments.screen({"use_kernels": args[0] if args else kwargs.get("use_kernels")})
     return original(model, *args, **kwargs)
 
 
-_DOORS: tuple[tuple[str, str, str, adapt.Door], ...] = (
+_DOORS: tuple[tuple[str, str, str, adapt_after.Door], ...] = (
     ("transformers.integrations.peft", "PeftAdapterMixin", "load_adapter", _load_adapter),
     ("transformers.models.wav2vec2.modeling_wav2vec2", "Wav2Vec2PreTrainedModel", "load_adapter", _load_language),
     ("transformers.generation.utils", "GenerationMixin", "load_custom_generate", _load_custom_generate),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from safeload import adapt
+from safeload import adapt_after
 from safeload.engine.options import Options
 from safeload.transformers._doors import ModelKeeper, install
 
@@ -14,8 +14,8 @@ from safeload.transformers._doors import ModelKeeper, install
 def dress(result: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None:
     """Make a result show what the user asked for, and let it keep what it was loaded from.
 
-    `admitted` maps each admitted directory to the reference it stands for. A model's `config._name_or_path` goes on
-    naming the admitted directory: that is where late loads look.
+    `admitted` maps each admitted directory to the reference it stands for. What the library reads later from where the
+    config says the model came from goes through a door, which points the config at an admitted directory meanwhile.
     """
     install()
     if isinstance(result, tuple):
@@ -35,14 +35,14 @@ def dress(result: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None
 def _dress_model(model: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None:
     for part in model.modules():
         if _is(part, "transformers.modeling_utils", "PreTrainedModel"):
-            adapt.hold(part, keeper)
-            name = vars(part).get("name_or_path")
-            if name in admitted:
-                part.name_or_path = admitted[name]
+            adapt_after.hold(part, keeper)
+            for thing, key in ((part, "name_or_path"), (part.config, "_name_or_path")):
+                if (name := vars(thing).get(key)) in admitted:
+                    vars(thing)[key] = admitted[name]
 
 
 def _dress_tokenizer(tokenizer: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None:
-    adapt.hold(tokenizer, keeper)
+    adapt_after.hold(tokenizer, keeper)
     tokenizer.name_or_path = admitted.get(tokenizer.name_or_path, tokenizer.name_or_path)
     if (name := tokenizer.init_kwargs.get("name_or_path")) in admitted:
         tokenizer.init_kwargs["name_or_path"] = admitted[name]
@@ -57,7 +57,7 @@ def _dress_other(result: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) 
             _dress_model(part, keeper, admitted)
         elif _is(part, "transformers.processing_utils", "ProcessorMixin"):
             _dress_other(part, keeper, admitted)
-    adapt.hold_apart(result, keeper)
+    adapt_after.hold_apart(result, keeper)
 
 
 def keep_model(model: Any, reference: str, options: Options) -> None:

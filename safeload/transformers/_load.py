@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from typing import Any, cast
@@ -20,7 +21,7 @@ from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Purpose, Request
 from safeload.transformers import _arguments
-from safeload.transformers._doors import ModelKeeper
+from safeload.transformers._doors import ModelKeeper, language_files
 from safeload.transformers._dress import dress
 from safeload.transformers._fit import check_fit, converted
 from safeload.transformers._traps import TRAPS, forbidden
@@ -78,12 +79,16 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     if reference is None:
         _take_config(bound, None, request, call.options)
         return _genuine(call, bound, bound.reference, {}, purpose)
+    if purpose == "model":
+        request = dataclasses.replace(request, also=language_files(bound.named.get("target_lang")))
     admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
     keeper = ModelKeeper(reference, call.options, [admission])
+    keeper.request = request
     try:
         admitted = directories(admission) | _take_config(bound, keeper, request, call.options)
         if request.gguf_file:
             bound.named["gguf_file"] = os.path.basename(request.gguf_file)
+        result: Any
         if purpose == "model" and (sources := converted(admission)) and not admission.base:
             wanted = bound.take("output_loading_info", False)
             bound.named["output_loading_info"] = True

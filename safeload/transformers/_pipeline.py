@@ -109,7 +109,7 @@ def _title(named: dict[str, Any]) -> str:
     """What the user asked for, as one string: the model's reference where there is one."""
     for part in ("model", "config"):
         if adapt.is_reference(named.get(part)):
-            return os.fspath(named[part])
+            return str(named[part])
     return str(getattr(named.get("model"), "name_or_path", "") or "a pipeline")
 
 

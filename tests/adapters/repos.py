@@ -154,6 +154,7 @@ def build_bin_sharded(directory: Path, marker: Path | None = None) -> Path:
 def build_bin_tied(directory: Path, marker: Path | None = None) -> Path:
     """A Llama `.bin` in which two names share one storage."""
     model = llama()
+    model.config.architectures = ["LlamaForCausalLM"]
     model.config.save_pretrained(directory)
     model.generation_config.save_pretrained(directory)
     return write_bin(directory, OrderedDict(model.state_dict()))

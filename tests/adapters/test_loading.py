@@ -50,7 +50,7 @@ def test_the_result_is_what_plain_transformers_returns(build: Any, tmp_path: Pat
     ours, plain = guarded.AutoModel.from_pretrained(path), transformers.AutoModel.from_pretrained(path)
     assert type(ours) is type(plain) is transformers.BertModel
     assert equal(ours) and equal(ours, plain.state_dict()) and not ours.training and ours.dtype == plain.dtype
-    assert ours.config.to_json_string() == plain.config.to_json_string()
+    assert ours.config.to_dict() == plain.config.to_dict()
     ids = torch.tensor([[2, 7, 8, 3]])
     assert torch.equal(ours(ids).last_hidden_state, plain(ids).last_hidden_state)
 
@@ -71,10 +71,9 @@ def test_positional_arguments_keep_their_meaning(model_path: Path, tmp_path: Pat
 
 
 def test_name_or_path_shows_what_was_asked_for(bin_path: Path) -> None:
-    """Models, tokenizers and configs name the reference; a model's config names where late loads look."""
-    model = guarded.AutoModel.from_pretrained(bin_path)
-    assert model.name_or_path == str(bin_path)
-    assert Path(model.config._name_or_path, "model.safetensors").exists()
+    """Models, tokenizers and configs name the reference, wherever they name it."""
+    model = guarded.AutoModelForMaskedLM.from_pretrained(bin_path)
+    assert model.name_or_path == model.bert.name_or_path == model.config.name_or_path == str(bin_path)
     tokenizer = guarded.AutoTokenizer.from_pretrained(bin_path)
     assert tokenizer.name_or_path == tokenizer.init_kwargs["name_or_path"] == str(bin_path)
     assert guarded.AutoConfig.from_pretrained(bin_path)._name_or_path == str(bin_path)
@@ -181,7 +180,7 @@ def test_a_loader_within_a_loader_is_guarded(bin_path: Path, tmp_path: Path, mar
     [
         {"weights_only": False},
         {"use_kernels": True},
-        {"kernel_config": object()},
+        {"kernel_config": {"layer": "org/kernel"}},
         {"allow_all_kernels": True},
         {"attn_implementation": "evil-org/kernel"},
         {"attn_implementation": "evil-org/kernel@main:f"},
@@ -288,14 +287,27 @@ def test_rag_s_pickled_index_is_refused(tmp_path: Path, marker: Path, monkeypatc
 # --- what is kept -------------------------------------------------------------------------------------------------
 
 
-def place(model: Any) -> Path:
-    return Path(model.config._name_or_path)
+@pytest.fixture
+def views(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories admitted during the test, in order."""
+    from safeload.transformers import _load
+
+    found: list[Path] = []
+    genuine = _load.admit
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        admission = genuine(*args, **kwargs)
+        found.append(admission.path)
+        return admission
+
+    monkeypatch.setattr(_load, "admit", noting)
+    return found
 
 
-def test_the_admitted_directory_lives_as_long_as_the_model(bin_path: Path) -> None:
+def test_the_admitted_directory_lives_as_long_as_the_model(bin_path: Path, views: list[Path]) -> None:
     """It is there while the model is, also for a copy that outlives the original, and gone with the last."""
     model = guarded.AutoModel.from_pretrained(bin_path)
-    directory = place(model)
+    (directory,) = views
     twin, shallow = copy.deepcopy(model), copy.copy(model)
     del model
     gc.collect()
@@ -308,11 +320,11 @@ def test_the_admitted_directory_lives_as_long_as_the_model(bin_path: Path) -> No
     assert not directory.exists()
 
 
-def test_part_of_a_model_keeps_the_directory(bin_path: Path) -> None:
+def test_part_of_a_model_keeps_the_directory(bin_path: Path, views: list[Path]) -> None:
     """A model within a model may outlive it."""
     whole = guarded.AutoModelForMaskedLM.from_pretrained(bin_path)
     inner = whole.bert
-    directory = place(whole)
+    (directory,) = views
     del whole
     gc.collect()
     assert directory.is_dir()
@@ -321,20 +333,21 @@ def test_part_of_a_model_keeps_the_directory(bin_path: Path) -> None:
     assert not directory.exists()
 
 
-def test_a_config_keeps_nothing(bin_path: Path, tmp_path: Path, private_environment: None) -> None:
+def test_a_config_keeps_nothing(bin_path: Path, views: list[Path]) -> None:
     """A config is read to the end, so its directory is given up at once; it has no attribute of ours."""
     plain = transformers.AutoConfig.from_pretrained(bin_path)
     assert vars(guarded.AutoConfig.from_pretrained(bin_path)).keys() == vars(plain).keys()
+    assert not views[0].exists()
 
 
-def test_models_and_tokenizers_pickle(bin_path: Path) -> None:
+def test_models_and_tokenizers_pickle(bin_path: Path, views: list[Path]) -> None:
     """They come back equal and guarded, and the original's directory does not depend on the copy."""
     model, tokenizer = guarded.AutoModel.from_pretrained(bin_path), guarded.AutoTokenizer.from_pretrained(bin_path)
     twin, other = pickle.loads(pickle.dumps((model, tokenizer)))
     assert equal(twin) and other("w1").input_ids == tokenizer("w1").input_ids
     del twin, other
     gc.collect()
-    assert place(model).is_dir()
+    assert all(view.is_dir() for view in views) and len(views) == 2
 
 
 UNPICKLE = """

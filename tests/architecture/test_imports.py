@@ -37,7 +37,7 @@ TABLE = {
 }
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
-    "transformers": Row(("core", "engine", "adapt", "transformers"), ("transformers", "torch")),
+    "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
 }
 EAGER = {"core.keys", "transformers", "adapt"}

@@ -17,8 +17,10 @@ from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part
 
 _SNIFFED = 1 << 16
-_STRONG = (".safetensors", ".gguf", ".json", ".npy", ".npz", ".onnx", ".h5", ".pt2")
-"""Names that announce one format only: the reader of that format says best why a file is not one."""
+_CHECKED = (".safetensors", ".gguf", ".json")
+"""Names that announce one format whose reader says best why a file is not of it."""
+_STRONG = (*_CHECKED, ".npy", ".npz", ".onnx", ".h5", ".pt2")
+"""Names that announce one format only."""
 _ORDER = ("stand-in", "torch-zip", "torch-legacy", "torch-tar", "safetensors", "gguf", "json")
 """Of several formats that claim a file, these come first."""
 
@@ -59,7 +61,7 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
     claims = tuple(format for format in formats() if not format.fallback and format.sniff(head, tail, blob.size, base))
     if claims:
         return claims
-    if base.lower().endswith(_STRONG):
+    if base.lower().endswith(_CHECKED):
         return tuple(format for format in formats() if base.lower().endswith(format.suffixes))[:1]
     return next((format,) for format in formats() if format.fallback and format.sniff(head, tail, blob.size, base))
 

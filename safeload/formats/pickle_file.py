@@ -36,7 +36,21 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 FORMAT = Format(
     name="pickle",
     title="a pickle",
-    suffixes=(".pkl", ".pickle", ".p", ".pck", ".bin", ".pt", ".pth", ".ckpt", ".dill", ".metadata", ".dat", ".dpr"),
+    suffixes=(
+        ".pkl",
+        ".pickle",
+        ".p",
+        ".pck",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".dill",
+        ".metadata",
+        ".dat",
+        ".dpr",
+        ".tar",
+    ),
     sniff=_sniff,
     read=_read,
 )

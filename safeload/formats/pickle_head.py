@@ -18,6 +18,8 @@ _OPCODES = frozenset(
 _PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".p", ".pck", ".dill", ".joblib", ".metadata", ".dat")
 _TEXTS = (".txt", ".md", ".json", ".jinja", ".j2", ".py", ".yaml", ".yml", ".csv", ".tsv", ".jsonl", ".html", ".toml")
 _HEAD = 1 << 16
+_FEW_BYTES = 1 << 12
+_LINE = 1 << 12
 _SOME = 4
 """Opcodes in a row that text does not spell by chance."""
 
@@ -34,11 +36,13 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     import in a stream that ends well, makes a pickle; the name only decides about what acts on nothing.
     """
     if begins_with_protocol(head):
-        return True
+        # Two right bytes may be chance (the length of a safetensors header): a few opcodes in a row are not.
+        begun, cut = _try(head[:_FEW_BYTES], size)
+        return cut or begun.fault is None or bool(begun.trace) or begun.opcodes > _SOME
     if not head or head[0] not in _OPCODES:
         return False
     lower = name.lower()
-    reading = trial(head, name)
+    reading, cut = _try(head, size)
     ended = reading.fault is None
     called, imported = _called(reading), imports_something(reading.trace)
     if imported and (called or ended or lower.endswith(_PICKLES)):
@@ -47,7 +51,6 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
         return False
     if ended:
         return bool(reading.trace) or reading.end == size or lower.endswith(_PICKLES)
-    cut = reading.end >= len(head) and len(head) < size
     return cut and reading.opcodes >= _SOME
 
 
@@ -65,10 +68,20 @@ def imports_something(events: Iterable[Event]) -> bool:
     )
 
 
-def trial(head: bytes, name: str = "") -> Reading:
-    """Read the pickle at the beginning of `head`, as far as it goes."""
+def _try(head: bytes, size: int) -> tuple[Reading, bool]:
+    """The reading of a beginning, and whether it ended only because the rest was not there."""
+    reading = trial(head)
+    if reading.fault is None or len(head) >= size:
+        return reading, False
+    # An opcode whose argument is a line faults in many ways when the line is cut.
+    rest = head[reading.end :]
+    return reading, not rest or (len(rest) <= _LINE and rest.count(b"\n") < 2)
+
+
+def trial(head: bytes) -> Reading:
+    """Read the pickle at the beginning of `head`, as if nothing followed."""
     limits = replace(Limits(), opcodes=max(1, len(head)), depth=_HEAD)
-    return read_pickle(MemoryBlob(head[:_HEAD]), location=Location(name or "head"), limits=limits)
+    return read_pickle(MemoryBlob(head), location=Location(""), limits=limits)
 
 
 def head_of(blob: Blob) -> bytes:

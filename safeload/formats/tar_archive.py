@@ -126,6 +126,7 @@ def _members(window: Window, notes: Notes, location: Location, limits: Limits) -
             if kind not in b"5":
                 notes.add("tar-link", "a member is a link, a device or of an unknown kind", at, member=name)
         at = start + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+    raise _damaged(location.at(window.size), "it has no end mark (truncated)")
 
 
 def _check_rest(window: Window, notes: Notes, at: int) -> None:

@@ -34,10 +34,11 @@ def read_any_tar(blob: Blob, location: Location, limits: Limits) -> Iterator[Par
     fault = archive.fault
     tables = _Tables(location, limits)
     if tables.belongs(archive):
-        try:
-            yield from tables.read(archive)
-        except MalformedInput as error:
-            fault = fault or error
+        for member in tables.in_order(archive):
+            try:
+                yield from tables.read(member)
+            except MalformedInput as error:
+                fault = fault or error
     for member in archive.members:
         place = Location(location.file, member.name)
         try:
@@ -69,11 +70,14 @@ class _Tables:
         self.found = {"pickle", "tensors", "storages"} <= {member.name for member in archive.members}
         return self.found
 
-    def read(self, archive: Tar) -> Iterator[Part]:
-        for name, reader in (("storages", self._read_storages), ("tensors", self._read_tensors)):
-            for member in archive.members:
-                if member.name == name:
-                    yield from reader(member.content, Location(self.location.file, name))
+    def in_order(self, archive: Tar) -> list[TarMember]:
+        """The tables' members: storages before the tensors that lie in them."""
+        tables = [member for member in archive.members if member.name in ("storages", "tensors")]
+        return sorted(tables, key=lambda member: member.name)
+
+    def read(self, member: TarMember) -> Iterator[Part]:
+        reader = self._read_storages if member.name == "storages" else self._read_tensors
+        return reader(member.content, Location(self.location.file, member.name))
 
     def data(self, member: TarMember) -> Iterator[Part]:
         place = Location(self.location.file, member.name)

@@ -153,7 +153,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 FORMAT = Format(
     name="torch-legacy",
     title="a torch checkpoint (before 1.6)",
-    suffixes=(".bin", ".pt", ".pth", ".ckpt", ".pkl"),
+    suffixes=(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar"),
     sniff=_sniff,
     read=read,
 )

@@ -39,6 +39,8 @@ _LATER = 0x0008
 """Flag bit: sizes follow the data in a descriptor."""
 _UTF8 = 0x0800
 _UNICODE_PATH = 0x7075
+_UNKNOWN = 1 << 20
+"""What is unpacked of a deflated member whose size nobody says."""
 _RECORD_BYTES = 512
 """Directory bytes that `Limits.members` stands for, per member."""
 
@@ -323,7 +325,7 @@ def _salvage(scan: _Scan, at: int, stop: int) -> None:
                 encrypted=bool(local.flags & _ENCRYPTED),
                 crc=0 if unknown else local.crc,
                 packed=packed,
-                size=packed if local.method == 0 else local.size,
+                size=packed if local.method == 0 else _UNKNOWN if unknown else local.size,
                 header=at,
                 start=start,
                 listed=False,

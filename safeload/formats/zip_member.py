@@ -23,6 +23,11 @@ _IN_MEMORY = 16 << 20
 """Members up to this size are inflated whole."""
 _ALL_IN_MEMORY = 64 << 20
 """All members of one archive that are inflated whole, together."""
+_OVERLAP = 4
+"""How often the members of an archive may ask for its bytes; once is regular, but every way of reading counts."""
+_PICKLE = 20
+"""Pickles may expand by this part of the limit: each byte of theirs may cost ten in memory."""
+_PICKLE_ALWAYS = 4 << 20
 _ALWAYS = 1 << 20
 """Members may expand to this size whatever their ratio."""
 
@@ -32,6 +37,19 @@ class Budget:
     """What one archive may still inflate into memory."""
 
     left: int = _ALL_IN_MEMORY
+    looked: int = 0
+    """Packed bytes of the members that were looked into."""
+
+    def spend(self, packed: int, size: int, location: Location) -> None:
+        """Account for a member. Members that overlap could ask for the same bytes a million times.
+
+        Raises:
+            LimitExceeded: more was looked into than a regular archive of `size` bytes can hold.
+        """
+        self.looked += packed
+        if self.looked > _OVERLAP * size + _ALWAYS:
+            ratio = self.looked // max(1, size)
+            raise LimitExceeded("expansion", allowed=_OVERLAP, wanted=ratio, where=location)
 
 
 class Inflating:
@@ -127,6 +145,17 @@ def open_member(blob: Blob, entry: Entry, location: Location, limits: Limits, bu
     data = content.read_at(0, entry.size)
     budget.left -= len(data)
     return MemoryBlob(data)
+
+
+def check_pickle_size(entry: Entry, location: Location, limits: Limits) -> None:
+    """Refuse a pickle that expands beyond what pickles do.
+
+    Raises:
+        LimitExceeded: it is over 4 MiB, and over a twentieth of `Limits.expansion` times its packed size.
+    """
+    if entry.method != _STORED and entry.size > max(_PICKLE_ALWAYS, entry.packed * limits.expansion // _PICKLE):
+        ratio = _PICKLE * entry.size // max(1, entry.packed)
+        raise LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
 
 
 def checksum(content: Blob, most: int = _IN_MEMORY) -> int | None:

@@ -19,11 +19,12 @@ from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
-from safeload.formats.zip_member import Budget, checksum, damaged_member, open_member
+from safeload.formats.zip_member import Budget, check_pickle_size, checksum, damaged_member, open_member
 
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "zip"]
 
-_BOOKKEEPING = ("version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment")
+_BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
+"""What torch writes about an archive in every one; not worth listing."""
 _LONGEST_SOURCE = 1 << 20
 
 
@@ -31,14 +32,33 @@ def kind_of(head: bytes, tail: bytes, size: int) -> Kind | None:
     """What kind of zip archive a file is, judged by names in its first and last bytes; `None` if it is none."""
     if not head.startswith((LOCAL, END)) and not has_end(tail, size):
         return None
-    both = head + tail
-    if b"constants.pkl" in both or b"/code/" in both:
+    names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
+    if any(map(_of_script, names)):
         return "torchscript"
-    if b"serialized_exported_program.json" in both or b"archive_format" in both:
+    if any(map(_of_export, names)):
         return "pt2"
-    if b"data.pkl" in both:
+    if any(map(_is_data, names)):
         return "torch-zip"
-    return "npz" if b".npy" in both else "zip"
+    return "npz" if any(name.endswith(".npy") for name in names) else "zip"
+
+
+def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str]:
+    """The names in the headers that can be seen in a part of an archive."""
+    names = set()
+    at = data.find(mark)
+    while at >= 0:
+        length = int.from_bytes(data[at + length_at : at + length_at + 2], "little")
+        names.add(data[at + name_at : at + name_at + length].decode("latin-1").casefold())
+        at = data.find(mark, at + 4)
+    return names
+
+
+def _of_script(name: str) -> bool:
+    return name.rpartition("/")[2] == "constants.pkl" or "/code/" in f"/{name}"
+
+
+def _of_export(name: str) -> bool:
+    return name.rpartition("/")[2] in ("serialized_exported_program.json", "archive_format")
 
 
 def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
@@ -68,12 +88,11 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
                 storages[root][inside[5:]] = Storage(
                     blob=blob if entry.method == 0 else content, offset=start, nbytes=content.size
                 )
-            elif root is not None and inside in _BOOKKEEPING:
-                if inside == "byteorder":
-                    content = open_member(blob, entry, _at(location, entry), limits, budget)
-                    orders.setdefault(root, []).append(content.read_at(0, 16))
             else:
                 rest.append((entry, root))
+                if root is not None and inside == "byteorder":
+                    content = open_member(blob, entry, _at(location, entry), limits, budget)
+                    orders.setdefault(root, []).append(content.read_at(0, 16))
         except MalformedInput as error:
             fault = fault or error
     for root, stored in orders.items():
@@ -120,6 +139,7 @@ def _member(
 ) -> Iterator[Part]:
     place = _at(location, entry)
     content = open_member(blob, entry, place, limits, budget)
+    budget.spend(min(content.size, entry.packed), blob.size, place)
     data = _is_data(entry.name)
     if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
         yield from npy.read_npy(content, place, limits)
@@ -127,7 +147,8 @@ def _member(
     if not data and not is_pickle(head_of(content), content.size, entry.name):
         if entry.encrypted:
             raise damaged_member(place, "it is encrypted")
-        yield Member(location=place, name=entry.name, size=entry.size)
+        if not entry.name.endswith(_BOOKKEEPING):
+            yield Member(location=place, name=entry.name, size=entry.size)
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
         return
@@ -138,16 +159,16 @@ def _member(
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
     role = "data" if data else "member"
+    check_pickle_size(entry, place, limits)
     yield from read_pickles(content, place, limits, role=role, storages=storages if data else None)
 
 
 def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
     names = [entry.name.casefold() for entry in entries]
-    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+    if any(map(_of_script, names)):
         detail = "a TorchScript program: its operators run in native code as soon as it is loaded and called"
         yield Opaque(location=location, what="torchscript", detail=detail)
-    last = {name.rpartition("/")[2] for name in names}
-    if last & {"serialized_exported_program.json", "archive_format"}:
+    if any(map(_of_export, names)):
         detail = "an exported program: torch.export.load unpickles parts of it without restriction"
         yield Opaque(location=location, what="pt2", detail=detail)
 

@@ -229,3 +229,14 @@ def test_an_archive_member_that_is_a_pickle_is_one_in_any_protocol() -> None:
     members = [Member(f"m{protocol}", payload(protocol)) for protocol in range(6)]
     result = reading(make_zip(members), "x.zip")
     assert len(of(result, PickleStream, role="member")) == 6
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "first",
+    [[1_000_000 + i for i in range(30_000)], ["abc"] * 60_000, [["a"] for _ in range(30_000)], [b"z" * 70_000]],
+    ids=["numbers", "shared", "lists", "bytes"],
+)
+def test_a_payload_far_behind_the_beginning_is_found(first: list, protocol: int) -> None:
+    """A beginning that is nothing but plain data, for longer than a sniff looks, is still a pickle."""
+    assert runs_system(reading(pickle.dumps([first, Payload()], protocol), "model.safetensors"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import zipfile
@@ -162,9 +163,26 @@ def test_a_bomb_is_refused_before_it_expands() -> None:
     assert isinstance(reading(bomb(1 << 26)).fault, LimitExceeded)
 
 
+def test_a_pickle_that_expands_a_hundredfold_is_refused() -> None:
+    """A few kilobytes cannot become a stream of millions of opcodes."""
+    data = b"\x80\x02" + b"N0" * (8 << 20) + b"N."
+    result = reading(make_zip([Zipped("a/data.pkl", data, method=8)]))
+    assert isinstance(result.fault, LimitExceeded)
+
+
+def test_members_that_overlap_cannot_be_read_without_end() -> None:
+    """Two thousand names for one pickle of 60,000 opcodes are a limit, not two thousand readings."""
+    raw = make_zip([Zipped("a/b", b"N0" * 30_000 + b"N.")])
+    at = raw.rfind(b"PK\x01\x02")
+    directory = raw[at : raw.rfind(b"PK\x05\x06")] * 2000
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 2000, 2000, len(directory), at, 0)
+    result = reading(raw[:at] + directory + end)
+    assert isinstance(result.fault, LimitExceeded)
+
+
 def test_a_large_deflated_pickle_is_read_without_being_held() -> None:
     """A deflated member beyond the memory budget is inflated piece by piece."""
-    data = pickle.dumps([bytes(range(256)) * 400 for _ in range(400)], 4)
+    data = pickle.dumps([os.urandom(5000) * 20 for _ in range(400)], 4)
     assert len(data) > 32 << 20
     result = reading(make_zip([Zipped("a/data.pkl", data, method=8)]))
     stream = of(result, PickleStream)[0]
@@ -207,7 +225,6 @@ def test_other_members_are_listed() -> None:
 
 def test_a_sparse_archive_over_four_gigabytes_is_regular(tmp_path: object) -> None:
     """torch's ZIP64 records, written for a tensor of five gigabytes that is a hole in the file, are read cleanly."""
-    import os
     import pathlib
 
     import torch

@@ -18,7 +18,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     more = sum(isinstance(other, PickleStream) and other.role == "trailing" for other in context.parts)
     yield rule.finding(
         part.location,
-        f"{max(more, 1):,} more pickles follow the one that ordinary loaders read; each was read and judged",
+        f"more pickles ({max(more, 1):,}) follow the one that ordinary loaders read; each was read and judged",
     )
 
 

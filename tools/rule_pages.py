@@ -1,0 +1,74 @@
+"""Write the documentation pages of all rules: `python -m tools.rule_pages`.
+
+Everything on a page comes from the rule itself; a test compares the pages with what this writes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safeload.core.finding import Finding, Status
+from safeload.core.names import escape
+from safeload.engine.allowlists import default_allowlist
+from safeload.formats.base import Part
+from safeload.rules import all_rules, judge
+from safeload.rules.base import Context, Rule
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "rules"
+_STATUS = {
+    Status.SAFE: "safe (a note)",
+    Status.UNVERIFIED: "unverified",
+    Status.UNDECIDED: "undecided",
+    Status.DANGEROUS: "dangerous",
+}
+
+
+def pages() -> dict[str, str]:
+    """Every page by file name."""
+    rules = all_rules()
+    rows = "\n".join(f"| [{rule.id}]({rule.id}.md) | {rule.title} | {_STATUS[rule.status]} |" for rule in rules)
+    index = (
+        "# Rules\n\n"
+        "Each finding names its rule. A file's status is the worst of its findings. These pages are generated from\n"
+        "the rules themselves by `python -m tools.rule_pages`.\n\n"
+        f"| rule | a finding says that | makes a file |\n|---|---|---|\n{rows}\n"
+    )
+    return {"README.md": index, **{f"{rule.id}.md": _page(rule) for rule in rules}}
+
+
+def _page(rule: Rule) -> str:
+    found = [finding for part in rule.bad() for finding in _findings(part) if finding.rule == rule.id]
+    shown = "\n".join(dict.fromkeys(f"- {finding.status}: `{_code(finding.message)}`" for finding in found))
+    remedy = rule.remedy.replace("{file}", "FILE")
+    return (
+        f"# {rule.id}\n\n"
+        f"{rule.title[0].upper()}{rule.title[1:]}.\n\n"
+        "| status | severity | confidence | catalogues |\n|---|---|---|---|\n"
+        f"| {_STATUS[rule.status]} | {rule.severity} | {rule.confidence} | {', '.join(rule.taxonomy)} |\n\n"
+        f"{rule.why}\n\n"
+        f"**What to do.** {remedy[0].upper()}{remedy[1:]}.\n\n"
+        f"## Examples of its findings\n\n{shown}\n"
+    )
+
+
+def _findings(part: Part) -> tuple[Finding, ...]:
+    return judge([part], Context(allowlist=default_allowlist(), parts=(part,)))
+
+
+def _code(text: str) -> str:
+    return escape(text).replace("`", "'")
+
+
+def main() -> None:
+    """Write all pages, and remove those of rules that are gone."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    written = pages()
+    for old in FOLDER.glob("*.md"):
+        if old.name not in written:
+            old.unlink()
+    for name, text in written.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

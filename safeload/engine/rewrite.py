@@ -8,6 +8,7 @@ is removed; nothing here is fetched.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,14 +35,22 @@ _REMOVED: Mapping[str, str] = {
     "use_safetensors": _NO_OVERRIDE,
     "_commit_hash": _NO_OVERRIDE,
     "transformers_weights": "the weights it names were admitted in its place",
+    "weight_map": "the weights were listed anew",
+    "checkpoint_path": "it names weights that were not admitted",
     "audio_tokenizer": _NO_ELSEWHERE,
+    "audio_tokenizer_class": _NO_ELSEWHERE,
+    "audio_tokenizer_name_or_path": _NO_ELSEWHERE,
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
 _IMPLEMENTATION = re.compile(r"_?(?:attn|experts)_implementation(?:_\w+)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z0-9_|]*\Z")
 _FILE_LISTS = ("configuration_files", "fast_tokenizer_files")
-_FILE_KEYS = re.compile(r"\w*(?:vocab|merges|tokenizer|spm|sp_model|model|emoji|normalizer)_file\Z")
+_ARCHITECTURES = ("architecture", "backbone")
+_NOT_BUILT_IN = re.compile(r"(?:hf[-_]hub|local[-_]dir):")
+"""How timm is told to look for an architecture elsewhere than in itself."""
+_FUNCTIONS = ("activation_fn", "activation_function")
+_TORCH_LAYER = re.compile(r"torch\.nn\.(?:modules\.\w+\.)?[A-Z]\w*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,31 +86,40 @@ def rewrite(file: str, data: Any, available: Callable[[str], bool]) -> Rewritten
         available: whether a file of that name will stand in the admitted directory.
     """
     result = Rewritten(data)
-    pending: list[tuple[str, Any]] = [("", data)]
+    pending: list[tuple[_Step | None, Any]] = [(None, data)]
     while pending:
-        path, node = pending.pop()
+        above, node = pending.pop()
         if isinstance(node, dict):
-            for key in list(node):
-                inner = f"{path}.{key}" if path else str(key)
-                why = _objection(key, node[key], available)
-                if why:
-                    result.changes.append(Change(file=file, path=inner, value=_short(node[key]), why=why))
-                    result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))
-                    _close(node, key, available)
-                if key in node:
-                    pending.append((inner, node[key]))
+            for key in [key for key, value in node.items() if _objection(key, value, available)]:
+                why, path = _objection(key, node[key], available), _spell((above, f".{key}"))
+                result.changes.append(Change(file=file, path=path, value=_short(node[key]), why=why))
+                result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))
+                _close(node, key, available)
+            pending.extend(((above, f".{key}"), item) for key, item in node.items() if isinstance(item, (dict, list)))
         elif isinstance(node, list):
-            pending.extend((f"{path}[{i}]", item) for i, item in enumerate(node))
+            pending.extend(((above, f"[{i}]"), item) for i, item in enumerate(node) if isinstance(item, (dict, list)))
     return result
+
+
+_Step = tuple["_Step | None", str]
+
+
+def _spell(step: _Step | None) -> str:
+    """The JSON path of a place. Spelled only for what is said: a tokenizer has a million places."""
+    steps: list[str] = []
+    while step is not None:
+        step, name = step
+        steps.append(name)
+    return "".join(reversed(steps)).removeprefix(".")
 
 
 def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
     """Why an entry cannot stay as it is; empty if it can."""
     if key in _REMOVED:
-        return _REMOVED[key]
+        return "" if _says_nothing(value, _REMOVED[key]) else _REMOVED[key]
     if _IMPLEMENTATION.match(key):
         values = value.values() if isinstance(value, dict) else (value,)
-        return "" if all(item is None or _is_built_in(item) for item in values) else _NO_KERNEL
+        return "" if all(_is_built_in(item) for item in values) else _NO_KERNEL
     if key in _FILE_LISTS:
         return "" if isinstance(value, list) and all(_may_name(item, available) for item in value) else (
             "it names files that are not handed over"
@@ -109,9 +127,24 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
     if key == "auto_mapping" and isinstance(value, dict):
         library = str(value.get("parent_library") or "transformers").split(".")[0]
         return "" if library in ("transformers", "peft") else _NO_CODE
-    if _FILE_KEYS.match(key) and isinstance(value, str) and not is_safe_relative(value):
+    if not isinstance(value, str):
+        return ""
+    if key.endswith("_file") and value and not is_safe_relative(value):
         return "it is a path outside the model"
+    if key in _ARCHITECTURES and _NOT_BUILT_IN.match(value):
+        return _NO_ELSEWHERE
+    if key in _FUNCTIONS and "." in value and not _TORCH_LAYER.match(value):
+        return "it names a function to import"
     return ""
+
+
+def _says_nothing(value: Any, why: str) -> bool:
+    """Whether an entry has no effect. A number names nothing; it stands where a vocabulary has such a token."""
+    if value is False:
+        return why != _NO_OVERRIDE
+    if type(value) in (int, float):
+        return why != _NO_KERNEL
+    return value is None or value in ("", {}, [])
 
 
 def _close(node: dict[str, Any], key: str, available: Callable[[str], bool]) -> None:
@@ -124,7 +157,7 @@ def _close(node: dict[str, Any], key: str, available: Callable[[str], bool]) -> 
 
 
 def _is_built_in(value: Any) -> bool:
-    return isinstance(value, str) and bool(_BUILT_IN.match(value))
+    return value is None or isinstance(value, bool | int) or (isinstance(value, str) and bool(_BUILT_IN.match(value)))
 
 
 def _may_name(value: Any, available: Callable[[str], bool]) -> bool:
@@ -132,4 +165,4 @@ def _may_name(value: Any, available: Callable[[str], bool]) -> bool:
 
 
 def _short(value: Any) -> str:
-    return escape(value if isinstance(value, str) else repr(value)[:200], 80)
+    return escape(value if isinstance(value, str) else reprlib.repr(value), 80)

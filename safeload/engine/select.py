@@ -28,6 +28,9 @@ _SMALL_FILES = (
 _NEVER = (
     "*.index.json",
     "*.index.*.json",
+    "*/*.index.json",
+    "*/*.index.*.json",
+    "audio_tokenizer_config.json",
     "trainer_state.json",
     "admission.json",
     "README*",

@@ -13,6 +13,7 @@ import math
 import re
 import struct
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from codecs import raw_unicode_escape_decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -337,6 +338,8 @@ def _binfloat(m: Machine, position: int) -> int:
 
 def _decode(data: bytes, encoding: str, errors: str = "strict") -> str:
     try:
+        if encoding == "raw-unicode-escape":  # without looking the codec up: that would be an import
+            return raw_unicode_escape_decode(data)[0]
         return data.decode(encoding, errors)
     except UnicodeDecodeError as error:
         raise Fault(f"text is not {encoding}: {error.reason}") from None

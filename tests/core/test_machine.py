@@ -202,7 +202,7 @@ def test_irregular_frames_are_noted() -> None:
 def after_state(call: Call, blob: Blob, position: int) -> int:
     """As many raw bytes as the state says, in every object."""
     assert blob.read_at(position, 1) in (b"r", b".", b"")
-    return int(call.states[-1])
+    return int(list(call.states)[-1])
 
 
 def test_raw_bytes_after_an_object_are_skipped_and_remembered() -> None:
@@ -234,7 +234,8 @@ def test_a_mistake_in_a_hook_is_not_taken_for_a_fault() -> None:
     """Only the empty stack is the stream's doing; an `IndexError` from elsewhere is raised."""
 
     def mistaken(call: Call, blob: Blob, position: int) -> int:
-        return [][1]
+        nothing: list[int] = []
+        return nothing[0]
 
     with pytest.raises(IndexError):
         read(b"cm\nC\n)\x81K\5b.", inline=mistaken)

@@ -14,7 +14,7 @@ from safeload.core.limits import Limits
 from safeload.core.opcodes import ACTIONS, WIDTHS, _unknown
 from tests.core.reading import acts, calls, good, imports, kinds, read, shape, why
 
-VALUES = [
+VALUES: list[tuple[bytes, object]] = [
     # protocol 0
     (b"N.", None),
     (b"I01\n.", True),

@@ -46,7 +46,8 @@ values = st.recursive(
 
 def same(one: Any, two: Any) -> bool:
     """Equal in type and value, NaN included, sharing included."""
-    pairs, seen = [(one, two)], {}
+    pairs = [(one, two)]
+    seen: dict[int, int] = {}
     while pairs:
         a, b = pairs.pop()
         if type(a) is not type(b):

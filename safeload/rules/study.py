@@ -119,21 +119,23 @@ class _Student:
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
     def run(self) -> None:
-        for event in self.reading.trace:
-            node = event.node
-            if event.act is Act.CALL and isinstance(node, Call):
-                self.call(node)
-            elif event.act is Act.BUILD and isinstance(node, Build):
-                self.build(node, event.offset)
-            elif event.act is Act.EXTENSION and isinstance(node, Extension):
+        imports: list[Global] = []
+        for act, offset, node in self.reading.trace:
+            if isinstance(node, Call):
+                self.called(node.callee, node, plain=node.how is How.NEWOBJ)
+                if node.items or node.pairs:
+                    self.written(node)
+            elif isinstance(node, Build):
+                self.build(node, offset)
+            elif isinstance(node, Global) and act is Act.IMPORT:
+                imports.append(node)
+            elif isinstance(node, Extension):
                 message = f"uses entry {node.code} of the process's extension registry, which can be any function"
-                self.add(IMPORT, Status.DANGEROUS, event.offset, f"extension {node.code}", message)
+                self.add(IMPORT, Status.DANGEROUS, offset, f"extension {node.code}", message)
         if self.excused:
             self.excused -= _values(self.reading)
-        for event in self.reading.trace:
-            if event.act is Act.IMPORT and isinstance(event.node, Global):
-                self.imported(event.node)
-        self.writes()
+        for name in imports:
+            self.imported(name)
         self.deeds.sort(key=lambda deed: deed.offset)
 
     def add(
@@ -192,10 +194,7 @@ class _Student:
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def call(self, call: Call) -> None:
-        self.called(call.callee, call, plain=call.how is How.NEWOBJ)
-
-    def called(self, callee: Value, call: Call, *, plain: bool) -> None:
+    def called(self, callee: Value, call: Call, *, plain: bool, level: int = 0) -> None:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
         callee = class_of(callee)
         if not isinstance(callee, Global):
@@ -203,7 +202,7 @@ class _Student:
             return
         kind = self.kind(callee.name)
         if kind.entry is not None:
-            self.allowed(kind.entry, call, plain=plain)
+            self.allowed(kind.entry, call, plain=plain, level=level)
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
             self.excused.add(id(callee))
         elif kind.danger:
@@ -257,39 +256,48 @@ class _Student:
         else:
             self.dangerous(callee, call, "it is a function outside the allowlist, and no pickler's own helper")
 
-    def allowed(self, entry: Entry, call: Call, *, plain: bool) -> None:
+    def allowed(self, entry: Entry, call: Call, *, plain: bool, level: int) -> None:
         """Judge the use of an allowlisted name against its entry."""
-        name = str(entry.name)
+        name = entry.name
         if entry.use is Use.NAME:
             self.misused(call, name, f"calls {name}, which is allowed only as a value")
-            return
-        if entry.use is Use.NEW and not plain and not _without_arguments(call):
+        elif entry.use is Use.NEW and not plain and not _without_arguments(call):
             self.misused(call, name, f"calls the constructor of {name} with arguments, as no pickler does")
-            return
-        if why := wrong_arguments(entry.name, call):
-            self.add(CALL, Status.DANGEROUS, call.offset, name, f"would call {call_text(call)}: {why}", _evidence(call))
-            return
-        if entry.name == ("collections", "defaultdict"):  # its factory is judged as a name, and called by nobody here
-            return
-        hidden = hidden_calls(entry.name, call)
+        elif why := wrong_arguments(name, call):
+            message = f"would call {call_text(call)}: {why}"
+            self.add(CALL, Status.DANGEROUS, call.offset, str(name), message, _evidence(call))
+        elif entry.effect is not Effect.RECORD and name != ("collections", "defaultdict"):
+            # The factory of a defaultdict is judged as a name: nothing calls it while the file is read.
+            self.handed(name, call, level)
+
+    def handed(self, name: GlobalName, call: Call, level: int) -> None:
+        """Judge what an allowlisted helper is given: some call it, some look into it."""
+        hidden = hidden_calls(name, call)
         for inner in hidden:
-            self.hidden(inner, call)
-        if entry.effect is Effect.RECORD or not isinstance(call.args, Tuple):
-            return
+            self.hidden(inner, call, level + 1)
         told = {id(inner.callee) for inner in hidden}
-        for argument in call.args.items:
+        for argument in call.args.items if isinstance(call.args, Tuple) else ():
             if isinstance(argument, Global) and id(argument) not in told:
                 given = self.kind(argument.name).entry
                 if given is not None and given.use in (Use.NEW, Use.NAME):
-                    self.misused(call, str(argument.name), f"hands {argument.name} to {name}, which might call it")
+                    self.misused(call, argument.name, f"hands {argument.name} to {name}, which might call it")
+            elif isinstance(argument, Call) and isinstance(argument.callee, Global) and name.module == "builtins":
+                given = self.kind(argument.callee.name).entry
+                if given is not None and given.use is Use.NEW:
+                    made = argument.callee.name
+                    self.misused(call, made, f"converts an object of {made} by {name}, which calls methods of it")
 
-    def hidden(self, inner: Hidden, call: Call) -> None:
+    def hidden(self, inner: Hidden, call: Call, level: int) -> None:
         """A call that an allowlisted helper would make for the stream."""
-        made = Call(inner.callee, inner.args, None, How.NEWOBJ if inner.plain else How.REDUCE, call.offset, 1)
-        self.called(inner.callee, made, plain=inner.plain)
+        args = Tuple(inner.args.items, 1) if isinstance(inner.args, List) else inner.args
+        if level > _LEVELS or not isinstance(args, Tuple):
+            self.computed(inner.callee, call)
+            return
+        made = Call(inner.callee, args, None, How.NEWOBJ if inner.plain else How.REDUCE, call.offset, 1)
+        self.called(inner.callee, made, plain=inner.plain, level=level)
 
-    def misused(self, call: Call, subject: str, message: str) -> None:
-        self.add(UNLISTED, Status.UNVERIFIED, call.offset, subject, message, (call_text(call),))
+    def misused(self, call: Call, subject: GlobalName, message: str) -> None:
+        self.add(UNLISTED, Status.UNVERIFIED, call.offset, str(subject), message, (call_text(call),))
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,15 +319,12 @@ class _Student:
                 message = f"would change the class of {call_text(target)} after it was made"
                 self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 
-    def writes(self) -> None:
+    def written(self, call: Call) -> None:
         """Items that would be written into a tensor or array, one foreign index at a time."""
-        for event in self.reading.trace:
-            node = event.node
-            if event.act is Act.CALL and isinstance(node, Call) and (node.items or node.pairs):
-                entry = self.kind(node.callee.name).entry if isinstance(node.callee, Global) else None
-                if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
-                    message = f"would write items into {call_text(node)} while it is being read"
-                    self.add(WRITE, Status.DANGEROUS, node.offset, str(entry.name), message)
+        entry = self.kind(call.callee.name).entry if isinstance(call.callee, Global) else None
+        if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
+            message = f"would write items into {call_text(call)} while it is being read"
+            self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
 
 
 def _evidence(call: Call) -> tuple[str, ...]:

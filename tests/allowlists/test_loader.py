@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from safeload.core.allowlist import Effect, Use
 from safeload.core.errors import ConfigError
 from safeload.core.names import GlobalName
+from safeload.engine import allowlists
 from safeload.engine.allowlists import default_allowlist, parse_allowlists
 
 GOOD = """
@@ -36,7 +40,11 @@ def test_a_good_file_is_read() -> None:
         ('library = "x"', "", "x.toml"),
         ('library = "x"', "library = 1", "x.toml"),
         ('library = "x"', 'library = "x"\nextra = 1', "x.toml"),
-        ("[[globals]]", "[globals]", "globals"),
+        ('library = "x"', 'library = "x"\nlibrary = "y"', "line 3"),
+        ('names = ["C", "D"]', 'names = ["C",', "line 5"),
+        ('reason = "r"', "reason = r", "line 8"),
+        ('reason = "r"', "reason", "line 8"),
+        ("[[globals]]", "[globals]", "line 3"),
         ('module = "a.b"', "", "globals[0].module"),
         ('module = "a.b"', 'module = "a..b"', "globals[0].module"),
         ('module = "a.b"', 'module = "a.*"', "globals[0].module"),
@@ -52,7 +60,7 @@ def test_a_good_file_is_read() -> None:
         ('reason = "r"', 'reason = " "', "globals[0].reason"),
         ('evidence = "e"', "", "globals[0].evidence"),
         ('evidence = "e"', 'evidence = "e"\nsurprise = 1', "globals[0]"),
-        ("library", "library =", "x.toml"),
+        ("library", "library =", "line 2"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_place(old: str, new: str, place: str) -> None:
@@ -68,6 +76,16 @@ def test_a_name_stands_in_one_file_only() -> None:
     """The same name in two files is an error that names both."""
     with pytest.raises(ConfigError, match=r"listed already, in a\.toml"):
         parse_allowlists({"a.toml": GOOD, "b.toml": GOOD})
+
+
+def test_the_files_are_toml() -> None:
+    """What the loader reads in its own way, `tomllib` reads alike."""
+    files = sorted(Path(allowlists.__file__).parents[1].joinpath("allowlists").glob("*.toml"))
+    assert len(files) >= 13
+    for path in files:
+        text = path.read_text("utf-8")
+        document, tables = allowlists._document(path.name, text)
+        assert {**document, "globals": tables} == tomllib.loads(text)
 
 
 def test_the_default_is_read_once() -> None:

@@ -76,6 +76,25 @@ def test_helpers_do_not_launder_calls() -> None:
     assert status(b"\x80\x03c_codecs\nencode\nX\x01\x00\x00\x00xX\x04\x00\x00\x00evil\x86R.") is Status.DANGEROUS
 
 
+def test_helpers_within_helpers_do_not_launder_calls() -> None:
+    """A rebuilder that is told to call another, also with a list of arguments, hides nothing; depth is no way out."""
+    helper, tensor = b"ctorch._tensor\n_rebuild_from_type_v2\n", b"ctorch\nTensor\n"
+    state = b"caccelerate.state\nPartialState\n"
+    inner = b"](" + state + tensor + text("gloo") + b"\x85Ne"
+    assert status(b"\x80\x03" + helper + b"(" + helper + tensor + inner + b"NtR.") is Status.UNVERIFIED
+    assert status(b"\x80\x03" + helper + b"(" + helper + tensor + b"}NtR.") is Status.DANGEROUS
+    args = b"(cnobody\nf\n" + tensor + b")Nt"
+    for _ in range(2_000):
+        args = b"(" + helper + tensor + args + b"Nt"
+    assert status(b"\x80\x03" + helper + args + b"R.") is Status.DANGEROUS
+
+
+def test_conversions_do_not_call_methods_of_records() -> None:
+    """`str(object)` would run the object's own `__str__`; no pickler writes that."""
+    made = b"caccelerate.state\nPartialState\n)\x81"
+    assert status(b"\x80\x03cbuiltins\nstr\n" + made + b"\x85R.") is Status.UNVERIFIED
+
+
 def test_enumeration_members_by_getattr_are_the_only_getattr() -> None:
     """Python 3.11 pickles some members as `getattr(Enumeration, 'NAME')`; any other `getattr` is dangerous."""
     owner = b"cbuiltins\ngetattr\nctransformers.trainer_utils\nSchedulerType\n"

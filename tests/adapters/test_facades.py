@@ -175,6 +175,7 @@ def test_mocking_from_pretrained_works() -> None:
 
 ALL = """
 import inspect, transformers, safeload.transformers as guarded
+from safeload import adapt
 names = [name for name in transformers.__all__ if "." not in name]
 count = 0
 for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -392,3 +393,34 @@ def test_a_generation_config_loads(tmp_path: Path) -> None:
     assert json.loads(model.generation_config.to_json_string()) == json.loads(plain.to_json_string())
     out = model.generate(torch.tensor([[2, 5]]), max_new_tokens=3, do_sample=False)
     assert out.shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "cls", ["AutoProcessor", "Wav2Vec2Processor", "AutoFeatureExtractor", "Wav2Vec2FeatureExtractor"]
+)
+def test_processors_and_feature_extractors_load(cls: str, tmp_path: Path) -> None:
+    """They are equal to plain, write equal files, and the tokenizer in them names the reference."""
+    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "<unk>": 1, "|": 2, "a": 3}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    path = tmp_path / "m"
+    transformers.Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(path)
+    transformers.Wav2Vec2Config().save_pretrained(path)
+    extractor.save_pretrained(path)
+    ours, plain = getattr(guarded, cls).from_pretrained(path), getattr(transformers, cls).from_pretrained(path)
+    assert type(ours) is type(plain) and ours.to_dict() == plain.to_dict()
+    if hasattr(ours, "tokenizer"):
+        assert ours.tokenizer.name_or_path == str(path)
+        assert ours.tokenizer("a").input_ids == plain.tokenizer("a").input_ids
+
+
+def test_a_forked_child_does_not_take_the_directory_with_it(bin_path: Path, views: list[Path]) -> None:
+    """Only the process that admitted a model gives its directory up."""
+    model = guarded.AutoModel.from_pretrained(bin_path)
+    child = os.fork()
+    if child == 0:
+        del model
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert views[0].is_dir() and equal(model)

@@ -166,23 +166,23 @@ def _binput(m: Machine, position: int) -> int:
 
 @_opcode(b"r", 4)
 def _long_binput(m: Machine, position: int) -> int:
-    _remember(m, _u4(m.buffer, position)[0])
+    (index,) = _u4(m.buffer, position)
+    if index > m.most_memo:
+        raise Limit("memo", index)
+    m.memo[index] = m.stack[-1]
     return position + 4
 
 
 @_opcode(b"p")
 def _put(m: Machine, position: int) -> int:
     data, position = m.line(position)
-    _remember(m, _integer(m, data, 10))
-    return position
-
-
-def _remember(m: Machine, index: int) -> None:
+    index = _integer(m, data, 10)
     if index > m.most_memo:
         raise Limit("memo", index)
     if index < 0:
         raise Fault(f"memo entry {index} cannot be")
     m.memo[index] = m.stack[-1]
+    return position
 
 
 @_opcode(b"\x94")
@@ -194,7 +194,10 @@ def _memoize(m: Machine, position: int) -> int:
 
 @_opcode(b"h", 1)
 def _binget(m: Machine, position: int) -> int:
-    _recall(m, m.buffer[position])
+    try:
+        m.stack.append(m.memo[m.buffer[position]])
+    except KeyError as index:
+        raise Fault(f"memo entry {index} is used before it is set") from None
     return position + 1
 
 

@@ -32,6 +32,6 @@ def inspect(blob: Blob, path: str, limits: Limits) -> Inspected:
     location = Location(path)
     read = formats.read(blob, location, limits)
     context = Context(allowlist=default_allowlist(), parts=read.parts, claimed_by=read.formats)
-    findings = rules.judge(read.parts, context, fault=read.fault)
+    findings = rules.judge(read.parts, context, fault=read.fault, location=location)
     report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)
     return Inspected(report=report, parts=read.parts, formats=read.formats)

@@ -32,7 +32,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if part.what == "empty" and part.location.file.lower().endswith(_MAY_BE_EMPTY):
         return
     what, remedy = STANDINS[part.what]
-    yield rule.finding(part.location, f"{what}: {part.detail}" if part.detail else what, remedy=remedy)
+    yield rule.finding(part.location, what, remedy=remedy)
 
 
 def _bad() -> Iterable[Part]:

@@ -20,8 +20,10 @@ from safeload.formats.dtypes import numpy_width
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import imports_something, is_pickle
 from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.tensors import DIMENSIONS
 
-_MARK = b"NumpyArrayWrapper"
+MARK = b"NumpyArrayWrapper"
+"""What a joblib pickle with arrays holds in plain text near its beginning."""
 _WRAPPER = GlobalName("joblib.numpy_pickle", "NumpyArrayWrapper")
 _DTYPE = GlobalName("numpy", "dtype")
 
@@ -42,6 +44,8 @@ def inline_arrays(location: Location, limits: Limits, objects: list[Reading]) ->
             return reading.end - at
         count = 1
         shape = state.get("shape")
+        if isinstance(shape, Tuple) and len(shape.items) > DIMENSIONS:
+            return 0
         for item in shape.items if isinstance(shape, Tuple) else ():
             if type(item) is not int or not 0 <= item < 1 << 63:
                 return 0
@@ -107,6 +111,6 @@ FORMAT = Format(
     name="joblib",
     title="a joblib pickle",
     suffixes=(".joblib", ".pkl", ".pickle", ".sav"),
-    sniff=lambda head, tail, size, name: _MARK in head and is_pickle(head, size, name),
+    sniff=lambda head, tail, size, name: MARK in head and is_pickle(head, size, name),
     read=read_joblib,
 )

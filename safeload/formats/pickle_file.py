@@ -9,14 +9,14 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Format, Part, PickleStream
-from safeload.formats.joblib_pickle import mentions_arrays, read_joblib
+from safeload.formats.joblib_pickle import MARK, mentions_arrays, read_joblib
 from safeload.formats.pickle_head import is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.torch_legacy import is_legacy
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    return is_pickle(head, size, name) and not is_legacy(head) and b"NumpyArrayWrapper" not in head
+    return is_pickle(head, size, name) and not is_legacy(head) and MARK not in head
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """safetensors: a JSON header that names ranges of the file, and nothing else.
 
-The rules are those of the reference implementation and stricter in three points, where other readers may differ: no
-key stands twice, no tensor has an unknown entry, no space precedes the header.
+The rules are those of the reference implementation and stricter where other readers may differ: no key stands
+twice, no tensor has an unknown entry or more dimensions than torch knows, no space precedes the header.
 
 1. Eight bytes, little endian: the header's length, at most 100,000,000.
 2. The header is one JSON object; it begins with `{`; spaces may follow it.
@@ -23,7 +23,7 @@ from safeload.core.names import Location, escape
 from safeload.formats.base import Format, Irregularity, Part, Storage, TensorTable, TensorView
 from safeload.formats.dtypes import SAFETENSORS, width_of
 from safeload.formats.strict_json import parse_json
-from safeload.formats.tensors import contiguous
+from safeload.formats.tensors import DIMENSIONS, contiguous
 
 _LONGEST = 100_000_000
 _METADATA = "__metadata__"
@@ -48,8 +48,8 @@ class _Header:
         if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             raise self.bad("an entry is not exactly dtype, shape and data_offsets", name)
         code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(shape, list) or not all(_count(length) for length in shape):
-            raise self.bad("a shape is not a list of counts", name)
+        if not isinstance(shape, list) or len(shape) > DIMENSIONS or not all(_count(length) for length in shape):
+            raise self.bad(f"a shape is not a list of at most {DIMENSIONS} counts", name)
         if not isinstance(offsets, list) or len(offsets) != 2 or not all(_count(offset) for offset in offsets):
             raise self.bad("data_offsets is not a pair of counts", name)
         dtype = SAFETENSORS.get(code) if isinstance(code, str) else None

@@ -21,7 +21,7 @@ from safeload.formats.dtypes import storage_dtype, torch_dtype, width_of
 from safeload.formats.torch_legacy import storage_key
 
 _NOWHERE = Location("")
-_DIMENSIONS = 64
+DIMENSIONS = 64
 """torch's own bound on the number of dimensions."""
 _ALWAYS = 1 << 26
 """Bytes that any tensor may have, however small its storage: expanded views repeat theirs."""
@@ -66,7 +66,7 @@ def whole(value: object, what: str) -> int:
 
 def counts(value: object, what: str) -> tuple[int, ...]:
     """A tuple or list of non-negative integers, of at most 64."""
-    if not isinstance(value, (tuple, list)) or len(value) > _DIMENSIONS:
+    if not isinstance(value, (tuple, list)) or len(value) > DIMENSIONS:
         raise bad(f"its {what} is not a short list of counts")
     return tuple(whole(item, what) for item in value)
 

@@ -38,16 +38,19 @@ class Budget:
 
     left: int = _ALL_IN_MEMORY
     looked: int = 0
-    """Packed bytes of the members that were looked into."""
+    """Bytes of members that were looked into."""
+    spent: bool = False
+    """Nothing more of this archive is looked into."""
 
-    def spend(self, packed: int, size: int, location: Location) -> None:
-        """Account for a member. Members that overlap could ask for the same bytes a million times.
+    def spend(self, wanted: int, size: int, location: Location) -> None:
+        """Account for what is about to be read. Members that overlap could ask for the same bytes a million times.
 
         Raises:
             LimitExceeded: more was looked into than a regular archive of `size` bytes can hold.
         """
-        self.looked += packed
-        if self.looked > _OVERLAP * size + _ALWAYS:
+        self.looked += wanted
+        if self.looked > _OVERLAP * size + _IN_MEMORY:
+            self.spent = True
             ratio = self.looked // max(1, size)
             raise LimitExceeded("expansion", allowed=_OVERLAP, wanted=ratio, where=location)
 

@@ -7,6 +7,7 @@ numpy collections, and others, in which every member that begins like a pickle i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from safeload.core.blob import Blob
@@ -14,9 +15,12 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
-from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, Storage
+from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage
+from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.torch_legacy import is_legacy
+from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, check_pickle_size, checksum, damaged_member, open_member
@@ -101,11 +105,13 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             yield Irregularity(location=location, kind="torch-byteorder", detail=detail, two_readings=True)
         if stored[-1] == b"big":
             storages[root] = {key: _swapped(storage) for key, storage in storages[root].items()}
-    for entry, root in rest:
+    for entry, root in sorted(rest, key=lambda pair: not _is_data(pair[0].name)):
         try:
             yield from _member(blob, entry, storages.get(root or "", {}), location, limits, budget)
         except MalformedInput as error:
             fault = fault or error
+        if budget.spent:
+            break
     if fault is not None:
         raise fault
 
@@ -139,12 +145,13 @@ def _member(
 ) -> Iterator[Part]:
     place = _at(location, entry)
     content = open_member(blob, entry, place, limits, budget)
-    budget.spend(min(content.size, entry.packed), blob.size, place)
+    head = head_of(content)
     data = _is_data(entry.name)
-    if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
+    budget.spend(len(head), blob.size, place)
+    if head.startswith(npy.MAGIC):
         yield from npy.read_npy(content, place, limits)
         return
-    if not data and not is_pickle(head_of(content), content.size, entry.name):
+    if not data and not is_pickle(head, content.size, entry.name):
         if entry.encrypted:
             raise damaged_member(place, "it is encrypted")
         if not entry.name.endswith(_BOOKKEEPING):
@@ -152,15 +159,27 @@ def _member(
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
         return
+    budget.spend(content.size, blob.size, place)
+    check_pickle_size(entry, place, limits)
     if entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
     if content.size < entry.size:
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
-    role = "data" if data else "member"
-    check_pickle_size(entry, place, limits)
-    yield from read_pickles(content, place, limits, role=role, storages=storages if data else None)
+    if data:
+        yield from read_pickles(content, place, limits, storages=storages)
+    else:
+        yield from _beside(content, head, place, limits)
+
+
+def _beside(content: Blob, head: bytes, place: Location, limits: Limits) -> Iterator[Part]:
+    """A pickle that is not the checkpoint of its archive, in whichever format it is."""
+    read = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
+    for part in read(content, place, limits):
+        if isinstance(part, PickleStream) and part.role == "data":
+            part = replace(part, role="member")
+        yield part
 
 
 def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:

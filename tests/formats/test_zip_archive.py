@@ -182,11 +182,11 @@ def test_members_that_overlap_cannot_be_read_without_end() -> None:
 
 def test_a_large_deflated_pickle_is_read_without_being_held() -> None:
     """A deflated member beyond the memory budget is inflated piece by piece."""
-    data = pickle.dumps([os.urandom(5000) * 20 for _ in range(400)], 4)
-    assert len(data) > 32 << 20
+    data = pickle.dumps([os.urandom(25_000) * 4 for _ in range(200)], 4)
+    assert len(data) > 16 << 20
     result = reading(make_zip([Zipped("a/data.pkl", data, method=8)]))
     stream = of(result, PickleStream)[0]
-    assert result.fault is None and len(stream.reading.value.items) == 400
+    assert result.fault is None and len(stream.reading.value.items) == 200
 
 
 def test_a_member_that_inflates_to_less_than_it_says_is_reported() -> None:

@@ -188,8 +188,8 @@ class _Builder:
             action, node = self.steps.pop()
             try:
                 action(self, node)
-            except RecursionError:  # Python compares equal keys by recursion
-                raise MalformedInput("a pickle nests its keys too deeply", where=self.location) from None
+            except RecursionError:  # Python compares equal keys by recursion, and handlers may look into arguments
+                raise MalformedInput("a pickle is nested too deeply to be built", where=self.location) from None
 
     def postpone(self, action: Callable[[_Builder, Any], None], node: Node, parts: Sequence[Value]) -> bool:
         """Whether filling `node` has to wait for the end, because it is part of one of its own parts."""

@@ -68,17 +68,16 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
         UsageError: an argument would weaken the load.
     """
     bound = adapt.bind(call.method, call.args, call.kwargs)
-    if adapt.within_admitted(bound.reference):  # a genuine loader, or a user's, calls again for what was admitted
+    reference = _named(bound.reference)
+    if adapt.within_admitted(reference):  # a genuine loader, or a user's, calls again for what was admitted
         return call.method(*call.args, **call.kwargs)
     purpose = purpose_of(call.owner)
     _arguments.screen(bound.named)
     _refuse_pickled_index(call.owner, bound.named)
     native = native_types() if is_auto(call.owner) else None
     request = _arguments.take_request(bound.named, purpose, native)
-    reference = os.fspath(bound.reference) if adapt.is_reference(bound.reference) else None
     if reference is None:
-        _take_config(bound, None, request, call.options)
-        return _genuine(call, bound, bound.reference, {}, purpose)
+        return _without_reference(call, bound, request, purpose)
     if purpose == "model":
         request = dataclasses.replace(request, also=language_files(bound.named.get("target_lang")))
     admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
@@ -103,6 +102,36 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     dress(result, keeper, admitted)
     if purpose == "tokenizer":
         result.init_kwargs["local_files_only"] = request.access.local_files_only
+    return result
+
+
+def _named(reference: Any) -> str | None:
+    """The reference as a string, asked for once; `None` if the call names nothing to load.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if reference is None:
+        return None
+    if adapt.is_reference(reference):
+        return os.fspath(cast("str | os.PathLike[str]", reference))
+    raise UsageError(
+        "this names no model",
+        why=f"a {type(reference).__name__} was given",
+        remedy="pass a hub id or a path as a string",
+    )
+
+
+def _without_reference(call: adapt.Call, bound: adapt.Bound, request: Request, purpose: Purpose) -> Any:
+    """A model made of a config and a state dict that the caller has: nothing to admit but a config by reference."""
+    keeper = ModelKeeper("a model without a name", call.options)
+    try:
+        admitted = _take_config(bound, keeper, request, call.options)
+        result = _genuine(call, bound, None, admitted, purpose)
+    except BaseException:
+        keeper.close()
+        raise
+    dress(result, keeper, admitted)
     return result
 
 
@@ -145,7 +174,7 @@ def entry(admission: Admission, reference: str) -> str:
     return str(admission.path)
 
 
-def _take_config(bound: adapt.Bound, keeper: ModelKeeper | None, request: Request, options: Options) -> dict[str, str]:
+def _take_config(bound: adapt.Bound, keeper: ModelKeeper, request: Request, options: Options) -> dict[str, str]:
     """Check a config that the caller passed; admit it if it is a reference of its own."""
     config = bound.named.get("config")
     if _arguments.is_config(config):
@@ -157,8 +186,7 @@ def _take_config(bound: adapt.Bound, keeper: ModelKeeper | None, request: Reques
     reference = os.fspath(cast("str | os.PathLike[str]", config))
     wanted = Request(purpose="config", access=request.access, native_types=request.native_types)
     admission = adapt.judge(lambda: admit(reference, request=wanted, options=options))
-    if keeper is not None:
-        keeper.extend(admission)
+    keeper.extend(admission)
     bound.named["config"] = entry(admission, reference)
     return {str(admission.path): reference}
 

@@ -205,6 +205,14 @@ def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str,
     assert next(iter(weakening)) in caught.value.what and caught.value.remedy
 
 
+@pytest.mark.parametrize("reference", [b"model", 1, ["model"], {"a": 1}, Path])
+def test_a_reference_that_is_none_is_refused(reference: object) -> None:
+    """Only text and paths name a model; nothing else reaches the library unjudged."""
+    for cls in ("AutoModel", "BertModel", "AutoTokenizer", "AutoConfig"):
+        with pytest.raises(UsageError, match="names no model"):
+            getattr(guarded, cls).from_pretrained(reference)
+
+
 def test_arguments_that_ask_for_nothing_are_accepted(model_path: Path) -> None:
     """The harmless values of the same arguments load."""
     harmless = {

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safeload.core.digest import sha256
-from safeload.core.errors import MalformedInput, SafeloadError, UsageError
+from safeload.core.errors import MalformedInput, SafeloadError, SourceError, UsageError
 from safeload.core.evidence import Evidence
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
-from safeload.core.policy import Verdict
+from safeload.core.policy import DEFAULT_POLICY, AllOf, Verdict
 from safeload.engine import build, publish, recall, select
 from safeload.engine.admission import Admission
 from safeload.engine.handover import Resources, hand_over, pinned_path
@@ -36,8 +36,9 @@ from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.entry import Entry
+from safeload.sources.failures import os_failure
 from safeload.sources.resolve import resolve
-from safeload.sources.store import Store
+from safeload.sources.store import Stage, Store
 
 _DEEPEST_BASE = 3
 """How many adapters may stand on each other."""
@@ -79,7 +80,10 @@ def admit(
     request, options = request or Request(), options or Options()
     if link and into is None:
         raise UsageError("link=True needs a directory", why="it is about what stands in `into`", remedy="into=DIR")
-    return _Job(Store(options.store), request, options, into, link).run(os.fspath(reference), depth=0)
+    place = publish.Place.at(into) if into is not None else None
+    if place is not None:
+        publish.require_free(place.target)
+    return _Job(Store(options.store), request, options, place, link).run(os.fspath(reference), depth=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class _Job:
     store: Store
     request: Request
     options: Options
-    into: str | os.PathLike[str] | None
+    place: publish.Place | None
     link: bool
 
     def run(self, reference: str, *, depth: int) -> Admission:
@@ -105,10 +109,10 @@ class _Job:
         with Held(snapshot, self.options.limits, self.store.memo) as held:
             key = recall.key_of(snapshot, self.request, self.options)
             entry, record = recall.recall(self.store, key, held) or self._fresh(held, key)
-            verdict = self._decide(snapshot, record)
             resources = Resources()
             resources.add(entry.close)
             try:
+                verdict = self._decide(snapshot, record)
                 return self._deliver(snapshot, held, entry, record, verdict, resources, depth)
             except BaseException:
                 resources.close()
@@ -123,45 +127,83 @@ class _Job:
             plan = make_plan(held, self.request)
         except MalformedInput:
             # What was read so far may explain the fault better than the fault does.
-            self._decide(snapshot, self._record(held, _all_inspected(held), {}))
+            if self._judges_findings_alone:
+                self._decide(snapshot, self._record(held, _all_inspected(held), {}))
             raise
         used = plan.used()
         for path in sorted(used):
             held.inspect(path)
         if snapshot.kind != "hub":
             _look_at_the_rest(held, used)
-        self._decide(snapshot, self._record(held, plan, {}))
-        # Hashing and converting read the same descriptors; neither has to wait for the other.
-        with ThreadPoolExecutor(1) as pool:
-            digesting = pool.submit(digest_all, [held.open(path) for path in sorted(used)], self.store.memo)
+        if self._judges_findings_alone:
+            self._decide(snapshot, self._record(held, plan, {}))
+        build.refuse_oversized(held, plan)
+        built, record = self._build(held, plan)
+        return self._keep(held, key, plan, built, record)
+
+    @property
+    def _judges_findings_alone(self) -> bool:
+        """Whether the verdict cannot depend on digests, so that a denial need not wait for them."""
+        return type(self.options.policy) is AllOf and self.options.policy == DEFAULT_POLICY
+
+    def _build(self, held: Held, plan: Plan) -> tuple[build.Built, Record]:
+        """Digest and convert what the load uses. Nothing is converted before the verdict."""
+        files = [held.open(path) for path in sorted(plan.used())]
+        if self._judges_findings_alone:
+            # The verdict is in; hashing and converting read the same descriptors, and need not wait for each other.
+            with ThreadPoolExecutor(1) as pool:
+                digesting = pool.submit(digest_all, files, self.store.memo)
+                built = build.build_weights(held, plan, self.store)
+                digests = digesting.result()
+            record = self._record(held, plan, digests)
+        else:
+            digests = digest_all(files, self.store.memo)
+            record = self._record(held, plan, digests)
+            self._decide(held.snapshot, record)
             built = build.build_weights(held, plan, self.store)
-            digests = digesting.result()
-        record = self._record(held, plan, digests)
-        self._decide(snapshot, record)
         build.list_weights(plan, built, digests)
+        return built, record
+
+    def _keep(self, held: Held, key: str, plan: Plan, built: build.Built, record: Record) -> tuple[Entry, Record]:
+        """Put what was made into the store, unless another process has done so meanwhile."""
+        own = sha256(f"{key} {sorted(record.digests.items())} {sorted(record.inputs.items())}".encode())
         # Only what may be recalled is filed under the key. An older admission that is still in use keeps its name.
         free = held.settled and self.store.remove("admitted", key)
-        name = key if free else sha256(f"{key} {sorted(digests.items())} {sorted(record.inputs.items())}".encode())
-        with self.store.staging("admitted", name) as stage:
-            made = recall.record_of(stage.entry) if stage.entry is not None else None
-            if stage.entry is not None and made is not None and made.inputs == record.inputs:
-                return stage.entry, made
-            build.build_small(held, plan, built, stage.path, self.options.limits)
+        for name in (key, own, own) if free else (own, own):
+            with self.store.staging("admitted", name) as stage:
+                if stage.entry is None:
+                    return self._stage(stage, held, plan, built, record)
+                made = recall.record_of(stage.entry)
+                if made is not None and (made.inputs, made.listing) == (record.inputs, record.listing):
+                    return stage.entry, made
+                stage.entry.close()
+            self.store.remove("admitted", name)
+        raise SourceError(
+            f"{escape(held.snapshot.reference)} was not admitted",
+            where=Location(self.store.entry_path("admitted", own)),
+            why="another process uses an entry of that name that is not the same",
+            remedy="end the other process, then: safeload cache prune",
+        )
+
+    def _stage(self, stage: Stage, held: Held, plan: Plan, built: build.Built, record: Record) -> tuple[Entry, Record]:
+        try:
+            build.build_small(held, plan, built, stage.path)
             record = dataclasses.replace(
                 record,
                 files=tuple(built.files),
                 left_out=(*_left_out(record.report), *built.left_out),
                 attention_removed=built.attention_removed,
             )
-            build.write_account(stage.path, snapshot, record)
-            held.verify_unchanged(used)
-            return stage.publish(about=to_json(record)), record
+            build.write_account(stage.path, held.snapshot, record)
+        except OSError as error:
+            raise os_failure(error, "the store could not be written", path=self.store.root) from error
+        held.verify_unchanged(plan.used())
+        return stage.publish(about=to_json(record)), record
 
     def _record(self, held: Held, plan: Plan, digests: dict[str, str]) -> Record:
         """What is known before anything was made."""
-        used = plan.used()
         return Record(
-            inputs={path: file.identity for path, file in held.files.items()},
+            inputs=dict(held.identities),
             listing=tuple(sorted(held.snapshot.listing)),
             files=tuple(
                 AdmittedFile(path=path, source=path, sha256=digest, how="copy") for path, digest in digests.items()
@@ -169,19 +211,20 @@ class _Job:
             left_out=(),
             report=Report(
                 target=held.snapshot.reference,
-                files=tuple(self._file_report(held, path, used, digests) for path in sorted(held.inspected)),
+                files=tuple(self._file_report(held, plan, path, digests) for path in sorted(held.inspected)),
             ),
             code=plan.code,
             base=plan.base,
         )
 
-    def _file_report(self, held: Held, path: str, used: set[str], digests: dict[str, str]) -> FileReport:
+    def _file_report(self, held: Held, plan: Plan, path: str, digests: dict[str, str]) -> FileReport:
         inspected = held.inspected[path]
-        reads = path in used
+        used = path in plan.used()
         if self.options.unsafe_convert_dangerous and inspected.report.status is Status.DANGEROUS:
-            # The loader reads our conversion of the tensors, never this file.
-            reads = reads and not build.is_converted(inspected)
-        return dataclasses.replace(inspected.report, used=reads, sha256=digests.get(path))
+            # The loader reads our conversion of the tensors, never this file. Of a config it would read all the rest.
+            weights = path in plan.weights.values() or path in plan.side.values()
+            used = used and not (weights and build.is_converted(inspected))
+        return dataclasses.replace(inspected.report, used=used, sha256=digests.get(path))
 
     def _decide(self, snapshot: Snapshot, record: Record) -> Verdict:
         evidence = Evidence(
@@ -192,6 +235,12 @@ class _Job:
             code=record.code,
         )
         verdict = self.options.policy.decide(evidence)
+        if not isinstance(verdict, Verdict):
+            raise UsageError(
+                f"loading {escape(snapshot.reference)!r} was not decided",
+                why=f"decide() of {type(self.options.policy).__name__} gave a {type(verdict).__name__}, not a Verdict",
+                remedy="return a safeload Verdict from it",
+            )
         verdict.enforce(evidence)
         return verdict
 
@@ -207,12 +256,12 @@ class _Job:
         resources: Resources,
         depth: int,
     ) -> Admission:
-        base = self._base(record, depth, resources)
-        if self.into is not None:
-            below = base.path if base is not None else None
-            path = publish.publish(self.into, self.store, entry, record, held, link=self.link, base=below)
-            if base is not None:
-                base = dataclasses.replace(base, path=Path(path, publish.BASE))
+        base_place = self.place.for_base() if self.place is not None else None
+        base = self._base(record, depth, base_place, resources)
+        if self.place is not None:
+            written = base_place.target if base_place is not None and base is not None else None
+            publish.publish(self.place, self.store, entry, record, held, link=self.link, base=written)
+            path = self.place.home
         else:
             path = self._view(held, entry, record, resources)
             if base is not None:
@@ -238,7 +287,7 @@ class _Job:
 
         return hand_over(self.store, entry, record.files, pinned, resources)
 
-    def _base(self, record: Record, depth: int, resources: Resources) -> Admission | None:
+    def _base(self, record: Record, depth: int, place: publish.Place | None, resources: Resources) -> Admission | None:
         """Admit the base model of an adapter by the same policy."""
         if record.base is None:
             return None
@@ -248,9 +297,10 @@ class _Job:
                 where=Location(select.ADAPTER_CONFIG, path="base_model_name_or_path"),
                 why=f"more than {_DEEPEST_BASE} deep",
             )
-        request = dataclasses.replace(self.request, purpose="model", revision=None, subfolder="", variant=None)
-        into = f"{os.path.abspath(self.into)}.{publish.BASE}" if self.into is not None else None
-        job = _Job(self.store, request, self.options, into, self.link)
+        request = dataclasses.replace(
+            self.request, purpose="model", revision=None, subfolder="", variant=None, gguf_file=None, also=()
+        )
+        job = _Job(self.store, request, self.options, place, self.link)
         try:
             base = job.run(record.base, depth=depth + 1)
         except SafeloadError as error:
@@ -272,6 +322,7 @@ def _look_at_the_rest(held: Held, used: set[str]) -> None:
             held.inspect(path)
         except SafeloadError as error:
             held.note_unreadable(path, error)
+        held.let_go(path)
 
 
 def _left_out(report: Report) -> Iterable[LeftOut]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
@@ -12,8 +12,7 @@ from typing import Any
 
 from safeload import __version__
 from safeload.core.digest import sha256
-from safeload.core.errors import MalformedInput
-from safeload.core.limits import Limits
+from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.names import Location, escape
 from safeload.engine import select, tensorfile
 from safeload.engine.checkpoint import DEFAULT_DTYPES, leading_dtype, weights_of
@@ -23,8 +22,9 @@ from safeload.engine.plan import Plan
 from safeload.engine.record import AdmittedFile, How, LeftOut, Record, to_json
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
+from safeload.formats.dtypes import WIDTHS
 from safeload.sources.base import Snapshot
-from safeload.sources.entry import Entry
+from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
 from safeload.sources.store import Store
 
@@ -32,6 +32,8 @@ CONVERTER = f"1-{__version__}"
 """Changes whenever the same checkpoint would be written differently."""
 
 ACCOUNT = "admission.json"
+INDEX = "model.safetensors.index.json"
+_NAMED = 100
 _CONVERTED = "model.safetensors"
 _AS_THEY_ARE = ("safetensors", "gguf")
 
@@ -65,24 +67,42 @@ def build_weights(held: Held, plan: Plan, store: Store) -> Built:
     jobs: list[tuple[str, PinnedFile, Mapping[str, TensorView]]] = []
     for name, path in {**plan.weights, **plan.side}.items():
         inspected = held.inspect(path)
+        _refuse_misplaced(name, inspected)
         weights = weights_of(inspected.parts, Location(path), held.limits)
         built.tensors[name] = weights.tensors
-        built.left_out.extend(
-            LeftOut(path=path, reason=f"the entry {escape(item)!r} is not a weight") for item in weights.dropped
-        )
+        built.left_out.extend(_not_weights(path, weights.dropped))
         if is_converted(inspected):
             jobs.append((name, held.open(path), weights.tensors))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, entry in pool.map(
-            lambda job: (job[0], convert_into(store, job[1], job[2], settled=held.settled)), jobs
-        ):
-            built.conversions[name] = f"{entry.record.key}/{_CONVERTED}"
-            entry.close()
+        keys = pool.map(lambda job: convert_into(store, job[1], job[2], settled=held.settled), jobs)
+        for (name, _, _), key in zip(jobs, keys, strict=True):
+            built.conversions[name] = f"{key}/{_CONVERTED}"
     return built
 
 
-def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorView], *, settled: bool) -> Entry:
-    """The conversion of this checkpoint, made now if it is not in the store.
+def _refuse_misplaced(name: str, inspected: Inspected) -> None:
+    """A loader knows GGUF by the name it was asked for under; its quantised tensors have no other form."""
+    if (inspected.report.format == "gguf") != name.lower().endswith(".gguf"):
+        raise MalformedInput(
+            f"{escape(inspected.path)!r} cannot be handed over",
+            where=Location(inspected.path),
+            why="it is a GGUF file, which has to be asked for"
+            if inspected.report.format == "gguf"
+            else "it was asked for as a GGUF file, and is none",
+            remedy="pass gguf_file=… for a GGUF file, and for no other",
+        )
+
+
+def _not_weights(path: str, dropped: Sequence[str]) -> Iterator[LeftOut]:
+    """What else a checkpoint held: each entry, up to a number that people read."""
+    for item in dropped[:_NAMED]:
+        yield LeftOut(path=path, reason=f"the entry {escape(item)!r} is not a weight")
+    if dropped[_NAMED:]:
+        yield LeftOut(path=path, reason=f"{len(dropped) - _NAMED:,} more entries are not weights")
+
+
+def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorView], *, settled: bool) -> str:
+    """The key of the conversion of this checkpoint, made now if it is not in the store.
 
     A file that nobody else can write, and whose last change was over (`settled`) before it was read, is known by its
     identity, so that converting need not wait for its digest; any other by its content.
@@ -91,15 +111,19 @@ def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorVie
     with store.staging("converted", f"{CONVERTER}-{sha256(name.encode())}") as stage:
         if stage.entry is None:
             path = os.path.join(stage.path, _CONVERTED)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise os_failure(error, "the store could not be written", path=path) from error
             try:
                 written = tensorfile.write(descriptor, tensors)
             finally:
                 os.close(descriptor)
             file.verify_unchanged()
             stage.publish(digests={_CONVERTED: written.sha256})
-    assert stage.entry is not None
-    return stage.entry
+        assert stage.entry is not None
+        with stage.entry as entry:
+            return entry.record.key
 
 
 def list_weights(plan: Plan, built: Built, digests: Mapping[str, str]) -> None:
@@ -110,7 +134,15 @@ def list_weights(plan: Plan, built: Built, digests: Mapping[str, str]) -> None:
         built.files.append(AdmittedFile(path=name, source=path, sha256=digests[path], how=how, entry=entry))
 
 
-def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limits) -> None:
+def refuse_oversized(held: Held, plan: Plan) -> None:
+    """Raise `LimitExceeded` if a config or tokenizer file is larger than any that a loader could want."""
+    for path in plan.small.values():
+        size, most = held.open(path).size, held.limits.text_bytes
+        if size > most:
+            raise LimitExceeded("text_bytes", allowed=most, wanted=size, where=Location(path))
+
+
+def build_small(held: Held, plan: Plan, built: Built, folder: str) -> None:
     """Write the configs, indexes and tokenizer files of the plan into `folder`.
 
     Raises:
@@ -121,6 +153,9 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limit
         inspected = held.inspect(path)
         data = held.open(path).read_at(0, inspected.report.size)
         config = next((part for part in inspected.parts if isinstance(part, Config)), None)
+        if config is None and name.lower().endswith(".json"):
+            built.left_out.append(LeftOut(path=path, reason="it could not be read as JSON"))
+            continue
         changed = False
         if config is not None:
             filled = name == select.CONFIG and _fill_dtype(held, config.data, plan, built)
@@ -128,11 +163,11 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, limits: Limit
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
             changed = filled or bool(rewritten.changes) or _read_two_ways(inspected)
-        _write(folder, name, _dump(config.data) if config is not None and changed else data)
+        _write(folder, name, _dump(config.data, path) if config is not None and changed else data)
         how: How = "rewritten" if changed else "copy"
         built.files.append(AdmittedFile(path=name, source=path, sha256=sha256(data), how=how))
     if len(plan.weights) > 1:
-        _write(folder, "model.safetensors.index.json", _dump(_index(plan, built)))
+        _write(folder, INDEX, _dump(_index(plan, built), INDEX))
 
 
 def write_account(folder: str, snapshot: Snapshot, record: Record) -> None:
@@ -149,7 +184,7 @@ def write_account(folder: str, snapshot: Snapshot, record: Record) -> None:
         "revision": snapshot.revision,
         **told,
     }
-    _write(folder, ACCOUNT, _dump(account))
+    _write(folder, ACCOUNT, _dump(account, ACCOUNT))
 
 
 def _read_two_ways(inspected: Inspected) -> bool:
@@ -157,8 +192,16 @@ def _read_two_ways(inspected: Inspected) -> bool:
     return any(isinstance(part, Irregularity) for part in inspected.parts)
 
 
-def _dump(data: Any) -> bytes:
-    return json.dumps(data, indent=2).encode()
+def _dump(data: Any, path: str) -> bytes:
+    try:
+        return json.dumps(data, indent=2).encode()
+    except RecursionError:
+        raise MalformedInput(
+            "a JSON file cannot be handed over",
+            where=Location(path),
+            why="it is nested too deep to be written again",
+            remedy="ask the author for a flatter file",
+        ) from None
 
 
 def _write(folder: str, name: str, data: bytes) -> None:
@@ -190,6 +233,8 @@ def _stated_dtype(held: Held, plan: Plan) -> str | None:
 def _found_dtype(plan: Plan, built: Built) -> str | None:
     """That of the first floating tensor of the first file, in the order of its reader: safetensors' is by name."""
     for name in plan.weights:
+        if name.lower().endswith(".gguf"):
+            return None
         views = built.tensors[name]
         return leading_dtype(views.values() if name in built.conversions else (views[key] for key in sorted(views)))
     return None
@@ -212,5 +257,5 @@ def _index(plan: Plan, built: Built) -> dict[str, Any]:
                     why=f"{escape(tensor)!r} is also in {escape(plan.weights[weight_map[tensor]])}",
                 )
             weight_map[tensor] = name
-            size += prod(view.shape) * tensorfile.CODES[view.dtype][1]
+            size += prod(view.shape) * WIDTHS[view.dtype]
     return {"metadata": {"total_size": size}, "weight_map": weight_map}

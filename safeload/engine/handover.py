@@ -31,8 +31,12 @@ class Resources:
         self._closers.append(closer)
 
     def close(self) -> None:
-        while self._closers:
-            self._closers.pop()()
+        while True:
+            try:
+                closer = self._closers.pop()
+            except IndexError:  # all are closed, here or by another thread
+                return
+            closer()
 
 
 def pinned_path(store: Store, file: PinnedFile, digest: str, integrity: Integrity, resources: Resources) -> str:
@@ -42,22 +46,21 @@ def pinned_path(store: Store, file: PinnedFile, digest: str, integrity: Integrit
         SourceError: `pinned` was asked for, and others could write the file or this system cannot pin.
         VerificationFailed: the file changed since it was judged.
     """
+    resources.add(file.close)
     if integrity == "pinned" or (integrity == "auto" and not _can_share(store, file)):
         obstacle = _obstacle(file)
         if not obstacle:
-            resources.add(file.close)
             return file.proc_path()
         if integrity == "pinned":
-            file.close()
             raise SourceError(
                 f"{escape(file.path)!r} could not be pinned",
                 where=Location(file.path),
                 why=obstacle,
                 remedy="Options(integrity='private')",
             )
-    with file:
-        entry = private_copy(store, file, digest)
+    entry = private_copy(store, file, digest)
     resources.add(entry.close)
+    file.close()
     return private_file(entry)
 
 

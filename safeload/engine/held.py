@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
@@ -11,7 +13,10 @@ from safeload.core.names import Location
 from safeload.engine.inspect import Inspected, inspect
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import DigestMemo
-from safeload.sources.pinned import PinnedFile
+from safeload.sources.pinned import Identity, PinnedFile
+
+_MOMENT = 0.025
+"""Seconds in which the clock of a file system moves on, except where it counts whole seconds."""
 
 
 class Held:
@@ -28,13 +33,25 @@ class Held:
         """Whether the last change of every file was over when it was opened: only then does its identity stand for
         its content."""
         self.files: dict[str, PinnedFile] = {}
+        self.identities: dict[str, Identity] = {}
+        """What each file was when it was opened, whether it is open still or not."""
         self.inspected: dict[str, Inspected] = {}
 
     def open(self, path: str) -> PinnedFile:
         if path not in self.files:
-            file = self.files[path] = self.snapshot.open(path)
+            file = self._opened(path)
+            self.files[path], self.identities[path] = file, file.identity
             self.settled = self.settled and self.memo is not None and self.memo.settled(file)
         return self.files[path]
+
+    def _opened(self, path: str) -> PinnedFile:
+        """Open a file; one that changed a moment ago a moment later, so that a further change would show."""
+        file = self.snapshot.open(path)
+        if self.memo is not None and not self.memo.settled(file):
+            file.close()
+            time.sleep(_MOMENT)
+            file = self.snapshot.open(path)
+        return file
 
     def inspect(self, path: str) -> Inspected:
         if path not in self.inspected:
@@ -61,15 +78,28 @@ class Held:
         for path in paths:
             self.files[path].verify_unchanged()
 
-    def drop(self, path: str) -> None:
-        """Close one file and forget what was read, so that a scan of many files stays small."""
-        self.inspected.pop(path, None)
+    def let_go(self, path: str) -> None:
+        """Close one file and keep only the report on it, so that a look at many files stays small."""
         if file := self.files.pop(path, None):
             file.close()
+        if inspected := self.inspected.get(path):
+            self.inspected[path] = replace(inspected, parts=())
+
+    def drop(self, path: str) -> None:
+        """Close one file and forget all about it."""
+        self.let_go(path)
+        self.inspected.pop(path, None)
 
     def release(self, path: str) -> PinnedFile:
         """Hand a file over to the caller, who closes it from now on."""
         return self.files.pop(path)
+
+    def restart(self) -> None:
+        """Close and forget everything, as if nothing had been opened."""
+        self.close()
+        self.identities.clear()
+        self.inspected.clear()
+        self.settled = True
 
     def close(self) -> None:
         while self.files:

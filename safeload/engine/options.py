@@ -47,3 +47,19 @@ class Options:
             raise UsageError(
                 "policy is not a policy", why=f"{type(self.policy).__name__} has no decide()", remedy="Options()"
             )
+        if isinstance(self.policy, type):
+            raise UsageError(
+                "policy is not a policy",
+                why=f"{self.policy.__name__} is a class, and its objects are policies",
+                remedy=f"Options(policy={self.policy.__name__}())",
+            )
+        if not isinstance(self.limits, Limits):
+            raise UsageError("limits are not Limits", why=f"they are a {type(self.limits).__name__}", remedy="Limits()")
+        if not isinstance(self.unsafe_convert_dangerous, bool):
+            raise UsageError(
+                f"unsafe_convert_dangerous={self.unsafe_convert_dangerous!r} is neither True nor False",
+                why="a text such as 'false' would count as true",
+                remedy="Options(unsafe_convert_dangerous=False)",
+            )
+        if self.store is not None and not isinstance(self.store, str | os.PathLike):
+            raise UsageError("store is not a path", why=f"it is a {type(self.store).__name__}", remedy="Options()")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.evidence import CodeNeed
 from safeload.core.names import Location, escape
-from safeload.core.paths import safe_relative
 from safeload.engine import select
 from safeload.engine.held import Held
 from safeload.engine.request import Request
 from safeload.formats.base import Config
+from safeload.formats.strict_json import walk_json
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,8 +33,6 @@ class Plan:
     base: str | None = None
     """What the adapter's config names as its base model, where a loader would follow it."""
     code: tuple[CodeNeed, ...] = ()
-    keep_name: bool = False
-    """Whether the weights keep their file name (GGUF), instead of taking the one that loaders look for."""
 
     def used(self) -> set[str]:
         indexes = {self.index} if self.index else set()
@@ -59,26 +57,27 @@ def make_plan(held: Held, request: Request) -> Plan:
             remedy=f"safeload scan {escape(snapshot.reference)}",
         )
     plan = Plan(small={name: names[name] for name in select.small_files(names, request)})
-    if snapshot.kind == "file" and not plan.small:
-        (path,) = names.values()
-        plan.weights = {"model.safetensors": path}
-        return plan
-    steering = dict(plan.small)
-    if request.wants_weights:
-        steering |= {name: path for name, path in names.items() if select.is_index(name) and "/" not in name}
-    snapshot.fetch(path for name, path in steering.items() if not _is_index_name(name))
-    plan.config = _document(held, names, select.CONFIG)
+    config = select.CONFIG
+    if snapshot.kind == "file":
+        ((name, path),) = names.items()
+        if not plan.small and not name.endswith(".json"):
+            plan.weights = {_weights_name(name): path}
+            return plan
+        plan.small, config = {name: path}, name
+    snapshot.fetch(plan.small.values())
+    plan.config = _document(held, names, config)
     _follow_lists(plan, held, names)
     if request.wants_weights:
         _plan_weights(plan, held, names, request)
     if request.wants_weights or request.purpose == "adapter":
         _plan_adapter(plan, held, names, follow=request.purpose != "adapter")
-    plan.code = tuple(_code(plan, held, names, request))
+    plan.code = tuple(_code(plan, held, names, request, config))
     return plan
 
 
-def _is_index_name(name: str) -> bool:
-    return ".index." in name
+def _weights_name(name: str) -> str:
+    """The name under which a loader finds weights that came as one file. GGUF is asked for by its own."""
+    return posixpath.basename(name) if name.lower().endswith(".gguf") else "model.safetensors"
 
 
 def _document(held: Held, names: Mapping[str, str], name: str) -> Mapping[str, Any]:
@@ -107,12 +106,8 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
     entry = select.weights_entry(names, plan.config, request)
     if entry is None:
         return
-    if request.gguf_file:
-        safe_relative(entry)
-        plan.keep_name = True
     if entry not in names:
-        where = Location(select.CONFIG, path="transformers_weights") if not request.gguf_file else ""
-        raise MalformedInput(f"the file {escape(entry)!r} is named and does not exist", where=where, why="no such file")
+        _refuse_missing(entry, held, request)
     if select.is_index(entry):
         plan.index = names[entry]
         listed = select.shards(_document(held, names, entry), Location(names[entry]))
@@ -127,7 +122,7 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
         count = len(listed)
         plan.weights = {_shard_name(i, count): names[name] for i, name in enumerate(listed, 1)}
     else:
-        plan.weights = {entry if request.gguf_file else "model.safetensors": names[entry]}
+        plan.weights = {posixpath.basename(entry) if request.gguf_file else "model.safetensors": names[entry]}
     also = next((name for name in request.also if name in names), None)
     plan.side = {
         f"{name.rsplit('.', 1)[0]}.safetensors": names[name]
@@ -135,6 +130,22 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
         if name is not None
     }
     held.snapshot.fetch([*plan.weights.values(), *plan.side.values()])
+
+
+def _refuse_missing(entry: str, held: Held, request: Request) -> NoReturn:
+    if request.gguf_file:
+        raise UsageError(
+            f"the file {escape(entry)!r} does not exist",
+            where=Location(held.snapshot.reference),
+            why="the model has no file of that name",
+            remedy=f"safeload scan {escape(held.snapshot.reference)}",
+        )
+    raise MalformedInput(
+        f"the file {escape(entry)!r} is named and does not exist",
+        where=Location(posixpath.join(request.subfolder, select.CONFIG), path="transformers_weights"),
+        why="the model has no file of that name",
+        remedy="fetch the missing file, or ask the author for a complete checkpoint",
+    )
 
 
 def _shard_name(number: int, count: int) -> str:
@@ -156,17 +167,19 @@ def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str], *, follow: b
         plan.base = base
 
 
-def _code(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> Iterator[CodeNeed]:
+def _code(plan: Plan, held: Held, names: Mapping[str, str], request: Request, config: str) -> Iterator[CodeNeed]:
     """Where this load cannot do without code from the model."""
     trusted = request.trust_remote_code is True
     model_type = plan.config.get("model_type")
-    foreign = request.native_types is not None and model_type not in request.native_types
+    foreign = request.native_types is not None and not (
+        isinstance(model_type, str) and model_type in request.native_types
+    )
     for name in sorted(plan.small):
         if not name.endswith(".json") or "/" in name:
             continue
         for path, value in _auto_maps(_document(held, names, name)):
-            decisive = trusted or (foreign and name == select.CONFIG) or (
-                name != select.CONFIG and request.purpose == "processor" and not _native_processor(plan, held, names)
+            decisive = trusted or (foreign and name == config) or (
+                name != config and request.purpose == "processor" and not _native_processor(plan, held, names)
             )  # fmt: skip
             if decisive:
                 yield CodeNeed(files=_files_of(value, name, names), why=f"{name} » {path}")
@@ -188,18 +201,9 @@ def _native_processor(plan: Plan, held: Held, names: Mapping[str, str]) -> bool:
 
 
 def _auto_maps(document: Any) -> Iterator[tuple[str, Any]]:
-    pending: list[tuple[str, Any]] = [("", document)]
-    while pending:
-        path, node = pending.pop()
-        if isinstance(node, dict):
-            for key, value in node.items():
-                inner = f"{path}.{key}" if path else str(key)
-                if key == "auto_map" and value:
-                    yield inner, value
-                else:
-                    pending.append((inner, value))
-        elif isinstance(node, list):
-            pending.extend((f"{path}[{i}]", item) for i, item in enumerate(node))
+    for path, _, value in walk_json(document, "auto_map".__eq__):
+        if value:
+            yield path, value
 
 
 def _files_of(value: Any, holder: str, names: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,13 +6,15 @@ import json
 import os
 import secrets
 import shutil
+from dataclasses import dataclass
 
-from safeload.core.errors import SourceError, UsageError
+from safeload.core.errors import SourceError, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.engine import select
 from safeload.engine.held import Held
 from safeload.engine.record import AdmittedFile, Record
 from safeload.sources.entry import Entry
+from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile, pin_file
 from safeload.sources.private_copy import copy_to
 from safeload.sources.store import Store
@@ -21,58 +23,78 @@ BASE = "base_model"
 """Where the base model of an adapter lies inside its directory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a directory is written, and where it will stand in the end: that of a base model moves once more."""
+
+    target: str
+    home: str
+
+    @classmethod
+    def at(cls, into: str | os.PathLike[str]) -> Place:
+        return cls(os.path.abspath(into), os.path.abspath(into))
+
+    def for_base(self) -> Place:
+        """For the base model of the adapter that comes here."""
+        return Place(f"{self.target}.{secrets.token_hex(6)}.base", os.path.join(self.home, BASE))
+
+
 def publish(
-    into: str | os.PathLike[str],
+    place: Place,
     store: Store,
     admitted: Entry,
     record: Record,
     held: Held,
     *,
     link: bool,
-    base: str | os.PathLike[str] | None,
-) -> str:
-    """Write the admitted files to `into`; return its absolute path.
+    base: str | None,
+) -> None:
+    """Write the admitted files to `place`, whole or not at all.
 
-    `base`, the published base model of an adapter, is moved into the directory as `base_model`.
+    `base`, where the base model of an adapter was published, is moved into the directory as `base_model`; it is gone
+    afterwards in any case.
 
     Raises:
-        UsageError: there is something at `into` already.
+        UsageError: there is something at `place` already.
         SourceError: it could not be written; then nothing is there.
         VerificationFailed: a file changed meanwhile.
     """
-    target = os.path.abspath(into)
-    require_free(target)
+    target = place.target
     draft = f"{target}.{secrets.token_hex(6)}.part"
     try:
+        require_free(target)
         os.makedirs(draft)
-        for name in admitted.files:
-            _place(pin_file(admitted.file(name)), draft, name)
+        for name, stored in admitted.files.items():
+            _place(pin_file(admitted.file(name)), draft, name, stored.sha256)
         for file in record.files:
-            if file.how in ("link", "converted"):
-                _weights(store, held, file, draft, link=link)
+            if file.how == "link":
+                held.open(file.source)
+                _original(held.release(file.source), draft, file, link=link)
+            elif file.how == "converted":
+                _conversion(store, draft, file)
         if base is not None:
             os.rename(base, os.path.join(draft, BASE))
-            point_adapter(draft, os.path.join(target, BASE))
+            point_adapter(draft, os.path.join(place.home, BASE))
         _sync(draft)
         os.rename(draft, target)
         _sync_folder(os.path.dirname(target))
     except OSError as error:
-        raise SourceError(
-            "the admitted directory could not be written",
-            where=Location(target),
-            why=error.strerror or str(error),
-            remedy="free some space, or choose another directory",
-        ) from error
+        raise os_failure(error, "the admitted directory could not be written", path=target) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if base is not None:
             shutil.rmtree(base, ignore_errors=True)
-    return target
 
 
 def require_free(target: str) -> None:
     """Raise `UsageError` unless `target` does not exist or is an empty directory."""
-    if os.path.lexists(target) and not (os.path.isdir(target) and not os.listdir(target)):
+    try:
+        free = not os.path.lexists(target) or (
+            os.path.isdir(target) and not os.path.islink(target) and not os.listdir(target)
+        )
+    except OSError as error:
+        raise os_failure(error, "the admitted directory could not be written", path=target) from error
+    if not free:
         raise UsageError(
             f"{escape(target)!r} is not empty",
             where=Location(target),
@@ -81,52 +103,68 @@ def require_free(target: str) -> None:
         )
 
 
-def _weights(store: Store, held: Held, file: AdmittedFile, folder: str, *, link: bool) -> None:
-    if file.how == "link":
-        held.open(file.source)
-        source = held.release(file.source)
-    else:
-        key, _, name = file.entry.partition("/")
-        entry = store.open("converted", key)
-        if entry is None:
-            raise SourceError("a conversion is gone from the store", where=Location(file.path), remedy="try again")
-        source = pin_file(entry.file(name))
-        entry.close()
-    if link and source.real_path:
-        with source:
-            os.makedirs(os.path.dirname(os.path.join(folder, file.path)), exist_ok=True)
-            os.symlink(source.real_path, os.path.join(folder, file.path))
-    else:
-        _place(source, folder, file.path)
-
-
-def _place(source: PinnedFile, folder: str, name: str) -> None:
-    path = os.path.join(folder, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def _original(source: PinnedFile, folder: str, file: AdmittedFile, *, link: bool) -> None:
+    """Weights that were judged as they are: copied, or pointed at where they lie."""
+    if not link:
+        _place(source, folder, file.path, file.sha256)
+        return
     with source:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        source.verify_unchanged()
+        os.symlink(source.real_path, _made_way(folder, file.path))
+
+
+def _conversion(store: Store, folder: str, file: AdmittedFile) -> None:
+    """Converted weights are copied in any case: what the store holds goes when it is pruned."""
+    key, _, name = file.entry.partition("/")
+    entry = store.open("converted", key)
+    if entry is None:
+        raise SourceError("a conversion is gone from the store", where=Location(file.path), remedy="try again")
+    with entry:
+        _place(pin_file(entry.file(name)), folder, file.path, entry.files[name].sha256)
+
+
+def _place(source: PinnedFile, folder: str, name: str, digest: str) -> None:
+    """Copy one file, and compare what was copied with what was judged."""
+    with source:
+        descriptor = os.open(_made_way(folder, name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            copy_to(source, descriptor)
+            found = copy_to(source, descriptor)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    if found != digest:
+        raise VerificationFailed(
+            f"{escape(name)!r} changed before it was copied",
+            mismatches={escape(name): f"its sha256 is {found}, and {digest} was judged"},
+            where=Location(source.path),
+            remedy="find who writes it, then admit again",
+        )
+
+
+def _made_way(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
 
 
 def point_adapter(folder: str, base: str | os.PathLike[str]) -> None:
     """Let the adapter in an admitted directory name its admitted base model.
 
     Raises:
-        OSError: the directory could not be written.
+        SourceError: the directory could not be written.
     """
     path = os.path.join(folder, select.ADAPTER_CONFIG)
-    with open(path, "rb") as stream:
-        config = json.load(stream)
-    config["base_model_name_or_path"] = os.fspath(base)
-    config.pop("revision", None)
     draft = f"{path}.part"
-    with open(draft, "w", encoding="utf-8") as stream:
-        json.dump(config, stream, indent=2)
-    os.replace(draft, path)
+    try:
+        with open(path, "rb") as stream:
+            config = json.load(stream)
+        config["base_model_name_or_path"] = os.fspath(base)
+        config.pop("revision", None)
+        with open(draft, "w", encoding="utf-8") as text:
+            json.dump(config, text, indent=2)
+        os.replace(draft, path)
+    except OSError as error:
+        raise os_failure(error, "an adapter could not be pointed at its base model", path=path) from error
 
 
 def _sync(folder: str) -> None:

@@ -43,6 +43,7 @@ def recall(store: Store, key: str, held: Held) -> tuple[Entry, Record] | None:
     if record is not None and _is_current(record, store, held):
         return entry, record
     entry.close()
+    held.restart()
     return None
 
 
@@ -50,19 +51,24 @@ def record_of(entry: Entry) -> Record | None:
     """The record an entry carries; `None` if another version of safeload wrote it."""
     try:
         return from_json(entry.about)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
 def _is_current(record: Record, store: Store, held: Held) -> bool:
     if record.listing != tuple(sorted(held.snapshot.listing)):
         return False
+    if held.snapshot.kind != "hub" and record.inputs.keys() != held.snapshot.listing.keys():
+        return False  # a file could not be opened then, and perhaps can be now
+    linked = {file.source for file in record.files if file.how == "link"}
     try:
         held.snapshot.fetch(record.inputs)
         for path, identity in record.inputs.items():
             file = held.open(path)
             if file.identity != identity or not file.exclusive:
                 return False
+            if path not in linked:
+                held.let_go(path)
     except SafeloadError:
         # What cannot be opened now is looked at afresh, where the reason is told.
         return False

@@ -79,7 +79,8 @@ def _file_to_json(file: FileReport) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> Record:
-    """The record that `to_json` wrote. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+    """The record that `to_json` wrote. Raises `AttributeError`, `KeyError`, `TypeError` or `ValueError` for
+    anything else."""
     return Record(
         inputs={path: Identity(*identity) for path, identity in data["inputs"].items()},
         listing=tuple(data["listing"]),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from safeload.core.errors import UsageError
 
 Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "everything"]
 
@@ -45,6 +47,28 @@ class Request:
     access: Access = Access()
     adapter: Mapping[str, Any] | None = None
     """`adapter_kwargs`: revision, subfolder and token of an adapter that differ from the model's."""
+
+    def __post_init__(self) -> None:
+        if self.purpose not in get_args(Purpose):
+            raise UsageError(
+                f"purpose={self.purpose!r} does not exist",
+                why=f"it is one of {', '.join(get_args(Purpose))}",
+                remedy="Request(purpose='everything')",
+            )
+        for name in ("use_safetensors", "trust_remote_code"):
+            if getattr(self, name) not in (True, False, None):
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} is neither True, False nor None",
+                    why="a text such as 'false' would count as true",
+                    remedy=f"{name}=False",
+                )
+        for name in ("revision", "variant", "gguf_file", "task", "subfolder"):
+            if not isinstance(getattr(self, name), str) and (name == "subfolder" or getattr(self, name) is not None):
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} is not a text",
+                    why=f"it is a {type(getattr(self, name)).__name__}",
+                    remedy=f"leave {name} out",
+                )
 
     @property
     def wants_weights(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
-from safeload.core.paths import bare_name
+from safeload.core.paths import bare_name, safe_relative
 from safeload.engine.request import Request
 
 CONFIG = "config.json"
@@ -38,7 +38,7 @@ _NEVER = (
     "requirements*.txt",
 )
 _EVERYTHING = (*_SMALL_FILES, "*/*.json", "*/*.txt", "*/*.jinja")
-_SIDE_WEIGHTS = ("head.safetensors", "readout.safetensors", "adapter.*.safetensors", "adapter.*.bin", "spk_dict.pt")
+_SIDE_WEIGHTS = ("head.safetensors", "readout.safetensors", "adapter.*.safetensors", "adapter.*.bin")
 """Weights that some architectures load beside the model's own, or later."""
 
 
@@ -85,9 +85,9 @@ def weights_entry(names: Mapping[str, str] | set[str], config: Mapping[str, Any]
     """
     explicit = config.get("transformers_weights")
     if isinstance(explicit, str) and not request.gguf_file:
-        return bare_name(explicit, location=Location(CONFIG, path="transformers_weights"))
+        return safe_relative(explicit, location=Location(CONFIG, path="transformers_weights"))
     if request.gguf_file:
-        return request.gguf_file
+        return posixpath.normpath(request.gguf_file)
     safe = [with_variant(name, request.variant) for name in ("model.safetensors", "model.safetensors.index.json")]
     pickled = [with_variant(name, request.variant) for name in ("pytorch_model.bin", "pytorch_model.bin.index.json")]
     candidates = [
@@ -121,6 +121,8 @@ def shards(index: Any, where: Location) -> list[str]:
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise MalformedInput("a shard index cannot be used", where=where, why="it has no weight_map of file names")
+    if not weight_map:
+        raise MalformedInput("a shard index cannot be used", where=where, why="its weight_map names no file")
     return [
         bare_name(name, location=Location(where.file, path="weight_map")) for name in sorted(set(weight_map.values()))
     ]

@@ -208,14 +208,22 @@ def test_a_model_with_an_adapter_inside_loads(tmp_path: Path) -> None:
 # --- templates, planted code, environment -------------------------------------------------------------------------
 
 
-def test_a_template_that_escapes_is_found_and_held(tmp_path: Path) -> None:
-    """An escaping chat template is a finding; if it is handed over at all, the sandbox stops it."""
-    path = steering.build_template(tmp_path / "m", template=steering.ESCAPE)
-    with pytest.raises(PolicyDenied, match="chat_template"):
-        AutoTokenizer.from_pretrained(path)
-    path = steering.build_template(tmp_path / "l", template=steering.LOOP)
-    with admit(path) as admission:
-        assert [finding for finding in admission.report.findings if "template" in finding.rule]
+@pytest.mark.parametrize("template", [steering.ESCAPE, steering.LOOP])
+def test_a_template_that_escapes_or_loops_is_found(tmp_path: Path, template: str) -> None:
+    """A template that tries to escape or to loop is a finding of every report."""
+    with admit(steering.build_template(tmp_path / "m", template=template)) as admission:
+        found = [finding for finding in admission.report.findings if "template" in finding.rule]
+    assert found
+    assert all("chat_template.jinja" in str(finding.location) for finding in found)
+
+
+def test_the_sandbox_holds_an_escaping_template(tmp_path: Path) -> None:
+    """The tokenizer loads, and rendering the template ends in the sandbox's error."""
+    from jinja2.exceptions import SecurityError
+
+    tokenizer = AutoTokenizer.from_pretrained(steering.build_template(tmp_path / "m", template=steering.ESCAPE))
+    with pytest.raises(SecurityError):
+        tokenizer.apply_chat_template([{"role": "user", "content": "w1"}], tokenize=False)
 
 
 def test_code_planted_around_the_model_has_no_effect(

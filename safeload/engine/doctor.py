@@ -21,7 +21,7 @@ from safeload.sources.ownership import folder_writable_by_others
 from safeload.sources.private_copy import can_reflink
 from safeload.sources.store import default_root
 
-LIBRARIES = {"torch": (2, 10), "transformers": (5, 0)}
+LIBRARIES = {"torch": (2, 10), "transformers": (5, 10)}
 """The oldest versions that safeload works with."""
 _ALSO = ("safetensors", "huggingface_hub", "tokenizers", "numpy", "peft", "accelerate", "diffusers", "kernels")
 

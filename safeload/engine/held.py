@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -55,8 +56,14 @@ class Held:
 
     def inspect(self, path: str) -> Inspected:
         if path not in self.inspected:
-            self.inspected[path] = inspect(self.open(path), path, self.limits)
+            self.inspected[path] = inspect(self.open(path), path, self.limits, shown=self.shown(path))
         return self.inspected[path]
+
+    def shown(self, path: str) -> str:
+        """What a person would call the file on a command line: its path on disk, or the model on the hub."""
+        if self.snapshot.kind == "directory":
+            return os.path.join(self.snapshot.reference, path)
+        return self.snapshot.reference
 
     def note_unreadable(self, path: str, error: SafeloadError) -> None:
         """Put a file that could not be opened or read into the report, as undecided."""

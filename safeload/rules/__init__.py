@@ -5,14 +5,16 @@ Each module of this folder that defines `RULE` is a rule; nothing else has to be
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import pkgutil
+import shlex
 from collections.abc import Iterable, Iterator
 
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding
-from safeload.core.names import Location
+from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import unreadable
 from safeload.rules.base import Context, Rule
@@ -63,7 +65,15 @@ def judge(
         findings.append(unreadable.from_error(fault, location or (listed[0].location if listed else None)))
     if fault is None and not listed:
         findings.append(unreadable.without_parts(location))
-    return tuple(_bounded(findings))
+    return tuple(_addressed(finding, context.shown) for finding in _bounded(findings))
+
+
+def _addressed(finding: Finding, shown: str) -> Finding:
+    """The finding with a remedy that names the file so that it can be pasted."""
+    if "{file}" not in finding.remedy:
+        return finding
+    name = shlex.quote(escape(shown or finding.location.file))
+    return dataclasses.replace(finding, remedy=finding.remedy.replace("{file}", name))
 
 
 def _bounded(findings: list[Finding]) -> Iterator[Finding]:

@@ -6,13 +6,12 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.names import Location, escape
+from safeload.core.names import Location
 from safeload.formats.base import Part
 
 
@@ -23,6 +22,8 @@ class Context:
     allowlist: Allowlist
     parts: tuple[Part, ...] = ()
     """All parts of the same file, for checks that compare them."""
+    shown: str = ""
+    """What a person would call the file on a command line: remedies name it so. Its path in the target, if empty."""
     claimed_by: tuple[str, ...] = ()
     """Names of the formats that claimed the file, best first."""
     memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
@@ -45,7 +46,7 @@ class Rule:
     severity: Severity
     confidence: Confidence
     remedy: str
-    """What to do about it, best a command. `{file}` stands for the file."""
+    """What to do about it, best a command. `{file}` stands for the file, as a person would name it to a shell."""
     taxonomy: tuple[str, ...]
     check: Check
     bad: Callable[[], Iterable[Part]]
@@ -66,10 +67,7 @@ class Rule:
         evidence: tuple[str, ...] = (),
         related: tuple[Location, ...] = (),
     ) -> Finding:
-        """A finding of this rule at a place; what is not said is the rule's own.
-
-        `{file}` in a remedy becomes the file's name, quoted for a shell.
-        """
+        """A finding of this rule at a place; what is not said is the rule's own."""
         return Finding(
             rule=self.id,
             status=self.status if status is None else status,
@@ -77,7 +75,7 @@ class Rule:
             confidence=self.confidence,
             location=location,
             message=message,
-            remedy=(remedy or self.remedy).replace("{file}", shlex.quote(escape(location.file))),
+            remedy=remedy or self.remedy,
             evidence=evidence,
             related=related,
             taxonomy=self.taxonomy,

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
+from safeload.engine.allowlists import default_allowlist
 from safeload.formats import base as formats
 from safeload.formats.base import Part
-from safeload.rules import all_rules
-from safeload.rules.base import Rule
+from safeload.rules import all_rules, judge
+from safeload.rules.base import Context, Rule
 from tests.rules.streams import findings
 
 RULES = all_rules()
@@ -69,6 +70,8 @@ def test_every_kind_of_part_is_looked_at() -> None:
 
 def test_remedies_quote_the_file() -> None:
     """A file name that a shell would take apart is quoted in the command to paste."""
-    part = formats.Opaque(location=formats.Location("a; touch b"), what="git-lfs-pointer")
-    rule = next(rule for rule in RULES if rule.id == "pickle-unlisted-global")
-    assert "'a; touch b'" in rule.finding(part.location, "x").remedy
+    part = formats.Irregularity(location=formats.Location("a; touch b"), kind="name-disagrees", detail="x")
+    (finding,) = judge((part,), Context(allowlist=default_allowlist()))
+    assert "'a; touch b'" in finding.remedy
+    (finding,) = judge((part,), Context(allowlist=default_allowlist(), shown="/models/a; touch b"))
+    assert "'/models/a; touch b'" in finding.remedy

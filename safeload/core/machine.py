@@ -58,8 +58,8 @@ def read_pickle(
 class Machine:
     """The state of one reading. Positions count from `base`, where `buffer` begins in the blob.
 
-    An action (see `opcodes`) gets the position after its opcode's byte and returns that of the next opcode, which
-    may lie beyond the buffer. Only `turn`, between two opcodes, changes the buffer.
+    An action (see `opcodes`) returns the position after its argument, which may lie beyond the buffer. Only `turn`,
+    between two opcodes, changes the buffer.
     """
 
     def __init__(self, blob: Blob, offset: int, limits: Limits, inline: InlineHook | None) -> None:
@@ -93,7 +93,8 @@ class Machine:
                 if position >= self.pause:
                     position = self.turn(position)
                 self.at = position
-                position = actions[self.buffer[position]](self, position + 1)
+                after = actions[self.buffer[position]](self, position + 1)
+                position = position + 1 if after is None else after
                 if not position:  # STOP
                     value = self.stack.pop()
                     break

@@ -27,8 +27,9 @@ from safeload.formats.tensors import DIMENSIONS, contiguous
 
 _LONGEST = 100_000_000
 _METADATA = "__metadata__"
-_SIXES = {"F6_E2M3": 6, "F6_E3M2": 6}
-"""Types that safetensors packs into fewer bits than torch has a word for."""
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_BITS = {**{code: 8 * width_of(dtype) for code, dtype in SAFETENSORS.items()}, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+"""Bits of one element of each type; for the last two torch has no word, so they keep their own names."""
 
 
 class _Header:
@@ -45,29 +46,30 @@ class _Header:
 
     def tensor(self, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
         """`(dtype, shape, begin, end)` of an entry that keeps rules 4 and 6."""
-        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        if not isinstance(entry, dict) or entry.keys() != _FIELDS:
             raise self.bad("an entry is not exactly dtype, shape and data_offsets", name)
         code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if not isinstance(shape, list) or len(shape) > DIMENSIONS or not all(_count(length) for length in shape):
+        if not isinstance(shape, list) or len(shape) > DIMENSIONS:
             raise self.bad(f"a shape is not a list of at most {DIMENSIONS} counts", name)
-        if not isinstance(offsets, list) or len(offsets) != 2 or not all(_count(offset) for offset in offsets):
+        if not isinstance(offsets, list) or len(offsets) != 2 or not _count(offsets[0]) or not _count(offsets[1]):
             raise self.bad("data_offsets is not a pair of counts", name)
-        dtype = SAFETENSORS.get(code) if isinstance(code, str) else None
-        if dtype is None and code not in ("F6_E2M3", "F6_E3M2"):
+        bits = _BITS.get(code) if isinstance(code, str) else None
+        if bits is None:
             raise self.bad(f"the type {escape(str(code)[:40])} is not one of safetensors'", name)
-        bits = 4 if code == "F4" else _SIXES.get(code, 0) or width_of(dtype or "") * 8
         for length in shape:
+            if type(length) is not int or length < 0:
+                raise self.bad("a shape is not a list of counts", name)
             bits *= length
             if bits >= 1 << 67:
                 raise self.bad("a shape is larger than any file", name)
         begin, end = offsets
-        if bits % 8 or begin > end or bits // 8 != end - begin:
+        if bits % 8 or bits // 8 != end - begin:
             raise self.bad(f"type and shape need {bits // 8:,} bytes and data_offsets give {end - begin:,}", name)
         if code == "F4":
             if not shape or shape[-1] % 2:
                 raise self.bad("an F4 tensor's last dimension is odd", name)
             shape = [*shape[:-1], shape[-1] // 2]
-        return dtype or code, tuple(shape), begin, end
+        return SAFETENSORS.get(code, code), tuple(shape), begin, end
 
 
 def _count(value: Any) -> bool:

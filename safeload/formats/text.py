@@ -10,7 +10,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Format, Opaque, Part, Text
 from safeload.formats.plain_text import LONGEST, is_text, read_text
 
-_VOCABULARIES = ("vocab", "merges", "tokens", "bpe", "dict", "sentencepiece", "spm", "tokenizer")
+_VOCABULARIES = ("vocab", "merges", "tokens", "bpe", "dict", "sentencepiece", "spm", "tokenizer", "tiktoken")
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -220,3 +221,30 @@ def test_two_checkpoints_in_one_archive_are_two_readings() -> None:
     result = reading(build.make_zip([*build.checkpoint(pickle.dumps({})), *other]))
     found = of(result, Irregularity, kind="torch-several-roots")
     assert found and found[0].two_readings and runs_system(result)
+
+
+def test_a_checkpoint_that_was_zipped_again_gives_the_same_tensors() -> None:
+    """Deflated storages are inflated piece by piece, forwards and backwards."""
+    state = {"a": torch.arange(300_000.0), "b": torch.arange(300_000.0).flip(0)}
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved(state))) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.infolist():
+            new.writestr(member.filename, old.read(member))
+    named = named_tensors(tree(data(reading(out.getvalue()))))
+    assert all(same(value_of(named[name]), state[name]) for name in state)
+    storage = named["a"].storage
+    assert storage.blob.read_at(1_000_000, 8) == state["a"].numpy().tobytes()[1_000_000:1_000_008]
+    assert storage.blob.read_at(0, 8) == state["a"].numpy().tobytes()[:8]
+    assert storage.blob.read_at(1_199_996, 100) == state["a"].numpy().tobytes()[-4:]
+
+
+def test_distributed_checkpoints_are_pickles_and_never_clean(tmp_path: Path) -> None:
+    """The index of a distributed checkpoint is a pickle; its shards are no regular archives."""
+    from torch.distributed import checkpoint
+
+    checkpoint.save({"w": torch.ones(4)}, checkpoint_id=tmp_path, no_dist=True)
+    index = reading((tmp_path / ".metadata").read_bytes(), ".metadata")
+    assert index.formats == ("pickle",) and index.fault is None and of(index, PickleStream)
+    for shard in tmp_path.glob("*.distcp"):
+        result = reading(shard.read_bytes(), shard.name)
+        assert of(result, Opaque) or kinds(result) or of(result, PickleStream)

@@ -152,9 +152,7 @@ def _pop_to_mark(m: Machine, position: int) -> None:
     _pop_mark(m)
 
 
-@_opcode(b"2")
-def _dup(m: Machine, position: int) -> None:
-    m.stack.append(m.stack[-1])
+_opcode(b"2")(lambda m, position: m.stack.append(m.stack[-1]))
 
 
 # ── the memo ────────────────────────────────────────────────────────────────────────────────────────────────────

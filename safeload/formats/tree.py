@@ -11,9 +11,9 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Span, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.names import GlobalName, Location, escape
-from safeload.core.plain import PLAIN
 from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of, storage_of
 from safeload.formats.base import PickleStream, TensorView
+from safeload.formats.plain import PLAIN
 from safeload.formats.tensors import TENSOR_HANDLERS, Composite, bad, persistent_storage
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy

@@ -10,8 +10,8 @@ import pytest
 from safeload.core.allowlist import Effect, Use
 from safeload.core.construct import Handler
 from safeload.core.names import GlobalName
-from safeload.core.plain import PLAIN
 from safeload.engine.allowlists import default_allowlist
+from safeload.formats.plain import PLAIN
 from safeload.rules.catalogue import ALIASES, KNOWN, is_stdlib
 from tests.rules.gadgets import ALIASED, DOTTED, INDIRECT, LOADERS, UNLISTED, pairs
 

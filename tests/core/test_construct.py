@@ -13,7 +13,7 @@ from safeload.core.construct import Handler, Mapped, Named, Outside, Record, Sta
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import NOTHING, Call, How, Persistent, Span
 from safeload.core.names import GlobalName
-from safeload.core.plain import PLAIN
+from safeload.formats.plain import PLAIN
 from tests.core.reading import HERE, read
 
 

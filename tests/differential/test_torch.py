@@ -14,7 +14,7 @@ from safeload.core.construct import Mapped, Outside, construct
 from safeload.core.graph import Call
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location
-from safeload.core.plain import PLAIN
+from safeload.formats.plain import PLAIN
 
 torch = pytest.importorskip("torch")
 HERE = Location("checkpoint")

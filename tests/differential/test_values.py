@@ -14,7 +14,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.construct import construct
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.core.plain import PLAIN
+from safeload.formats.plain import PLAIN
 
 HERE = Location("value")
 characters = st.characters(codec=None)  # surrogates included

@@ -16,7 +16,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.core.opcodes import ACTIONS
-from safeload.core.plain import PLAIN
+from safeload.formats.plain import PLAIN
 
 HERE = Location("any", "data.pkl")
 OPCODES = bytes(code for code in range(256) if ACTIONS[code] is not ACTIONS[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 from tests import canary as _canary
 
 _canary.install()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests the same names in every worker: a parameter shown by its address would differ between them."""
+    for item in items:
+        item._nodeid = re.sub(r" at 0x[0-9a-f]+>", ">", item.nodeid)
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
         length, start = _varint(head, at + 1)
         piece = head[start : start + max(0, length)]
         text_length, text = _varint(piece, 1)
-        if length < 2 or piece[0] != _PIECE or not 0 <= text_length <= len(piece) - text:
+        if length < 2 or piece[:1] != bytes((_PIECE,)) or not 0 <= text_length <= len(piece) - text:
             return False
         if piece[text + text_length : text + text_length + 1] not in (b"", bytes((_SCORE,))):
             return False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from safeload.formats.window import Notes, Window
 
 END = b"PK\x05\x06"
+_CENTRAL = b"PK\x01\x02"
 _END64 = b"PK\x06\x06"
 _LOCATOR64 = b"PK\x06\x07"
 _END_SIZE = 22
@@ -36,7 +37,8 @@ class End:
 
 def has_end(tail: bytes, size: int) -> bool:
     """Whether the last bytes of a file of `size` bytes hold an end record that could be true."""
-    return any(_plausible(tail, at, size - len(tail)) for at in _ends_in(tail))
+    listing = _CENTRAL in tail
+    return any(listing or _plausible(tail, at, size - len(tail)) for at in _ends_in(tail))
 
 
 def _ends_in(tail: bytes) -> Iterator[int]:

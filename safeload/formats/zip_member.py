@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -139,9 +139,7 @@ def open_member(blob: Blob, entry: Entry, location: Location, limits: Limits, bu
         return packed
     if entry.method != _DEFLATED:
         raise damaged_member(location, f"compression method {entry.method} is not supported")
-    if entry.size > max(_ALWAYS, entry.packed * limits.expansion):
-        ratio = entry.size // max(1, entry.packed)
-        raise LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
+    check_size(entry, location, limits)
     content = Inflating(packed, entry.size, location)
     if entry.size > min(_IN_MEMORY, budget.left):
         return content
@@ -150,15 +148,24 @@ def open_member(blob: Blob, entry: Entry, location: Location, limits: Limits, bu
     return MemoryBlob(data)
 
 
-def check_pickle_size(entry: Entry, location: Location, limits: Limits) -> None:
-    """Refuse a pickle that expands beyond what pickles do.
-
-    Raises:
-        LimitExceeded: it is over 4 MiB, and over a twentieth of `Limits.expansion` times its packed size.
-    """
-    if entry.method != _STORED and entry.size > max(_PICKLE_ALWAYS, entry.packed * limits.expansion // _PICKLE):
-        ratio = _PICKLE * entry.size // max(1, entry.packed)
+def check_size(entry: Entry, location: Location, limits: Limits) -> None:
+    """Raise `LimitExceeded` for a member that would expand more than `Limits.expansion` times."""
+    if entry.method != _STORED and entry.size > max(_ALWAYS, entry.packed * limits.expansion):
+        ratio = entry.size // max(1, entry.packed)
         raise LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
+
+
+def beginning(entry: Entry, location: Location, limits: Limits) -> tuple[Entry, LimitExceeded | None]:
+    """As much of a member as a pickle in it may be read, and the error to raise after that.
+
+    Pickles may expand to 4 MiB, or to a twentieth of `Limits.expansion` times their packed size. Of what claims to be
+    larger the first MiB is read: readers that do not believe the claim would run what stands there.
+    """
+    if entry.method == _STORED or entry.size <= max(_PICKLE_ALWAYS, entry.packed * limits.expansion // _PICKLE):
+        return entry, None
+    ratio = _PICKLE * entry.size // max(1, entry.packed)
+    error = LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
+    return replace(entry, size=_ALWAYS), error
 
 
 def checksum(content: Blob, most: int = _IN_MEMORY) -> int | None:

@@ -23,7 +23,7 @@ from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
-from safeload.formats.zip_member import Budget, check_pickle_size, checksum, damaged_member, open_member
+from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_member
 
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "zip"]
 
@@ -144,7 +144,8 @@ def _member(
     blob: Blob, entry: Entry, storages: Mapping[str, Storage], location: Location, limits: Limits, budget: Budget
 ) -> Iterator[Part]:
     place = _at(location, entry)
-    content = open_member(blob, entry, place, limits, budget)
+    readable, excess = beginning(entry, place, limits)
+    content = open_member(blob, readable, place, limits, budget)
     head = head_of(content)
     data = _is_data(entry.name)
     budget.spend(len(head), blob.size, place)
@@ -154,27 +155,34 @@ def _member(
     if not data and not is_pickle(head, content.size, entry.name):
         if entry.encrypted:
             raise damaged_member(place, "it is encrypted")
+        check_size(entry, place, limits)
         if not entry.name.endswith(_BOOKKEEPING):
             yield Member(location=place, name=entry.name, size=entry.size)
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
         return
     budget.spend(content.size, blob.size, place)
-    check_pickle_size(entry, place, limits)
-    if entry.crc and checksum(content) not in (None, entry.crc):
+    if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
-    if content.size < entry.size:
+    if content.size < readable.size:
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
-    if data:
+    try:
+        yield from _streams(content, head, place, limits, storages if data else None)
+    except MalformedInput as error:
+        raise excess or error from None
+    if excess is not None:
+        raise excess
+
+
+def _streams(
+    content: Blob, head: bytes, place: Location, limits: Limits, storages: Mapping[str, Storage] | None
+) -> Iterator[Part]:
+    """The pickles of a member: the checkpoint's own, or another one in whichever format it is."""
+    if storages is not None:
         yield from read_pickles(content, place, limits, storages=storages)
-    else:
-        yield from _beside(content, head, place, limits)
-
-
-def _beside(content: Blob, head: bytes, place: Location, limits: Limits) -> Iterator[Part]:
-    """A pickle that is not the checkpoint of its archive, in whichever format it is."""
+        return
     read = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
     for part in read(content, place, limits):
         if isinstance(part, PickleStream) and part.role == "data":

@@ -170,6 +170,14 @@ def test_a_pickle_that_expands_a_hundredfold_is_refused() -> None:
     assert isinstance(result.fault, LimitExceeded)
 
 
+@pytest.mark.parametrize("size", [1 << 30, 0xFFFFFFFE])
+def test_a_pickle_that_lies_about_its_size_is_still_read(size: int) -> None:
+    """Readers that stop where the stream ends run the payload, so its beginning is read before the limit is raised."""
+    lie = {"size": size}
+    result = reading(make_zip([Zipped("a/data.pkl", payload(), method=8, local=lie, central=lie)]))
+    assert isinstance(result.fault, LimitExceeded) and runs_system(result)
+
+
 def test_members_that_overlap_cannot_be_read_without_end() -> None:
     """Two thousand names for one pickle of 60,000 opcodes are a limit, not two thousand readings."""
     raw = make_zip([Zipped("a/b", b"N0" * 30_000 + b"N.")])

@@ -25,7 +25,7 @@ from safeload.engine.request import Access, Purpose, Request
         {"policy": None},
         {"policy": "default"},
         {"policy": AllOf},
-        {"policy": lambda evidence: True},
+        pytest.param({"policy": lambda evidence: True}, id="a function as policy"),
         {"limits": None},
         {"limits": {"opcodes": 5}},
         {"limits": Limits},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ INTERRUPTED = 130
 
 def run() -> NoReturn:
     """The program `safeload`. A defect of ours ends it with its traceback and code 2: 1 would say "findings"."""
+    # A reading makes many objects that all live until its end: looking for garbage among them costs more than reading.
+    gc.set_threshold(100_000, 50, 1_000)
     code = None
     try:
         code = main(sys.argv[1:])

@@ -24,7 +24,6 @@ import secrets
 import shutil
 import stat
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -112,6 +111,7 @@ class Area:
             if os.path.lexists(self.path):
                 remove_tree(self.path)
             self.forget()
+            _AREAS.discard(self)
 
     def forget(self) -> None:
         self._lock.release_and_remove()
@@ -305,7 +305,8 @@ def _checked_root(root: str) -> str:
     return root
 
 
-_AREAS: weakref.WeakSet[Area] = weakref.WeakSet()
+_AREAS: set[Area] = set()
+"""Views that nobody closed yet. Their owners may be forgotten long before the process ends, and these must not be."""
 
 
 @atexit.register

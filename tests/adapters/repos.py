@@ -271,6 +271,13 @@ def build_evil_value(directory: Path, marker: Path, *, protocol: int = 2) -> Pat
     return write_bin(write_config(directory), bert_state() | {"x": payloads.Touch(marker)}, pickle_protocol=protocol)
 
 
+def build_evil_tokenizer(directory: Path, marker: Path) -> Path:
+    """A tokenizer one of whose small files is a pickle that acts."""
+    write_tokenizer(directory)
+    (directory / "special_tokens_map.json").write_bytes(b"\x80\x02" + payloads.snippet(marker) + b"N.")
+    return directory
+
+
 def build_evil_no_dtype(directory: Path, marker: Path) -> Path:
     """The case in which `weights_only=False` makes plain transformers run the payload."""
     build_evil_value(directory, marker)

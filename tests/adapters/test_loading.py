@@ -168,8 +168,8 @@ def test_a_loader_within_a_loader_is_guarded(bin_path: Path, tmp_path: Path, mar
                 self.tokenizer = None
 
     assert Outer.from_pretrained(bin_path).tokenizer.name_or_path == str(bin_path)
-    inner["path"] = steering.build_template(tmp_path / "evil", template=steering.ESCAPE)
-    with pytest.raises(PolicyDenied, match="template"):
+    inner["path"] = repos.build_evil_tokenizer(tmp_path / "evil", marker)
+    with pytest.raises(PolicyDenied, match="special_tokens_map"):
         Outer.from_pretrained(bin_path)
 
 

@@ -64,13 +64,13 @@ def test_model_kwargs_reach_the_model(path: Path) -> None:
 def test_an_evil_part_is_refused(part: str, path: Path, tmp_path: Path, marker: Path) -> None:
     """Wherever it is named."""
     evil = repos.build_evil_bin(tmp_path / "evil", marker)
-    template = str(steering.build_template(tmp_path / "template", template=steering.ESCAPE))
+    tokenizer = str(repos.build_evil_tokenizer(tmp_path / "tokenizer", marker))
     code = str(steering.build_auto_map_unknown(tmp_path / "code", marker))
     arguments: dict[str, Any] = {
         "model": {"model": str(evil)},
-        "tokenizer": {"model": str(path), "tokenizer": template},
+        "tokenizer": {"model": str(path), "tokenizer": tokenizer},
         "config": {"model": str(path), "config": code},
-        "tuple": {"model": str(path), "tokenizer": (template, {})},
+        "tuple": {"model": str(path), "tokenizer": (tokenizer, {})},
     }[part]
     with pytest.raises(PolicyDenied):
         guarded.pipeline("feature-extraction", **arguments)

@@ -105,6 +105,9 @@ def _follow_lists(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
 def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> None:
     entry = select.weights_entry(names, plan.config, request)
     if entry is None:
+        if request.purpose == "everything" and held.snapshot.kind != "hub":
+            # Whoever asks for everything may mean to load by GGUF name. From the hub, one of many has to be chosen.
+            plan.side = {name: names[name] for name in select.gguf_files(names)}
         return
     if entry not in names:
         _refuse_missing(entry, held, request)

@@ -108,6 +108,11 @@ def side_weights(names: Iterable[str], *, fetched: bool) -> list[str]:
     return sorted(name for name in names if _matches(name, patterns))
 
 
+def gguf_files(names: Iterable[str]) -> list[str]:
+    """The GGUF files beside the config, which a loader asks for by name."""
+    return sorted(name for name in names if name.lower().endswith(".gguf") and "/" not in name)
+
+
 def is_index(name: str) -> bool:
     return name.endswith(".json")
 

@@ -131,6 +131,13 @@ def test_a_gguf_file_keeps_its_name(tmp_path: Path) -> None:
     assert plan_of(folder / "m2.gguf", MODEL).weights == {"m2.gguf": "m2.gguf"}
 
 
+def test_a_folder_of_gguf_files_is_admitted_with_all_of_them(tmp_path: Path) -> None:
+    """Whoever asks for everything gets each GGUF file under its name; a model's loader asks for one by name."""
+    folder = write_all(tmp_path / "m", {"a.gguf": b"GGUF", "b.GGUF": b"GGUF", "sub/c.gguf": b"GGUF"})
+    assert plan_of(folder, Request()).side == {"a.gguf": "a.gguf", "b.GGUF": "b.GGUF"}
+    assert plan_of(folder, MODEL).used() == set()
+
+
 @pytest.mark.parametrize("name", ["none.gguf", "../m.gguf", "/m.gguf", "q/../../m.gguf"])
 def test_a_gguf_file_that_is_not_in_the_model_is_a_usage_error(tmp_path: Path, name: str) -> None:
     """Also where such a file exists outside."""

@@ -36,6 +36,8 @@ from safeload.core.graph import (
 )
 from safeload.core.names import GlobalName, Location
 
+_KEY_PARTS = 10_000
+
 Handler = Callable[[tuple[Any, ...], dict[str, Any], Call], object]
 """Makes the object that a call of one global stands for. Raises `MalformedInput` for arguments it does not take."""
 
@@ -152,6 +154,30 @@ def construct(
     return _Builder(reading, handlers, location, persistent, spans).build(reading.value)
 
 
+def checked_key(key: object) -> object:
+    """Return a key of a dictionary or an item of a set, if hashing it takes little time.
+
+    Python walks over all of a tuple each time it hashes it: one of sixty pairs that each hold the next one twice is
+    short to write and takes forever.
+
+    Raises:
+        MalformedInput: it has no hash, or too many parts.
+    """
+    waiting, parts = [key], 1
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, tuple):
+            parts += len(item)
+            if parts > _KEY_PARTS:
+                raise MalformedInput("a pickle uses a key of too many parts", why=f"it has more than {_KEY_PARTS:,}")
+            waiting.extend(item)
+    try:
+        hash(key)
+    except TypeError:
+        raise MalformedInput("a pickle uses a value as a key that cannot be one", why=type(key).__name__) from None
+    return key
+
+
 _Step = tuple[Callable[["_Builder", Any], None], Any]
 
 
@@ -218,12 +244,10 @@ class _Builder:
 
     def entry(self, key: object) -> object:
         try:
-            hash(key)
-        except TypeError:
-            raise MalformedInput(
-                "a pickle uses a value as a key that cannot be one", where=self.location, why=type(key).__name__
-            ) from None
-        return key
+            return checked_key(key)
+        except MalformedInput as error:
+            error.where = self.location
+            raise
 
 
 def _begin(b: _Builder, node: Node) -> None:

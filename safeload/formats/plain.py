@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from safeload.core.construct import Handler, Mapped, Named, Record
+from safeload.core.construct import Handler, Mapped, Named, Record, checked_key
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import Call, How
 from safeload.core.names import GlobalName
@@ -33,9 +33,9 @@ def _items(args: tuple[Any, ...], what: str) -> list[Any]:
 def _hashable(items: list[Any], what: str) -> list[Any]:
     try:
         for item in items:
-            hash(item)
-    except TypeError:
-        raise _refuse(what) from None
+            checked_key(item)
+    except MalformedInput as error:
+        raise _refuse(f"{what}: {error.what}") from None
     return items
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob
-from safeload.core.errors import MalformedInput
+from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Part
+from safeload.formats.base import Format, Irregularity, Part, PickleStream
+from safeload.formats.nested import nested_streams
+from safeload.formats.pickle_head import calls_something
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")
@@ -23,6 +27,11 @@ _STRONG = (*_CHECKED, ".npy", ".npz", ".onnx", ".h5", ".pt2")
 """Names that announce one format only."""
 _ORDER = ("stand-in", "torch-zip", "torch-legacy", "torch-tar", "safetensors", "gguf", "json")
 """Of several formats that claim a file, these come first."""
+_PICKLED = frozenset({"pickle", "joblib", "torch-legacy"})
+"""Formats that begin with a pickle."""
+_PERSID = b"P"
+_LONGEST_LINE = 1 << 24
+"""Bytes of one text of a pickle that is looked for in a file of another format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +95,40 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
                 parts.append(part)
         except MalformedInput as error:
             fault = fault or error
+    if not _PICKLED & {format.name for format in claims}:
+        try:
+            parts.extend(_hidden_pickles(blob, location, limits or Limits(), claims[0]))
+        except MalformedInput as error:
+            fault = fault or error
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)
+
+
+def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: Format) -> Iterator[Part]:
+    """What unpicklers would do with a file of another format, if they get as far as a call.
+
+    Sniffers see only the beginning, and a pickle may open with a text that is longer. Most files end this at their
+    first byte. What begins with PERSID, as every zip archive does, gets no further in any ordinary unpickler.
+
+    Raises:
+        LimitExceeded: such a text is too long to be passed over. Not for safetensors: they may begin with any byte.
+    """
+    if blob.read_at(0, 1) == _PERSID:
+        return
+    bounds = replace(limits, text_bytes=min(limits.text_bytes, _LONGEST_LINE))
+    readings = [read_pickle(blob, location=location, limits=bounds)]
+    while (last := readings[-1]).fault is None and last.end < blob.size and len(readings) < limits.streams:
+        readings.append(read_pickle(blob, last.end, location=location, limits=bounds))
+    if any(map(calls_something, readings)):
+        detail = f"it is at once {claimed.title} and a pickle, which its beginning does not show"
+        yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
+        for reading in readings:
+            yield PickleStream(location=location.at(reading.start), reading=reading, role="member")
+            yield from nested_streams(reading, location, limits)
+        return
+    fault = last.fault
+    too_long = isinstance(fault, LimitExceeded) and fault.limit == "text_bytes" and fault.wanted < blob.size
+    if fault is not None and too_long and claimed.name != "safetensors":
+        raise fault
 
 
 def _announced(name: str) -> set[str]:

@@ -54,6 +54,11 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     return cut and reading.opcodes >= _SOME
 
 
+def calls_something(reading: Reading) -> bool:
+    """Whether something is called, and something imported that could be what is called."""
+    return _called(reading) and imports_something(reading.trace)
+
+
 def _called(reading: Reading) -> bool:
     return any(event.act is Act.CALL for event in reading.trace)
 

@@ -24,8 +24,6 @@ from safeload.formats.tensors import StorageRef, bad, counts, view, whole
 from safeload.formats.torch_legacy import storage_key
 from safeload.formats.window import outermost
 
-TORCH_MEMBERS = ("sys_info", "pickle", "tensors", "storages")
-
 
 def read_any_tar(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """Everything in a tar archive. Raises the first `MalformedInput` that it met, after yielding the rest."""

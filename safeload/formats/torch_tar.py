@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from safeload.formats.base import Format
-from safeload.formats.tar_archive import is_tar
-from safeload.formats.tar_parts import TORCH_MEMBERS, first_name, read_any_tar
+from safeload.formats.tar_archive import TORCH_MEMBERS, is_tar
+from safeload.formats.tar_parts import first_name, read_any_tar
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:

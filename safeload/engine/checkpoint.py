@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from safeload.core.construct import Record
-from safeload.core.errors import MalformedInput
+from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream, TensorTable, TensorView
@@ -45,7 +45,11 @@ def weights_of(parts: Iterable[Part], location: Location, limits: Limits) -> Wei
         if isinstance(part, TensorTable):
             return Weights(tensors=part.tensors)
         if isinstance(part, PickleStream) and part.role == "data":
-            return _from_tree(tree(part, limits), location, limits)
+            try:
+                return _from_tree(tree(part, limits), location, limits)
+            except MalformedInput as error:
+                error.remedy = error.remedy or f"safeload scan {escape(location.file)}"
+                raise
     raise MalformedInput(
         "no weights could be read",
         where=location,
@@ -140,7 +144,11 @@ def _describe(value: object) -> str:
 
 def _tensors_in(value: object, location: Location, limits: Limits) -> str:
     """The names of tensors that are there all the same, for people who know what they mean."""
-    names = [name for name in named_tensors(value, location=location, limits=limits) if name]
+    try:
+        few = replace(limits, tensors=min(limits.tensors, 1000))
+        names = [name for name in named_tensors(value, few, location=location) if name]
+    except LimitExceeded:
+        return "; its tensors are too many to name"
     if not names:
         return ""
     return f"; its tensors are {', '.join(escape(name, 60) for name in names[:12])}" + (" …" if names[12:] else "")

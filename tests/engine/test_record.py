@@ -82,7 +82,7 @@ def test_a_record_that_lacks_something_is_none(record: Record, data: st.DataObje
     if data.draw(st.booleans()):
         del broken[key]
     else:
-        broken[key] = data.draw(st.sampled_from((5, None, [5], [None])))
+        broken[key] = data.draw(st.sampled_from((5, None, True)))
     with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
         from_json(broken)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,10 @@ from safeload.core.construct import Handler, Named, Stateful
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import Call, Span
 from safeload.core.names import GlobalName
+from safeload.formats.array_types import ArrayType, content_of
 from safeload.formats.base import Storage, TensorView
-from safeload.formats.dtypes import numpy_dtype, width_of
-from safeload.formats.tensors import StorageRef, bad, contiguous, counts, view
+from safeload.formats.dtypes import width_of
+from safeload.formats.tensors import bad, contiguous, counts
 from safeload.formats.window import outermost
 
 _NUMBERS = {
@@ -40,33 +41,20 @@ class Piece:
     storage: Storage
 
 
-class ArrayType(Stateful):
-    """A numpy `dtype` by its code. Structured types are not taken apart."""
-
-    __slots__ = ("code",)
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-
-    def set_state(self, state: object) -> None:
-        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
-            self.code = f"{state[1]}{self.code.lstrip('<>=|')}"
-
-    @property
-    def known(self) -> tuple[str, bool] | None:
-        """torch's name of the element type, and whether it is big endian."""
-        return numpy_dtype(self.code)
-
-
 class Array(Stateful):
-    """A numpy array. `view` is its tensor, where torch has such a type; arrays of objects have `values` instead."""
+    """A numpy array. `view` is its tensor, where torch has such a type.
 
-    __slots__ = ("shape", "values", "view")
+    Other arrays have `values` instead: a `Composite` of tensors (structured types), a flat list of texts or objects,
+    or bytes of a type (`code`) that is not taken apart.
+    """
+
+    __slots__ = ("code", "shape", "values", "view")
 
     def __init__(self) -> None:
         self.view: TensorView | None = None
         self.values: object = None
         self.shape: tuple[int, ...] = ()
+        self.code = ""
 
     def set_state(self, state: object) -> None:
         match state:
@@ -78,13 +66,17 @@ class Array(Stateful):
     def fill(self, data: object, kind: ArrayType, shape: object, *, fortran: bool) -> None:
         """Take the array's bytes, or its objects."""
         self.shape = counts(shape, "shape")
-        known = kind.known
-        storage = storage_of(data, big_endian=known is not None and known[1])
-        if known is None or storage is None:
+        self.code = kind.code
+        storage = storage_of(data)
+        if storage is None:
             self.values = data
             return
         strides = contiguous(reversed(self.shape))[::-1] if fortran else contiguous(self.shape)
-        self.view = view(StorageRef(known[0], "", storage), known[0], 0, self.shape, strides)
+        content = content_of(kind, storage, self.shape, strides)
+        if isinstance(content, TensorView):
+            self.view = content
+        else:
+            self.values = data if content is None else content
 
 
 def storage_of(data: object, *, big_endian: bool = False) -> Storage | None:
@@ -97,12 +89,24 @@ def storage_of(data: object, *, big_endian: bool = False) -> Storage | None:
     return None
 
 
+_CLASSES = {
+    "bool_": "b1",
+    "bool": "b1",
+    "float16": "f2",
+    "float32": "f4",
+    "float64": "f8",
+    "int32": "i4",
+    "int64": "i8",
+}
+"""Types that are given by their class."""
+
+
 def _dtype(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
     match args:
         case (str() as code, *_):
             return ArrayType(code)
         case (Named() as kind, *_) if kind.name.module == "numpy":
-            return ArrayType({"bool_": "b1", "float64": "f8", "float32": "f4", "int64": "i8"}.get(kind.name.name, "V"))
+            return ArrayType(_CLASSES.get(kind.name.name, "V"))
     raise bad("a numpy type is described in a way that numpy does not write")
 
 
@@ -143,14 +147,18 @@ def _scalar(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object
 class _Wrapped(Array):
     """joblib's array: its state says the shape, its bytes follow in the stream."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_objects")
 
-    def __init__(self, data: object) -> None:
+    def __init__(self, data: object, objects: Callable[[], object]) -> None:
         super().__init__()
         self._data = data
+        self._objects = objects
 
     def set_state(self, state: object) -> None:
         match state:
+            case {"shape": shape, "dtype": ArrayType() as kind} if kind.code.lstrip("<>=|").startswith("O"):
+                self.shape, self.code, inner = counts(shape, "shape"), kind.code, self._objects()
+                self.values = inner.values if isinstance(inner, Array) else inner
             case {"shape": shape, "order": order, "dtype": ArrayType() as kind}:
                 aligned = isinstance(state, dict) and type(state.get("numpy_array_alignment_bytes")) is int
                 self.fill(_unpadded(self._data) if aligned else self._data, kind, shape, fortran=order == "F")
@@ -177,11 +185,17 @@ ARRAY_HANDLERS: dict[GlobalName, Handler] = {
 """Handlers for `construct` that need nothing but their arguments."""
 
 
-def joblib_handlers(blob: Blob) -> Mapping[GlobalName, Handler]:
-    """Handlers for joblib's arrays, whose bytes stand in `blob` between the opcodes."""
+def joblib_handlers(blob: Blob, objects: Callable[[int], object]) -> Mapping[GlobalName, Handler]:
+    """Handlers for joblib's arrays, whose bytes stand in `blob` between the opcodes.
+
+    `objects` gives the value of the pickle at an offset, which stands there for an array of objects.
+    """
 
     def wrapper(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
-        return _Wrapped(piece_of(blob, call.inline) if call.inline is not None else None)
+        if call.inline is None:
+            return _Wrapped(None, lambda: None)
+        span = call.inline
+        return _Wrapped(piece_of(blob, span), lambda: objects(span.start))
 
     return {GlobalName("joblib.numpy_pickle", "NumpyArrayWrapper"): wrapper}
 

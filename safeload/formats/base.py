@@ -43,7 +43,7 @@ class PickleStream(Part):
     role: str = "data"
     """What a loader does with it: `data` (its value is the checkpoint), `header` (torch's legacy preamble),
     `trailing` (follows the pickle that ordinary loaders stop at), `nested` (bytes inside another pickle), `member`
-    (in an archive, beside the checkpoint)."""
+    (in an archive, beside the checkpoint), `constants` (those of a TorchScript program: a tuple of tensors)."""
     storages: Mapping[str, Storage] = field(default_factory=dict)
     """Tensor bytes by storage key, for `data` streams of torch containers."""
     tensors: Mapping[str, TensorView] = field(default_factory=dict)

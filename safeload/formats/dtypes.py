@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from safeload.core.names import GlobalName
+from safeload.core.errors import MalformedInput
+from safeload.core.names import GlobalName, escape
 
 WIDTHS: Mapping[str, int] = MappingProxyType(
     {
@@ -125,9 +126,25 @@ _NUMPY = {
 }
 
 
+_BITS = {"F6_E2M3": 6, "F6_E3M2": 6}
+"""Types of safetensors that torch has no word for, and whose elements are no whole bytes: they keep their names."""
+
+
 def width_of(dtype: str) -> int:
-    """Bytes of one element of a type that one of the functions here returned."""
-    return WIDTHS[dtype]
+    """Bytes of one element of a type.
+
+    Raises:
+        MalformedInput: elements of the type are not whole bytes (`bits_of` tells), or there is no such type.
+    """
+    width = WIDTHS.get(dtype)
+    if width is None:
+        raise MalformedInput("a tensor cannot be read", why=f"elements of the type {escape(dtype)} are not whole bytes")
+    return width
+
+
+def bits_of(dtype: str) -> int:
+    """Bits of one element of a type that one of the readers gave to a tensor."""
+    return _BITS.get(dtype) or 8 * width_of(dtype)
 
 
 def storage_dtype(name: GlobalName) -> str | None:

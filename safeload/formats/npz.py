@@ -7,7 +7,7 @@ from safeload.formats.zip_parts import kind_of, read_zip
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    return kind_of(head, tail, size) == "npz"
+    return kind_of(head, tail, size, name) == "npz"
 
 
 FORMAT = Format(

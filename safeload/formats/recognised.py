@@ -18,18 +18,16 @@ class _Kind(NamedTuple):
     offset: int
     magic: tuple[bytes, ...]
     suffixes: tuple[str, ...] = ()
+    advice: str = ""
 
 
+_ZSTD = ": unpack it first (`zstd -d FILE`)"
+_LZ4 = ": unpack it first (`lz4 -d FILE` from your system's package lz4)"
 _KINDS = (
     _Kind("hdf5", "an HDF5 file", 0, (b"\x89HDF\r\n\x1a\n",), (".h5", ".hdf5", ".keras")),
     _Kind("tflite", "a TensorFlow Lite model", 4, (b"TFL3",), (".tflite",)),
-    _Kind("gzip", "gzip-compressed data", 0, (b"\x1f\x8b\x08",), (".gz", ".tgz", ".joblib")),
-    _Kind("bzip2", "bzip2-compressed data", 0, tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), (".bz2",)),
-    _Kind("xz", "xz-compressed data", 0, (b"\xfd7zXZ\0",), (".xz",)),
-    _Kind("lzma", "lzma-compressed data", 0, (b"\x5d\0\0\x80\0", b"\x5d\0\0\x01\0"), (".lzma",)),
-    _Kind("zstd", "zstd-compressed data", 0, (b"\x28\xb5\x2f\xfd",), (".zst",)),
-    _Kind("lz4", "lz4-compressed data", 0, (b"\x04\x22\x4d\x18",), (".lz4",)),
-    _Kind("zlib", "zlib-compressed data", 0, (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"ZF0x"), (".z",)),
+    _Kind("zstd", "zstd-compressed data", 0, (b"\x28\xb5\x2f\xfd",), (".zst",), _ZSTD),
+    _Kind("lz4", "lz4-compressed data", 0, (b"\x04\x22\x4d\x18",), (".lz4",), _LZ4),
     _Kind("7z", "a 7-Zip archive", 0, (b"7z\xbc\xaf\x27\x1c",), (".7z",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),
@@ -50,7 +48,8 @@ def _format(kind: _Kind) -> Format:
         return head.startswith(kind.magic, kind.offset) and not is_text(head, size)
 
     def read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-        yield Opaque(location=location, what=kind.name, detail=f"{kind.title}, which safeload does not look into")
+        detail = f"{kind.title}, which safeload does not look into{kind.advice}"
+        yield Opaque(location=location, what=kind.name, detail=detail)
 
     return Format(name=kind.name, title=kind.title, suffixes=kind.suffixes, sniff=sniff, read=read)
 

@@ -21,15 +21,17 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Format, Irregularity, Part, Storage, TensorTable, TensorView
-from safeload.formats.dtypes import SAFETENSORS, width_of
+from safeload.formats.dtypes import SAFETENSORS, bits_of
 from safeload.formats.strict_json import parse_json
 from safeload.formats.tensors import DIMENSIONS, contiguous
 
 _LONGEST = 100_000_000
 _METADATA = "__metadata__"
 _FIELDS = {"dtype", "shape", "data_offsets"}
-_BITS = {**{code: 8 * width_of(dtype) for code, dtype in SAFETENSORS.items()}, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
-"""Bits of one element of each type; for the last two torch has no word, so they keep their own names."""
+_OWN = ("F6_E2M3", "F6_E3M2")
+"""Types that torch has no word for, so they keep their names."""
+_BITS = {code: bits_of(dtype) for code, dtype in (*SAFETENSORS.items(), *zip(_OWN, _OWN, strict=True))} | {"F4": 4}
+"""Bits of one element of each type."""
 
 
 class _Header:

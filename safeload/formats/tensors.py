@@ -34,14 +34,16 @@ class StorageRef:
     dtype: str
     key: str
     storage: Storage
+    expansion: int = Limits().expansion
+    """`Limits.expansion` of whoever reads the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composite:
     """A tensor made of several: `parts` are plain tensors, `facts` what else is needed to put them together.
 
-    `kind` is `quantised`, `sparse`, `nested`, `meta` (it has a shape and no data) or `wrapper` (a subclass whose
-    data is in its attributes).
+    `kind` is `quantised`, `sparse`, `nested`, `meta` (it has a shape and no data), `wrapper` (a subclass whose data
+    is in its attributes); of numpy's arrays `structured` (a part for each field), `time` (counts) or `void` (bytes).
     """
 
     kind: str
@@ -108,10 +110,9 @@ def view(
     available = ref.storage.nbytes
     if wanted > available:
         raise bad("it reaches outside of its storage", wanted=wanted, available=available)
-    expansion = Limits().expansion
-    if count * width > max(_ALWAYS, expansion * available):
+    if count * width > max(_ALWAYS, ref.expansion * available):
         ratio = count * width // max(1, available)
-        raise LimitExceeded("expansion", allowed=expansion, wanted=ratio)
+        raise LimitExceeded("expansion", allowed=ref.expansion, wanted=ratio)
     return TensorView(
         location=_NOWHERE,
         dtype=dtype,
@@ -125,19 +126,22 @@ def view(
 
 
 def persistent_storage(
-    storages: Mapping[str, Storage], tensors: Mapping[str, TensorView] | None = None
+    storages: Mapping[str, Storage], tensors: Mapping[str, TensorView] | None = None, limits: Limits | None = None
 ) -> Callable[[object, Persistent], object]:
     """The `persistent` hook of `construct` for torch's containers.
 
     Args:
         storages: the bytes of each storage, by key.
         tensors: whole tensors by key, as the tar format refers to them.
+        limits: bounds on repeated views; the defaults of `Limits` if absent.
     """
+    expansion = (limits or Limits()).expansion
 
     def load(id: object, node: Persistent) -> object:
         match id:
             case (("storage" | b"storage"), kind, key, _, count, *rest) if len(rest) <= 1:
-                return _storage(storages, kind, key, count, rest[0] if rest else None)
+                found = _storage(storages, kind, key, count, rest[0] if rest else None)
+                return replace(found, expansion=expansion)
             case ("module" | b"module", module, *_):
                 return module  # a class that the legacy format saved with its source
             case (module, _, _) if tensors is not None:

@@ -10,10 +10,12 @@ from safeload.core.construct import Record, construct
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Span, Tuple, Value
 from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of, storage_of
 from safeload.formats.base import PickleStream, TensorView
 from safeload.formats.plain import PLAIN
+from safeload.formats.script_values import SCRIPT_HANDLERS
 from safeload.formats.tensors import TENSOR_HANDLERS, Composite, bad, persistent_storage
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
@@ -39,7 +41,19 @@ def tree(stream: PickleStream, limits: Limits | None = None) -> object:
 
 def _tree(stream: PickleStream, limits: Limits, *, embedded: bool) -> object:
     reading = stream.reading
-    handlers = {**PLAIN, **TENSOR_HANDLERS, **ARRAY_HANDLERS, **joblib_handlers(reading.blob)}
+
+    def objects(start: int) -> object:
+        """The value of the pickle that stands for an array of objects. joblib writes no further arrays into it."""
+        inner = read_pickle(reading.blob, start, location=stream.location, limits=limits)
+        return _tree(PickleStream(location=stream.location, reading=inner), limits, embedded=False)
+
+    handlers = {
+        **PLAIN,
+        **TENSOR_HANDLERS,
+        **SCRIPT_HANDLERS,
+        **ARRAY_HANDLERS,
+        **joblib_handlers(reading.blob, objects),
+    }
     if embedded:
         handlers[_EMBEDDED] = lambda args, kwargs, call: _embedded(args, stream.location, limits)
 
@@ -54,7 +68,7 @@ def _tree(stream: PickleStream, limits: Limits, *, embedded: bool) -> object:
             reading,
             handlers,
             location=stream.location,
-            persistent=persistent_storage(stream.storages, stream.tensors or None),
+            persistent=persistent_storage(stream.storages, stream.tensors or None, limits),
             spans=span,
         )
     except MalformedInput as error:
@@ -202,7 +216,7 @@ def _children(item: object) -> Iterator[tuple[str, object]]:
         yield from item.parts.items()
         yield from item.facts.items()
     elif isinstance(item, Array):
-        yield "values", item.values
+        yield from _children(item.values) if isinstance(item.values, (Composite, list)) else (("values", item.values),)
     elif isinstance(item, Record):
         yield from _of_record(item)
 

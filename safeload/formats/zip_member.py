@@ -1,13 +1,12 @@
 """The content of zip members, within bounds.
 
 A stored member is a range of the archive and is never copied. A deflated one is inflated into memory while it is
-small; a large one is inflated again from its beginning when somebody reads backwards, so that memory stays small
-whatever the archive claims. Other methods are not supported: no checkpoint we know of uses them.
+small; a large one is inflated while it is read (`unpack`), so that memory stays small whatever the archive claims.
+Other methods are not supported: no checkpoint we know of uses them.
 """
 
 from __future__ import annotations
 
-import threading
 import zlib
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.unpack import DEFLATE, Unpacking
 from safeload.formats.zip_archive import Entry
 
 _STORED, _DEFLATED = 0, 8
@@ -25,9 +25,13 @@ _ALL_IN_MEMORY = 64 << 20
 """All members of one archive that are inflated whole, together."""
 _OVERLAP = 4
 """How often the members of an archive may ask for its bytes; once is regular, but every way of reading counts."""
+_SOME = 6 << 20
+"""What may be looked into however small the archive is."""
 _PICKLE = 20
 """Pickles may expand by this part of the limit: each byte of theirs may cost ten in memory."""
 _PICKLE_ALWAYS = 4 << 20
+_DEFLATE_MOST = 1_040
+"""How much larger than its packed form anything deflated can be, and a little more."""
 _ALWAYS = 1 << 20
 """Members may expand to this size whatever their ratio."""
 
@@ -36,89 +40,25 @@ _ALWAYS = 1 << 20
 class Budget:
     """What one archive may still inflate into memory."""
 
+    size: int
+    """Bytes of the file."""
     left: int = _ALL_IN_MEMORY
     looked: int = 0
     """Bytes of members that were looked into."""
     spent: bool = False
     """Nothing more of this archive is looked into."""
 
-    def spend(self, wanted: int, size: int, location: Location) -> None:
+    def spend(self, wanted: int, location: Location) -> None:
         """Account for what is about to be read. Members that overlap could ask for the same bytes a million times.
 
         Raises:
-            LimitExceeded: more was looked into than a regular archive of `size` bytes can hold.
+            LimitExceeded: more was looked into than a regular archive can hold.
         """
         self.looked += wanted
-        if self.looked > _OVERLAP * size + _IN_MEMORY:
+        if self.looked > _OVERLAP * self.size + _SOME:
             self.spent = True
-            ratio = self.looked // max(1, size)
+            ratio = self.looked // max(1, self.size)
             raise LimitExceeded("expansion", allowed=_OVERLAP, wanted=ratio, where=location)
-
-
-class Inflating:
-    """A deflated member as a `Blob`: sequential reads cost one pass, a step back costs another.
-
-    Raises `MalformedInput` from `read_at` where the stream is damaged.
-    """
-
-    def __init__(self, packed: Extent, size: int, location: Location) -> None:
-        self._packed = packed
-        self._size = size
-        self._location = location
-        self._lock = threading.Lock()
-        self._restart()
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def _restart(self) -> None:
-        self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._taken = 0
-        self._given = 0
-        self._waiting = b""
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        length = max(0, min(length, self._size - offset))
-        with self._lock:
-            if offset < self._given - len(self._waiting):
-                self._restart()
-            kept: list[bytes] = []
-            missing = length
-            while missing:
-                begin = self._given - len(self._waiting)
-                data = self._waiting or self._next()
-                if not data:
-                    break
-                self._waiting = data
-                if begin + len(data) <= offset:
-                    self._waiting = b""
-                    continue
-                skip = max(0, offset - begin)
-                piece = data[skip : skip + missing]
-                kept.append(piece)
-                missing -= len(piece)
-                offset += len(piece)
-                self._waiting = data[skip + len(piece) :]
-            return b"".join(kept)
-
-    def _next(self) -> bytes:
-        """The next piece of the content; empty at its end."""
-        while not self._engine.eof:
-            source = self._engine.unconsumed_tail
-            if not source:
-                source = self._packed.read_at(self._taken, _PIECE)
-                self._taken += len(source)
-            try:
-                data = self._engine.decompress(source, _PIECE)
-            except zlib.error as error:
-                raise damaged_member(self._location, str(error)) from None
-            if data:
-                self._given += len(data)
-                return data
-            if not source:
-                break
-        return b""
 
 
 def damaged_member(location: Location, why: str) -> MalformedInput:
@@ -140,12 +80,23 @@ def open_member(blob: Blob, entry: Entry, location: Location, limits: Limits, bu
     if entry.method != _DEFLATED:
         raise damaged_member(location, f"compression method {entry.method} is not supported")
     check_size(entry, location, limits)
-    content = Inflating(packed, entry.size, location)
+    content = Unpacking(packed, DEFLATE, entry.size, location)
     if entry.size > min(_IN_MEMORY, budget.left):
         return content
     data = content.read_at(0, entry.size)
     budget.left -= len(data)
     return MemoryBlob(data)
+
+
+def open_array(blob: Blob, entry: Entry, location: Location, limits: Limits) -> Blob:
+    """The content of a member that begins like an array, which may be all zeros: these shrink as far as can be.
+
+    Raises:
+        LimitExceeded: it claims to expand more than anything deflated can.
+    """
+    if entry.size > entry.packed * _DEFLATE_MOST:
+        check_size(entry, location, limits)
+    return Unpacking(Extent(blob, entry.start, entry.packed), DEFLATE, entry.size, location)
 
 
 def check_size(entry: Entry, location: Location, limits: Limits) -> None:

@@ -1,7 +1,8 @@
 """The parts of any zip archive. One reader for all kinds, so that a wrong guess of the kind hides nothing.
 
-Kinds: torch checkpoints (`<root>/data.pkl` and its storages), TorchScript programs, exported programs (`.pt2`),
-numpy collections, and others, in which every member that begins like a pickle is read as one.
+Kinds: torch checkpoints (`<root>/data.pkl` and its storages), TorchScript programs (whose `constants.pkl` has storages
+of its own), exported programs (`.pt2`), numpy collections, parts of distributed checkpoints, and others, in which every
+member that begins like a pickle is read as one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
-from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage
+from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
 from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
@@ -23,19 +24,26 @@ from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
-from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_member
+from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
-Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "zip"]
+Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
 _LONGEST_SOURCE = 1 << 20
+_CONSTANTS = "constants.pkl"
+_HEADER = 1 << 12
+"""What the header of an array usually costs, for the budget."""
+PART = ".distcp"
+"""How parts of a distributed checkpoint are called: they are archives one after the other."""
 
 
-def kind_of(head: bytes, tail: bytes, size: int) -> Kind | None:
+def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     """What kind of zip archive a file is, judged by names in its first and last bytes; `None` if it is none."""
     if not head.startswith((LOCAL, END)) and not has_end(tail, size):
         return None
+    if name.lower().endswith(PART):
+        return "distcp"
     names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
     if any(map(_of_script, names)):
         return "torchscript"
@@ -58,15 +66,18 @@ def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str
 
 
 def _of_script(name: str) -> bool:
-    return name.rpartition("/")[2] == "constants.pkl" or "/code/" in f"/{name}"
+    return name.rpartition("/")[2] == _CONSTANTS or "/code/" in f"/{name}"
 
 
 def _of_export(name: str) -> bool:
     return name.rpartition("/")[2] in ("serialized_exported_program.json", "archive_format")
 
 
-def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    """Everything in a zip archive. Raises the first `MalformedInput` that it met, after yielding the rest."""
+def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget | None = None) -> Iterator[Part]:
+    """Everything in a zip archive. Raises the first `MalformedInput` that it met, after yielding the rest.
+
+    `budget` is for files of several archives, which share one.
+    """
     archive = read_archive(blob, location, limits)
     yield from archive.irregularities
     fault = archive.fault
@@ -76,8 +87,12 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     if len(roots) > 1:
         detail = f"checkpoints under {len(roots)} roots: {escape(', '.join(sorted(roots)))}"
         yield Irregularity(location=location, kind="torch-several-roots", detail=detail, two_readings=True)
-    budget = Budget()
+    budget = budget or Budget(blob.size)
     storages: dict[str, dict[str, Storage]] = {root: {} for root in roots}
+    constants: dict[str | None, dict[str, Storage]] = {
+        root: {} for root in roots if any(entry.name == f"{root}/{_CONSTANTS}".lstrip("/") for entry in entries)
+    }
+    tables: list[TensorTable] = []
     rest: list[tuple[Entry, str | None]] = []
     orders: dict[str, list[bytes]] = {}
     for entry in entries:
@@ -85,13 +100,9 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
         try:
             if root is not None and inside.startswith("data/"):
-                if entry.encrypted:
-                    raise damaged_member(_at(location, entry), "it is encrypted")
-                content = open_member(blob, entry, _at(location, entry), limits, Budget(0))
-                start = entry.start if entry.method == 0 else 0
-                storages[root][inside[5:]] = Storage(
-                    blob=blob if entry.method == 0 else content, offset=start, nbytes=content.size
-                )
+                storages[root][inside[5:]] = _storage(blob, entry, location, limits)
+            elif inside.startswith("constants/") and root in constants:
+                constants[root][inside[10:]] = _storage(blob, entry, location, limits)
             else:
                 rest.append((entry, root))
                 if root is not None and inside == "byteorder":
@@ -105,15 +116,40 @@ def read_zip(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             yield Irregularity(location=location, kind="torch-byteorder", detail=detail, two_readings=True)
         if stored[-1] == b"big":
             storages[root] = {key: _swapped(storage) for key, storage in storages[root].items()}
+            if root in constants:
+                constants[root] = {key: _swapped(storage) for key, storage in constants[root].items()}
     for entry, root in sorted(rest, key=lambda pair: not _is_data(pair[0].name)):
+        own = constants if entry.name.endswith(_CONSTANTS) else storages
         try:
-            yield from _member(blob, entry, storages.get(root or "", {}), location, limits, budget)
+            for part in _member(blob, entry, own.get(root or "", {}), location, limits, budget):
+                if isinstance(part, TensorTable):
+                    tables.append(part)
+                else:
+                    yield part
         except MalformedInput as error:
             fault = fault or error
         if budget.spent:
             break
+    if tables:
+        yield _joined(tables, location)
     if fault is not None:
         raise fault
+
+
+def _joined(tables: list[TensorTable], location: Location) -> TensorTable:
+    """The arrays of a collection as one table. Names that stand twice are reported as members are."""
+    tensors = {name: view for table in tables for name, view in table.tensors.items()}
+    metadata = {name: text for table in tables for name, text in table.metadata.items()}
+    return TensorTable(location=location, tensors=tensors, metadata=metadata)
+
+
+def _storage(blob: Blob, entry: Entry, location: Location, limits: Limits) -> Storage:
+    if entry.encrypted:
+        raise damaged_member(_at(location, entry), "it is encrypted")
+    content = open_member(blob, entry, _at(location, entry), limits, Budget(0, left=0))
+    if entry.method == 0:
+        return Storage(blob=blob, offset=entry.start, nbytes=content.size)
+    return Storage(blob=content, offset=0, nbytes=content.size)
 
 
 def _at(location: Location, entry: Entry) -> Location:
@@ -146,12 +182,14 @@ def _member(
     place = _at(location, entry)
     readable, excess = beginning(entry, place, limits)
     content = open_member(blob, readable, place, limits, budget)
-    head = head_of(content)
     data = _is_data(entry.name)
-    budget.spend(len(head), blob.size, place)
-    if head.startswith(npy.MAGIC):
-        yield from npy.read_npy(content, place, limits)
+    if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
+        whole = open_array(blob, entry, place, limits) if excess is not None else content
+        budget.spend(min(whole.size, _HEADER), place)
+        yield from npy.read_npy(whole, place, limits, name=entry.name.removesuffix(".npy"))
         return
+    head = head_of(content)
+    budget.spend(len(head), place)
     if not data and not is_pickle(head, content.size, entry.name):
         if entry.encrypted:
             raise damaged_member(place, "it is encrypted")
@@ -161,7 +199,7 @@ def _member(
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
         return
-    budget.spend(content.size, blob.size, place)
+    budget.spend(content.size, place)
     if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
@@ -169,7 +207,7 @@ def _member(
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
     try:
-        yield from _streams(content, head, place, limits, storages if data else None)
+        yield from _streams(content, head, place, limits, storages, data=data)
     except MalformedInput as error:
         raise excess or error from None
     if excess is not None:
@@ -177,16 +215,17 @@ def _member(
 
 
 def _streams(
-    content: Blob, head: bytes, place: Location, limits: Limits, storages: Mapping[str, Storage] | None
+    content: Blob, head: bytes, place: Location, limits: Limits, storages: Mapping[str, Storage], *, data: bool
 ) -> Iterator[Part]:
     """The pickles of a member: the checkpoint's own, or another one in whichever format it is."""
-    if storages is not None:
+    if data:
         yield from read_pickles(content, place, limits, storages=storages)
         return
     read = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
     for part in read(content, place, limits):
         if isinstance(part, PickleStream) and part.role == "data":
-            part = replace(part, role="member")
+            constants = place.member is not None and place.member.endswith(_CONSTANTS)
+            part = replace(part, role="constants", storages=storages) if constants else replace(part, role="member")
         yield part
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
-from safeload.formats.base import Code, Member, Opaque, PickleStream, TensorTable, Text
+from safeload.formats.base import Code, Member, Opaque, TensorTable, Text
 from tests.corpus.build import gguf, make_tar, payload, torch_tar
 from tests.formats.helpers import kinds, of, reading, runs_system, value_of
 
@@ -82,10 +82,12 @@ def test_native_programs_are_code(head: bytes) -> None:
     ("raw", "name", "format"),
     [
         (b"\x89HDF\r\n\x1a\n" + b"\x01" * 64, "model.h5", "hdf5"),
-        (gzip.compress(payload()), "x.joblib", "gzip"),
-        (bz2.compress(payload()), "x.pkl.bz2", "bzip2"),
-        (lzma.compress(payload()), "x.pkl.xz", "xz"),
-        (zlib.compress(payload()), "x.joblib", "zlib"),
+        (gzip.compress(b"prose" * 9), "x.txt.gz", "gzip"),
+        (bz2.compress(b"prose" * 9), "x.txt.bz2", "bzip2"),
+        (lzma.compress(b"prose" * 9), "x.txt.xz", "xz"),
+        (zlib.compress(b"prose" * 9), "x.z", "zlib"),
+        (b"\x04\x22\x4d\x18" + bytes(range(64)), "x.joblib", "lz4"),
+        (b"\x28\xb5\x2f\xfd" + bytes(range(64)), "x.zst", "zstd"),
         (b"\x1c\0\0\0TFL3" + b"\x01" * 32, "model.tflite", "tflite"),
         (b"\x08\x07\x12\x07pytorch\x1a\x032.0" + b"\xff" * 8, "model.onnx", "onnx"),
         (b"\x08\x01\x12\xff\x01" + b"\xff" * 8, "saved_model.pb", "tensorflow"),
@@ -199,6 +201,8 @@ def test_long_source_is_a_limit() -> None:
     assert isinstance(reading(b"x = 1\n" * 100, "m.py", Limits(text_bytes=100)).fault, LimitExceeded)
 
 
-def test_nothing_of_these_is_a_pickle() -> None:
-    """Compressed data is named and left closed; its content is not judged to be safe."""
-    assert not of(reading(gzip.compress(payload()), "x.pkl.gz"), PickleStream)
+def test_a_vocabulary_may_hold_any_character() -> None:
+    """Control characters are words of real vocabularies; NUL is not, and elsewhere they make a file unknown."""
+    assert of(reading(b"[UNK]\n\x0b\n\x01\n\x1f\n", "vocab.txt"), Text)[0].role == "vocabulary"
+    assert not of(reading(b"[UNK]\n\x00\n", "vocab.txt"), Text)
+    assert not of(reading(b"some words\x01\x02\n", "notes"), Text)

@@ -1,0 +1,71 @@
+"""Parts of torch's distributed checkpoints: one torch archive after the other in a file.
+
+Which archive is which tensor is said by the `.metadata` beside them (see `dcp`); here each is only read. They are
+found from the end of the file backwards, because an archive says at its end how long it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeload.core.blob import Blob, Extent
+from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.formats.base import Format, Irregularity, Part
+from safeload.formats.window import Notes, Window
+from safeload.formats.zip_end import find_ends
+from safeload.formats.zip_member import Budget
+from safeload.formats.zip_parts import PART, kind_of, read_zip
+
+
+def archives(blob: Blob, location: Location, limits: Limits) -> list[Extent] | None:
+    """The archives of a part, in order; `None` if they do not fill the file one after the other.
+
+    Raises:
+        LimitExceeded: there are more than `Limits.members`.
+    """
+    found: list[Extent] = []
+    stop = blob.size
+    while stop:
+        window = Window(Extent(blob, 0, stop))
+        begin = stop
+        for end in find_ends(window, Notes(location)):
+            if end.stop == stop:
+                begin = end.start - end.size - end.offset
+            break
+        if not 0 <= begin < stop:
+            return None
+        found.append(Extent(blob, begin, stop - begin))
+        stop = begin
+        if len(found) > limits.members:
+            raise LimitExceeded("members", allowed=limits.members, wanted=len(found), where=location)
+    return found[::-1]
+
+
+def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    found = archives(blob, location, limits)
+    if found is None:
+        detail = "its archives do not follow each other without a gap"
+        yield Irregularity(location=location, kind="distcp-gap", detail=detail)
+        found = [Extent(blob, 0, blob.size)]
+    budget = Budget(blob.size)
+    fault: MalformedInput | None = None
+    for archive in found:
+        try:
+            yield from read_zip(archive, location, limits, budget=budget)
+        except MalformedInput as error:
+            fault = fault or error
+        if budget.spent:
+            break
+    if fault is not None:
+        raise fault
+
+
+FORMAT = Format(
+    name="torch-distcp",
+    title="a part of a distributed torch checkpoint",
+    suffixes=(PART,),
+    sniff=lambda head, tail, size, name: kind_of(head, tail, size, name) == "distcp",
+    read=_read,
+)

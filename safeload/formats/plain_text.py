@@ -14,9 +14,12 @@ LONGEST = 1 << 24
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
 
-def is_text(head: bytes, size: int) -> bool:
-    """Whether a beginning is UTF-8 text without control characters; a character cut at its end is allowed."""
-    if _CONTROLS.search(head):
+def is_text(head: bytes, size: int, *, controls: bool = False) -> bool:
+    """Whether a beginning is UTF-8 text; a character cut at its end is allowed.
+
+    Control characters make it something else, unless `controls` allows all but NUL: vocabularies hold any character.
+    """
+    if b"\0" in head or (not controls and _CONTROLS.search(head)):
         return False
     for cut in range(4 if len(head) < size else 1):
         try:

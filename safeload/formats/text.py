@@ -17,16 +17,20 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     if blob.size > min(LONGEST, limits.text_bytes):
         yield Opaque(location=location, what="text", detail=f"{blob.size:,} bytes of text, which is not read")
         return
-    name = location.file.rpartition("/")[2].lower()
-    vocabulary = name.startswith(_VOCABULARIES) or name.endswith((".tiktoken", ".bpe", ".vocab"))
-    yield Text(location=location, text=read_text(blob, location, limits), role="vocabulary" if vocabulary else "prose")
+    role = "vocabulary" if _is_vocabulary(location.file) else "prose"
+    yield Text(location=location, text=read_text(blob, location, limits), role=role)
+
+
+def _is_vocabulary(file: str) -> bool:
+    name = file.rpartition("/")[2].lower()
+    return name.startswith(_VOCABULARIES) or name.endswith((".tiktoken", ".bpe", ".vocab"))
 
 
 FORMAT = Format(
     name="text",
     title="a text file",
     suffixes=(".txt", ".md", ".tiktoken", ".vocab", ".bpe", ".csv", ".tsv", ".yaml", ".yml", ".jsonl", ".toml"),
-    sniff=lambda head, tail, size, name: is_text(head, size),
+    sniff=lambda head, tail, size, name: is_text(head, size, controls=_is_vocabulary(name)),
     read=_read,
     fallback=True,
 )

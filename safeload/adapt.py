@@ -257,22 +257,35 @@ def run(
     reference: str,
     call: Callable[[], T],
     *,
-    admitted: Iterable[str | os.PathLike[str]],
+    admitted: Mapping[str, str],
     forbidden: Iterable[str | os.PathLike[str]],
     traps: Iterable[Trap],
 ) -> T:
-    """Make the genuine call with a seatbelt on. `admitted` are the directories that it loads from.
+    """Make the genuine call with a seatbelt on.
+
+    `admitted` are the directories that it loads from, each with the reference that it stands for; errors of the
+    library name the reference.
 
     Raises:
         PolicyDenied: the library tried what must not happen during a load; even if it went on regardless.
     """
-    roots = tuple(os.fspath(path) for path in admitted)
-    token = _admitted.set((*_admitted.get(), *roots))
+    token = _admitted.set((*_admitted.get(), *admitted))
     try:
-        with Seatbelt(reference, forbidden=(*forbidden, *roots), traps=traps):
+        with Seatbelt(reference, forbidden=(*forbidden, *admitted), traps=traps):
             return call()
+    except Exception as error:
+        error.args = tuple(_retold(value, admitted) for value in error.args)
+        raise
     finally:
         _admitted.reset(token)
+
+
+def _retold(value: Any, admitted: Mapping[str, str]) -> Any:
+    """A message in which every admitted directory is called by what the user asked for."""
+    if type(value) is str:
+        for path, reference in admitted.items():
+            value = value.replace(path, reference)
+    return value
 
 
 def within_admitted(reference: object) -> bool:

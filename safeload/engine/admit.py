@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import posixpath
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -93,12 +94,23 @@ class _Job:
     options: Options
     place: publish.Place | None
     link: bool
+    based_on: Request | None = None
+    """What the base model is asked for by, where the adapter was asked for by other words (`adapter_kwargs`)."""
 
     def run(self, reference: str, *, depth: int) -> Admission:
-        snapshot = resolve(
+        if self.request.adapter:
+            job = dataclasses.replace(self, request=self.request.of_adapter(), based_on=self.request.of_model())
+            snapshot = job._resolve(reference, subfolder="")
+            if posixpath.normpath(posixpath.join(job.request.subfolder, select.ADAPTER_CONFIG)) in snapshot.listing:
+                return job._admit(snapshot, depth)
+            return dataclasses.replace(self, request=self.request.of_model()).run(reference, depth=depth)
+        return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
+
+    def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
+        return resolve(
             reference,
             revision=self.request.revision,
-            subfolder=self.request.subfolder,
+            subfolder=subfolder,
             limits=self.options.limits,
             cache_dir=self.request.access.cache_dir,
             token=self.request.access.token,
@@ -106,6 +118,8 @@ class _Job:
             force_download=self.request.access.force_download,
             proxies=self.request.access.proxies,
         )
+
+    def _admit(self, snapshot: Snapshot, depth: int) -> Admission:
         with Held(snapshot, self.options.limits, self.store.memo) as held:
             key = recall.key_of(snapshot, self.request, self.options)
             entry, record = recall.recall(self.store, key, held) or self._fresh(held, key)
@@ -297,9 +311,7 @@ class _Job:
                 where=Location(select.ADAPTER_CONFIG, path="base_model_name_or_path"),
                 why=f"more than {_DEEPEST_BASE} deep",
             )
-        request = dataclasses.replace(
-            self.request, purpose="model", revision=None, subfolder="", variant=None, gguf_file=None, also=()
-        )
+        request = self.based_on or self.request.of_base()
         job = _Job(self.store, request, self.options, place, self.link)
         try:
             base = job.run(record.base, depth=depth + 1)

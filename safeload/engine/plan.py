@@ -67,10 +67,10 @@ def make_plan(held: Held, request: Request) -> Plan:
     snapshot.fetch(plan.small.values())
     plan.config = _document(held, names, config)
     _follow_lists(plan, held, names)
-    if request.wants_weights:
-        _plan_weights(plan, held, names, request)
     if request.wants_weights or request.purpose == "adapter":
-        _plan_adapter(plan, held, names, follow=request.purpose != "adapter")
+        _plan_adapter(plan, held, names, request)
+    if plan.base is None and (request.wants_weights or request.gguf_file):  # which holds config and tokenizer as well
+        _plan_weights(plan, held, names, request)
     plan.code = tuple(_code(plan, held, names, request, config))
     return plan
 
@@ -107,7 +107,7 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
     if entry is None:
         if request.purpose == "everything" and held.snapshot.kind != "hub":
             # Whoever asks for everything may mean to load by GGUF name. From the hub, one of many has to be chosen.
-            plan.side = {name: names[name] for name in select.gguf_files(names)}
+            plan.side |= {name: names[name] for name in select.gguf_files(names)}
         return
     if entry not in names:
         _refuse_missing(entry, held, request)
@@ -127,11 +127,9 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
     else:
         plan.weights = {posixpath.basename(entry) if request.gguf_file else "model.safetensors": names[entry]}
     also = next((name for name in request.also if name in names), None)
-    plan.side = {
-        f"{name.rsplit('.', 1)[0]}.safetensors": names[name]
-        for name in (*select.side_weights(names, fetched=held.snapshot.kind != "hub"), also)
-        if name is not None
-    }
+    for name in (*select.side_weights(names, fetched=held.snapshot.kind != "hub"), also):
+        if name is not None and request.wants_weights:
+            plan.side[f"{name.rsplit('.', 1)[0]}.safetensors"] = names[name]
     held.snapshot.fetch([*plan.weights.values(), *plan.side.values()])
 
 
@@ -155,7 +153,7 @@ def _shard_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
 
 
-def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str], *, follow: bool) -> None:
+def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> None:
     config = _document(held, names, select.ADAPTER_CONFIG)
     if not config:
         return
@@ -163,11 +161,19 @@ def _plan_adapter(plan: Plan, held: Held, names: Mapping[str, str], *, follow: b
     if entry is not None:
         plan.side["adapter_model.safetensors"] = names[entry]
         held.snapshot.fetch([names[entry]])
-    base = config.get("base_model_name_or_path")
+    if request.purpose == "adapter":
+        return
     # A local folder that holds a whole model beside the adapter is loaded as it is; from the hub the base wins.
-    whole = select.CONFIG in names and held.snapshot.kind in ("directory", "file")
-    if follow and isinstance(base, str) and base and not whole:
+    local = held.snapshot.kind in ("directory", "file")
+    base = config.get("base_model_name_or_path")
+    if request.adapter and request.subfolder and local and select.CONFIG in held.snapshot.listing:
+        plan.base = held.snapshot.reference
+    elif isinstance(base, str) and base and not (local and select.CONFIG in names):
         plan.base = base
+    if plan.base is not None:
+        # To a loader a directory with a config is a model of its own, which needs no base.
+        plan.small.pop(select.CONFIG, None)
+        plan.config = {}
 
 
 def _code(plan: Plan, held: Held, names: Mapping[str, str], request: Request, config: str) -> Iterator[CodeNeed]:

@@ -28,6 +28,7 @@ def key_of(snapshot: Snapshot, request: Request, options: Options) -> str:
         for field in dataclasses.fields(request)
         if field.name not in ("access", "adapter", "native_types")
     }
+    asked["adapter"] = bool(request.adapter)
     native = sha256(json.dumps(sorted(request.native_types)).encode()) if request.native_types is not None else None
     fixed = [CONVERTER, snapshot.kind, snapshot.root, snapshot.revision, native, asked]
     chosen = [dataclasses.asdict(options.limits), options.unsafe_convert_dangerous]

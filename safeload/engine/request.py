@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from safeload.core.errors import UsageError
@@ -21,6 +21,10 @@ class Access:
     local_files_only: bool = False
     force_download: bool = False
     proxies: Mapping[str, str] | None = None
+
+
+_OF_ACCESS = frozenset(field.name for field in fields(Access))
+_OF_ADAPTERS = _OF_ACCESS | {"revision", "subfolder"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,8 @@ class Request:
     """The pipeline task, where one was named."""
     access: Access = Access()
     adapter: Mapping[str, Any] | None = None
-    """`adapter_kwargs`: revision, subfolder and token of an adapter that differ from the model's."""
+    """`adapter_kwargs`: where the adapter lies and how to reach it, where that differs from the model's. If there is
+    no adapter in that place, it has no meaning."""
 
     def __post_init__(self) -> None:
         if self.purpose not in get_args(Purpose):
@@ -69,6 +74,34 @@ class Request:
                     why=f"it is a {type(getattr(self, name)).__name__}",
                     remedy=f"leave {name} out",
                 )
+        for name in self.adapter or ():
+            if name not in _OF_ADAPTERS:
+                raise UsageError(
+                    f"adapter_kwargs={{{name!r}: …}} has no meaning here",
+                    why=f"known are {', '.join(sorted(_OF_ADAPTERS))}",
+                    remedy=f"leave {name} out",
+                )
+
+    def of_adapter(self) -> Request:
+        """The same request for the adapter that `adapter` names: its own words first, then the model's."""
+        own = {name: value for name, value in (self.adapter or {}).items() if value is not None}
+        if self.access.token is not None:
+            own.pop("token", None)
+        access = replace(self.access, **{name: value for name, value in own.items() if name in _OF_ACCESS})
+        revision, subfolder = own.get("revision", self.revision), own.get("subfolder", "")
+        return replace(self, access=access, revision=revision, subfolder=subfolder, variant=None, gguf_file=None)
+
+    def of_model(self) -> Request:
+        """The same request without an adapter."""
+        return replace(self, adapter=None)
+
+    def of_base(self) -> Request:
+        """The request for the model that an adapter stands on, in the words the adapter was asked for by.
+
+        transformers takes the revision and the variant for both; without it in sight, nobody said anything of the base.
+        """
+        revision, variant = (None, None) if self.purpose == "everything" else (self.revision, self.variant)
+        return replace(self, revision=revision, variant=variant, subfolder="", gguf_file=None, also=(), adapter=None)
 
     @property
     def wants_weights(self) -> bool:

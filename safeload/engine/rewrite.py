@@ -40,6 +40,11 @@ _REMOVED: Mapping[str, str] = {
     "audio_tokenizer": _NO_ELSEWHERE,
     "audio_tokenizer_class": _NO_ELSEWHERE,
     "audio_tokenizer_name_or_path": _NO_ELSEWHERE,
+    "megatron_config": "it names a module to import",
+    "prompt_tuning_init_state_dict_path": "it names weights that were not admitted",
+    "cache_file": "it names a file that was not admitted",
+    "covariance_file": "it names a file that was not admitted",
+    "tokenizer_name_or_path": _NO_ELSEWHERE,
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
@@ -127,8 +132,12 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
     if key == "auto_mapping" and isinstance(value, dict):
         library = str(value.get("parent_library") or "transformers").split(".")[0]
         return "" if library in ("transformers", "peft") else _NO_CODE
+    if key == "adapters" and isinstance(value, dict) and any(isinstance(item, str) for item in value.values()):
+        return _NO_ELSEWHERE
     if not isinstance(value, str):
         return ""
+    if key == "shadow_model" and value != "mirror":
+        return _NO_ELSEWHERE
     if key.endswith("_file") and value and not is_safe_relative(value):
         return "it is a path outside the model"
     if key in _ARCHITECTURES and _NOT_BUILT_IN.match(value):

@@ -59,19 +59,15 @@ def _load_adapter(
     access = _arguments.take_access({**adapter_kwargs, **named})
     for name in _arguments.ACCESS:
         named.pop(name, None)
-    request = Request(
-        purpose="adapter",
-        revision=adapter_kwargs.get("revision") or named.pop("revision", None),
-        subfolder=str(adapter_kwargs.get("subfolder") or named.pop("subfolder", "") or ""),
-        access=access,
-    )
+    own = {name: named.pop(name, None) for name in ("revision", "subfolder")} | adapter_kwargs
+    request = Request(purpose="adapter", revision=own["revision"], subfolder=str(own["subfolder"] or ""), access=access)
     admission = adapt.judge(lambda: admit(reference, request=request, options=keeper.options))
     keeper.extend(admission)
     named["use_safetensors"] = True
     return adapt.run(
         str(reference),
         lambda: original(model, str(admission.path), *bound.rest, **named),
-        admitted=[admission.path],
+        admitted={str(admission.path): str(reference)},
         forbidden=forbidden(reference),
         traps=TRAPS,
     )
@@ -120,7 +116,7 @@ def _at_home(
         return adapt.run(
             keeper.reference,
             call,
-            admitted=[admission.path],
+            admitted={str(admission.path): keeper.reference},
             forbidden=forbidden(keeper.reference),
             traps=TRAPS,
         )
@@ -148,7 +144,7 @@ def _set_implementation(
     return adapt.run(
         keeper.reference,
         lambda: original(model, *args, **kwargs),
-        admitted=(),
+        admitted={},
         forbidden=forbidden(keeper.reference),
         traps=TRAPS,
     )

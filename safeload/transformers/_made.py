@@ -41,6 +41,6 @@ def make_model(genuine: type, /, *args: Any, **kwargs: Any) -> Any:
 
 def _make(make: Any, config: Any, call: adapt.Call) -> Any:
     name = str(getattr(config, "_name_or_path", "") or call.owner.__name__)
-    model = adapt.run(name, make, admitted=(), forbidden=forbidden(name), traps=TRAPS)
+    model = adapt.run(name, make, admitted={}, forbidden=forbidden(name), traps=TRAPS)
     keep_model(model, name, call.options)
     return model

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import safeload.transformers as guarded
 from safeload.core.errors import PolicyDenied
@@ -72,3 +73,46 @@ def test_a_late_adapter_may_come_from_the_hub(hub: Hub, tmp_path: Path) -> None:
     model.load_adapter("org/lora")
     assert type(model) is transformers.BertModel and model.peft_config["default"]
     assert set(hub.fetched) <= {"adapter_config.json", "adapter_model.bin"}
+
+
+@pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
+def test_an_adapter_on_the_hub_stands_on_its_base_even_with_a_config_beside_it(
+    cls: str, hub: Hub, tmp_path: Path
+) -> None:
+    """As with the library, the base wins, and neither the adapter's config nor weights beside it are read."""
+    hub.add("org/base", repos.build_safetensors(tmp_path / "base"))
+    path = steering.build_adapter(tmp_path / "adapter", base=Path("org/base"))
+    repos.write_safetensors(path / "model.safetensors", {})
+    repos.write_config(path, hidden_size=64)
+    hub.add("org/adapter", path)
+    ours = getattr(guarded, cls).from_pretrained("org/adapter")
+    assert "model.safetensors" not in [ask.file for ask in hub.asked if ask.repository == "org/adapter"]
+    plain = getattr(transformers, cls).from_pretrained("org/adapter")
+    assert ours.config.to_dict() == plain.config.to_dict() and ours.name_or_path == plain.name_or_path == "org/base"
+    assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
+def test_adapter_and_base_have_revisions_of_their_own(cls: str, hub: Hub, tmp_path: Path) -> None:
+    """`adapter_kwargs` give the adapter's revision and subfolder; `revision` is the base's, or both's."""
+    base = repos.build_safetensors(tmp_path / "base")
+    hub.add("org/base", base)
+    repos.write_safetensors(base / "model.safetensors", repos.bert(seed=5).state_dict())
+    hub.add("org/base", base, revision="v2")
+    for number, revision in enumerate(("main", "v2", "v3")):
+        path = tmp_path / revision
+        adapter = steering.build_adapter(path / "lora", base=Path("org/base"))
+        weights = load_file(adapter / "adapter_model.safetensors")
+        repos.write_safetensors(adapter / "adapter_model.safetensors", {n: t + number for n, t in weights.items()})
+        (path / "adapter_config.json").write_bytes((adapter / "adapter_config.json").read_bytes())
+        (path / "adapter_model.safetensors").write_bytes((adapter / "adapter_model.safetensors").read_bytes())
+        hub.add("org/adapter", path, revision=revision)
+    for words in (
+        {},
+        {"revision": "v2"},
+        {"revision": "v2", "adapter_kwargs": {"revision": "v3"}},
+        {"adapter_kwargs": {"revision": "v3", "subfolder": "lora"}},
+    ):
+        ours = getattr(guarded, cls).from_pretrained("org/adapter", **words)
+        plain = getattr(transformers, cls).from_pretrained("org/adapter", **words)
+        assert all(torch.equal(ours.state_dict()[name], tensor) for name, tensor in plain.state_dict().items()), words

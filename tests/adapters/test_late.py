@@ -59,6 +59,27 @@ def test_an_adapter_beside_a_whole_model_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
+def test_an_adapter_lies_where_adapter_kwargs_say(cls: str, tmp_path: Path, marker: Path) -> None:
+    """`adapter_kwargs` name the adapter's subfolder; the model above it is its base, in its own subfolder or none."""
+    path = repos.build_safetensors(tmp_path / "m")
+    repos.build_safetensors(path / "sub")
+    steering.build_adapter(path / "lora", base=tmp_path / "not-there")
+    steering.build_adapter(path / "evil", marker, base=path, safe=False)
+    load = getattr(guarded, cls).from_pretrained
+    for words in ({}, {"subfolder": "sub"}):
+        ours = load(path, adapter_kwargs={"subfolder": "lora"}, **words)
+        plain = getattr(transformers, cls).from_pretrained(path, adapter_kwargs={"subfolder": "lora"}, **words)
+        assert ours.name_or_path == plain.name_or_path == str(path)
+        assert ours.state_dict().keys() == plain.state_dict().keys()
+        assert torch.equal(ours.state_dict()[LORA], plain.state_dict()[LORA])
+    assert LORA not in load(path, adapter_kwargs={"subfolder": "sub"}).state_dict()
+    with pytest.raises(PolicyDenied, match="exec"):
+        load(path, adapter_kwargs={"subfolder": "evil"})
+    with pytest.raises(UsageError, match="adapter_kwargs"):
+        load(path, adapter_kwargs={"nonsense": 1})
+
+
+@pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
 def test_evil_adapters_and_evil_bases_are_refused(cls: str, base: Path, tmp_path: Path, marker: Path) -> None:
     """One policy judges both, whichever of them acts."""
     evil = steering.build_adapter(tmp_path / "evil", marker, base=base, safe=False)

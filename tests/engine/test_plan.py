@@ -309,3 +309,29 @@ def test_any_config_gives_a_plan_or_our_error(tmp_path: Path, document: str) -> 
         assert plan_of(folder).weights == {"model.safetensors": "model.safetensors"}
     except SafeloadError as error:
         assert str(error.where)
+
+
+def test_a_gguf_file_holds_the_config_and_the_tokenizer_as_well(tmp_path: Path) -> None:
+    """Who asks for a part of a GGUF file gets the file, and no weights beside it."""
+    folder = write_all(tmp_path / "m", {"m.gguf": b"GGUF", "model.safetensors": safe(), "head.safetensors": safe()})
+    for purpose in ("config", "tokenizer", "processor"):
+        plan = plan_of(folder, Request(purpose=purpose, gguf_file="m.gguf"))
+        assert plan.weights == {"m.gguf": "m.gguf"} and not plan.side
+
+
+def test_an_adapter_in_a_subfolder_stands_on_the_whole_model_above(tmp_path: Path) -> None:
+    """As with transformers, a local model is the base of an adapter in it, whatever the adapter's config says."""
+    folder = model(tmp_path / "m")
+    adapter(folder / "lora", "org/other")
+    for words, base in (({"subfolder": "lora"}, str(folder)), (None, "org/other")):
+        plan = plan_of(folder, Request(purpose="model", subfolder="lora", adapter=words))
+        assert (plan.base, list(plan.side), list(plan.weights)) == (base, ["adapter_model.safetensors"], [])
+
+
+@pytest.mark.parametrize(
+    "words", [{"evil": 1}, {"_adapter_model_path": "/"}, {"revision": "a", "trust_remote_code": 1}]
+)
+def test_unknown_words_for_an_adapter_are_refused(words: dict[str, Any]) -> None:
+    """What cannot be honoured is not passed over."""
+    with pytest.raises(UsageError, match="adapter_kwargs"):
+        Request(purpose="model", adapter=words)

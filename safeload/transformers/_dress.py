@@ -46,6 +46,8 @@ def _dress_tokenizer(tokenizer: Any, keeper: ModelKeeper, admitted: Mapping[str,
     tokenizer.name_or_path = admitted.get(tokenizer.name_or_path, tokenizer.name_or_path)
     if (name := tokenizer.init_kwargs.get("name_or_path")) in admitted:
         tokenizer.init_kwargs["name_or_path"] = admitted[name]
+    if "local_files_only" in tokenizer.init_kwargs:  # what was asked for, not how it was done: it is saved
+        tokenizer.init_kwargs["local_files_only"] = keeper.request.access.local_files_only
 
 
 def _dress_other(result: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None:

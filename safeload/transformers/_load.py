@@ -84,7 +84,8 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     keeper = ModelKeeper(reference, call.options, [admission])
     keeper.request = request
     try:
-        admitted = directories(admission) | _take_config(bound, keeper, request, call.options)
+        _require_weights(admission, request)
+        admitted = directories(admission) | take_config(bound, keeper, request, call.options)
         if request.gguf_file:
             bound.named["gguf_file"] = os.path.basename(request.gguf_file)
         result: Any
@@ -100,9 +101,31 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
         keeper.close()
         raise
     dress(result, keeper, admitted)
-    if purpose == "tokenizer":
-        result.init_kwargs["local_files_only"] = request.access.local_files_only
     return result
+
+
+def _require_weights(admission: Admission, request: Request) -> None:
+    """Say that there are no weights of the kind that was asked for; the library would say that there are none at all.
+
+    Raises:
+        UsageError: the model has none of them.
+    """
+    asked = {"variant": request.variant, "use_safetensors": request.use_safetensors}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    if (
+        not chosen
+        or not request.wants_weights
+        or admission.base
+        or any(file.how in ("converted", "link") for file in admission.files)
+    ):
+        return
+    words = ", ".join(f"{name}={escape(repr(value))}" for name, value in chosen.items())
+    raise UsageError(
+        f"{escape(admission.reference)!r} has no weights for {words}",
+        where=escape(admission.reference),
+        why="no file of the model has such a name",
+        remedy=f"leave {' and '.join(chosen)} out",
+    )
 
 
 def _named(reference: Any) -> str | None:
@@ -126,7 +149,7 @@ def _without_reference(call: adapt.Call, bound: adapt.Bound, request: Request, p
     """A model made of a config and a state dict that the caller has: nothing to admit but a config by reference."""
     keeper = ModelKeeper("a model without a name", call.options)
     try:
-        admitted = _take_config(bound, keeper, request, call.options)
+        admitted = take_config(bound, keeper, request, call.options)
         result = _genuine(call, bound, None, admitted, purpose)
     except BaseException:
         keeper.close()
@@ -174,7 +197,7 @@ def entry(admission: Admission, reference: str) -> str:
     return str(admission.path)
 
 
-def _take_config(bound: adapt.Bound, keeper: ModelKeeper, request: Request, options: Options) -> dict[str, str]:
+def take_config(bound: adapt.Bound, keeper: ModelKeeper, request: Request, options: Options) -> dict[str, str]:
     """Check a config that the caller passed; admit it if it is a reference of its own."""
     config = bound.named.get("config")
     if _arguments.is_config(config):
@@ -189,49 +212,6 @@ def _take_config(bound: adapt.Bound, keeper: ModelKeeper, request: Request, opti
     keeper.extend(admission)
     bound.named["config"] = entry(admission, reference)
     return {str(admission.path): reference}
-
-
-def guard_composite(call: adapt.Call) -> Any:
-    """Guard `from_encoder_decoder_pretrained` and its kin: every argument that names a model is admitted on its own."""
-    for name, value in call.kwargs.items():
-        if name.endswith("trust_remote_code") and value:
-            raise UsageError(
-                f"{name}=True is refused",
-                why="code of a part cannot be approved here",
-                remedy="load the part by itself",
-            )
-        prefix, _, plain = name.partition("_")
-        _arguments.screen(
-            {name: value, plain: value} if prefix in ("encoder", "decoder", "generator") else {name: value}
-        )
-    keeper = ModelKeeper("", call.options)
-    admitted: dict[str, str] = {}
-
-    def place(value: Any) -> Any:
-        if not adapt.is_reference(value) or adapt.within_admitted(value):
-            return value
-        request = Request(purpose="model", native_types=native_types())
-        admission = adapt.judge(lambda: admit(os.fspath(value), request=request, options=call.options))
-        keeper.extend(admission)
-        admitted.update(directories(admission))
-        keeper.reference = f"{keeper.reference} + {value}".removeprefix(" + ")
-        return str(admission.path)
-
-    try:
-        args = [place(value) for value in call.args]
-        kwargs = {name: place(value) if "pretrained" in name else value for name, value in call.kwargs.items()}
-        result = adapt.run(
-            keeper.reference,
-            lambda: call.method(*args, **kwargs),
-            admitted=admitted,
-            forbidden=[root for value in (*call.args, *call.kwargs.values()) for root in forbidden(value)],
-            traps=TRAPS,
-        )
-    except BaseException:
-        keeper.close()
-        raise
-    dress(result, keeper, admitted)
-    return result
 
 
 def native_types() -> frozenset[str]:

@@ -56,6 +56,7 @@ def guard_pipeline(call: adapt.Call) -> Any:
         named["config"] = _arguments.checked_config(named["config"])
 
     keeper = ModelKeeper(_title(named), call.options)
+    keeper.request = dataclasses.replace(request, purpose="model", task=None)
     admitted: dict[str, str] = {}
     origins: list[str] = []
     try:

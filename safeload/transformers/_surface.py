@@ -12,7 +12,7 @@ from typing import Any
 
 from safeload import adapt
 from safeload.core.errors import UsageError
-from safeload.transformers import _load, _made, _pipeline
+from safeload.transformers import _composite, _load, _made, _pipeline
 
 HOME = "safeload.transformers"
 _NEEDED = {"transformers": (5, 0), "torch": (2, 10)}
@@ -68,7 +68,7 @@ def _guards(genuine: type) -> dict[str, adapt.Guard]:
     for base in type.mro(genuine):
         for name, member in vars(base).items():
             if isinstance(member, classmethod) and _COMPOSITE.match(name):
-                guards.setdefault(name, _load.guard_composite)
+                guards.setdefault(name, _composite.guard_composite)
     for name in ("from_config", "_from_config"):
         if _load.is_model(genuine) and hasattr(genuine, name):
             guards[name] = _made.guard_from_config

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ import transformers
 
 import safeload.transformers as guarded
 from safeload import Options
-from safeload.core.errors import MalformedInput, PolicyDenied, UsageError
+from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.policy import AllOf
 from tests.adapters import repos, steering
 
@@ -102,10 +103,25 @@ def test_keywords_of_the_library_keep_their_meaning(bin_path: Path) -> None:
     assert load(bin_path, use_safetensors=False, low_cpu_mem_usage=True, local_files_only=True, trust_remote_code=False)
 
 
-def test_use_safetensors_true_asks_for_safetensors(bin_path: Path) -> None:
-    """As with the library, a repository that has only a pickle then has nothing to load."""
-    with pytest.raises((OSError, MalformedInput, UsageError)):
-        guarded.AutoModel.from_pretrained(bin_path, use_safetensors=True)
+@pytest.mark.parametrize("words", [{"use_safetensors": True}, {"variant": "fp16"}])
+def test_weights_that_are_not_there_are_named(words: dict[str, Any], bin_path: Path) -> None:
+    """As with the library there is nothing to load; the message says of what kind, and names no private directory."""
+    with pytest.raises(OSError, match=re.escape(str(bin_path))):
+        transformers.AutoModel.from_pretrained(bin_path, **words)
+    with pytest.raises(UsageError, match=next(iter(words))) as caught:
+        guarded.AutoModel.from_pretrained(bin_path, **words)
+    assert str(bin_path) in str(caught.value)
+
+
+def test_errors_of_the_library_name_what_was_asked_for(tmp_path: Path) -> None:
+    """Not the directory that was admitted for it, which nobody has heard of."""
+    path = repos.write_config(tmp_path / "m", model_type="unheard-of")
+    for cls in ("AutoModel", "AutoConfig", "GenerationConfig", "AutoFeatureExtractor"):
+        with pytest.raises((OSError, ValueError)) as plain:
+            getattr(transformers, cls).from_pretrained(path)
+        with pytest.raises(type(plain.value)) as ours:
+            getattr(guarded, cls).from_pretrained(path)
+        assert str(ours.value) == str(plain.value)
 
 
 def test_variant_and_subfolder_choose_the_files(tmp_path: Path) -> None:
@@ -286,6 +302,21 @@ def test_composites_admit_each_part(bin_path: Path, tmp_path: Path, marker: Path
         join(str(bin_path), str(decoder), decoder_attn_implementation="evil-org/kernel")
 
 
+def test_arguments_of_a_part_decide_its_admission(tmp_path: Path, marker: Path) -> None:
+    """`encoder_subfolder` and its kin say which files are judged and loaded; a config among them is checked."""
+    path = repos.build_evil_subfolder(tmp_path / "m", marker)
+    (path / "good").mkdir()
+    repos.build_bin(path / "good")
+    join = guarded.EncoderDecoderModel.from_encoder_decoder_pretrained
+    model = join(str(path), str(path), encoder_subfolder="good", encoder_hidden_act="relu", decoder_subfolder="good")
+    assert equal(model.encoder) and model.config.encoder.hidden_act == "relu"
+    with pytest.raises(PolicyDenied):
+        join(str(path), str(path), decoder_subfolder="sub")
+    config = transformers.BertConfig.from_pretrained(path)
+    config.transformers_weights = "../x.safetensors"
+    assert equal(join(str(path), str(path), encoder_config=config).encoder)
+
+
 def test_rag_s_pickled_index_is_refused(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The legacy index is a pickle that the library would read later."""
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
@@ -417,6 +448,10 @@ def test_processors_and_feature_extractors_load(cls: str, tmp_path: Path) -> Non
     extractor.save_pretrained(path)
     ours, plain = getattr(guarded, cls).from_pretrained(path), getattr(transformers, cls).from_pretrained(path)
     assert type(ours) is type(plain) and ours.to_dict() == plain.to_dict()
+    ours.save_pretrained(tmp_path / "ours")
+    plain.save_pretrained(tmp_path / "plain")
+    for file in sorted((tmp_path / "plain").rglob("*")):
+        assert (tmp_path / "ours" / file.name).read_bytes() == file.read_bytes()
     if hasattr(ours, "tokenizer"):
         assert ours.tokenizer.name_or_path == str(path)
         assert ours.tokenizer("a").input_ids == plain.tokenizer("a").input_ids

@@ -69,12 +69,38 @@ class TensorView(Part):
     """`tensor`, `parameter`, `buffer`; components of quantised and sparse tensors are plain tensors."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A box of a larger tensor: where it begins and how large it is in each dimension, and its elements."""
+
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    view: TensorView
+    """Of shape `sizes`, and of the whole tensor's type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardedTensor:
+    """A tensor whose elements lie in several places. Its chunks fill it, and no two share an element."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    """The shape in which chunks are counted: as many elements in the same (row) order. Usually that of the tensor;
+    `(n,)` where a format cuts the flat sequence of elements."""
+    chunks: tuple[Chunk, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorTable(Part):
-    """The named tensors of a format that is a table of tensors (safetensors, GGUF)."""
+    """The named tensors of a format that is a table of tensors (safetensors, GGUF, numpy, Flax)."""
 
     tensors: Mapping[str, TensorView]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the file says beside its tensors, by name; values that are no text are JSON (numpy, Flax)."""
+    sharded: Mapping[str, ShardedTensor] = field(default_factory=dict)
+    """Tensors of the file that lie in pieces; their names are not in `tensors`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,12 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part
-from safeload.formats.window import Notes, Window
-from safeload.formats.zip_end import find_ends
+from safeload.formats.zip_end import length_of_last
 from safeload.formats.zip_member import Budget
 from safeload.formats.zip_parts import PART, kind_of, read_zip
+
+_END = 98
+"""Bytes of torch's end records."""
 
 
 def archives(blob: Blob, location: Location, limits: Limits) -> list[Extent] | None:
@@ -28,16 +30,11 @@ def archives(blob: Blob, location: Location, limits: Limits) -> list[Extent] | N
     found: list[Extent] = []
     stop = blob.size
     while stop:
-        window = Window(Extent(blob, 0, stop))
-        begin = stop
-        for end in find_ends(window, Notes(location)):
-            if end.stop == stop:
-                begin = end.start - end.size - end.offset
-            break
-        if not 0 <= begin < stop:
+        length = length_of_last(blob.read_at(max(0, stop - _END), min(stop, _END)))
+        if length is None or length > stop:
             return None
-        found.append(Extent(blob, begin, stop - begin))
-        stop = begin
+        found.append(Extent(blob, stop - length, length))
+        stop -= length
         if len(found) > limits.members:
             raise LimitExceeded("members", allowed=limits.members, wanted=len(found), where=location)
     return found[::-1]

@@ -57,6 +57,20 @@ def _plausible(tail: bytes, at: int, base: int) -> bool:
     return bool(fits and at + _END_SIZE + comment <= len(tail))
 
 
+def length_of_last(data: bytes) -> int | None:
+    """How long the archive is that ends with `data` (its last 98 bytes), as torch writes them; `None` for others."""
+    end, locator, long = data[-_END_SIZE:], data[-_END_SIZE - 20 : -_END_SIZE], data[-_END_SIZE - 76 : -_END_SIZE - 20]
+    if len(end) < _END_SIZE or not end.startswith(END) or end[20:] != b"\0\0":
+        return None
+    size, offset = struct.unpack_from("<II", end, 12)
+    if not locator.startswith(_LOCATOR64):
+        return int(offset + size + _END_SIZE)
+    if len(long) < 56 or not long.startswith(_END64):
+        return None
+    size, offset = struct.unpack_from("<QQ", long, 40)
+    return int(offset + size + 56 + 20 + _END_SIZE)
+
+
 def find_ends(window: Window, notes: Notes) -> Iterator[End]:
     """Every end record that a reader could use, the last one first."""
     base = max(0, window.size - _TAIL)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     )
     from safeload.engine.admission import Admission
     from safeload.engine.admit import admit
+    from safeload.engine.convert.conversion import Conversion
+    from safeload.engine.convert.job import convert
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
@@ -49,6 +51,7 @@ _HOME = {
     # What one does.
     "admit": "safeload.engine.admit",
     "scan": "safeload.engine.scan",
+    "convert": "safeload.engine.convert.job",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -62,6 +65,7 @@ _HOME = {
     "OnlyApprovedCode": "safeload.core.policy",
     # What one gets.
     "Admission": "safeload.engine.admission",
+    "Conversion": "safeload.engine.convert.conversion",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",
@@ -86,6 +90,7 @@ _HOME = {
 __all__ = (
     "admit",
     "scan",
+    "convert",
     "Options",
     "Request",
     "Access",
@@ -97,6 +102,7 @@ __all__ = (
     "NothingWorseThan",
     "OnlyApprovedCode",
     "Admission",
+    "Conversion",
     "Report",
     "FileReport",
     "Finding",

@@ -5,6 +5,8 @@ from __future__ import annotations
 COMMANDS = {
     "admit": "write a directory that any loader can read safely, and print its path",
     "scan": "say what is in model files, without loading them",
+    "convert": "write a checkpoint or a whole model as safetensors, without running it",
+    "inspect": "show the tensors, data and globals of a file, without loading it",
     "doctor": "look for what makes loading models unsafe on this machine",
     "cache": "list, verify or prune what safeload keeps",
     "demo": "load a poisoned and a harmless model, and watch",

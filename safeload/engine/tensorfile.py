@@ -11,7 +11,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -27,13 +27,13 @@ CODES: Mapping[str, tuple[str, int]] = {
     "uint32": ("U32", 4), "int32": ("I32", 4), "uint64": ("U64", 8), "int64": ("I64", 8), "float16": ("F16", 2),
     "bfloat16": ("BF16", 2), "float32": ("F32", 4), "float64": ("F64", 8), "complex64": ("C64", 8),
     "float8_e4m3fn": ("F8_E4M3", 1), "float8_e5m2": ("F8_E5M2", 1), "float8_e8m0fnu": ("F8_E8M0", 1),
-    "float8_e4m3fnuz": ("F8_E4M3FNUZ", 1), "float8_e5m2fnuz": ("F8_E5M2FNUZ", 1),
+    "float8_e4m3fnuz": ("F8_E4M3FNUZ", 1), "float8_e5m2fnuz": ("F8_E5M2FNUZ", 1), "float4_e2m1fn_x2": ("F4", 1),
 }  # fmt: skip
 """The safetensors code and the element size in bytes, by torch dtype."""
 
 _WINDOW = 1 << 20
 _HALF_ELEMENT = {"complex64": 4}
-_RESERVED = "__metadata__"
+RESERVED = "__metadata__"
 _LONGEST_HEADER = 100_000_000
 """What readers of safetensors accept."""
 
@@ -49,7 +49,7 @@ class Slot:
     nbytes: int
 
 
-def layout(tensors: Mapping[str, TensorView]) -> tuple[bytes, list[Slot]]:
+def layout(tensors: Mapping[str, TensorView], metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[Slot]]:
     """The header bytes, with their length prefix, and the slots in file order.
 
     Larger elements come first, so that every tensor begins at a multiple of its element size.
@@ -65,11 +65,11 @@ def layout(tensors: Mapping[str, TensorView]) -> tuple[bytes, list[Slot]]:
         nbytes = prod(view.shape) * itemsize
         slots.append(Slot(name=name, view=view, itemsize=itemsize, start=start, nbytes=nbytes))
         start += nbytes
-    table: dict[str, object] = {_RESERVED: {"format": "pt"}}
+    table: dict[str, object] = {RESERVED: {"format": "pt", **(metadata or {})}}
     for slot in slots:
         table[slot.name] = {
             "dtype": CODES[slot.view.dtype][0],
-            "shape": list(slot.view.shape),
+            "shape": _stated_shape(slot),
             "data_offsets": [slot.start, slot.start + slot.nbytes],
         }
     text = json.dumps(table, separators=(",", ":")).encode()
@@ -85,15 +85,21 @@ def layout(tensors: Mapping[str, TensorView]) -> tuple[bytes, list[Slot]]:
     return len(text).to_bytes(8, "little") + text, slots
 
 
+def _stated_shape(slot: Slot) -> list[int]:
+    """safetensors counts the numbers of `float4_e2m1fn_x2`, torch the pairs of them."""
+    shape = list(slot.view.shape)
+    return [*shape[:-1], 2 * shape[-1]] if slot.view.dtype == "float4_e2m1fn_x2" and shape else shape
+
+
 def _itemsize(name: str, view: TensorView) -> int:
-    if name == _RESERVED or not _is_text(name):
+    if name == RESERVED or not _is_text(name):
         raise MalformedInput(
             f"the tensor {escape(name)!r} cannot be stored in safetensors",
             where=view.location,
-            why="the format keeps that name for itself" if name == _RESERVED else "its name is not Unicode text",
+            why="the format keeps that name for itself" if name == RESERVED else "its name is not Unicode text",
             remedy="ask the author for a checkpoint in which it has another name",
         )
-    if view.dtype not in CODES:
+    if view.dtype not in CODES or (view.dtype == "float4_e2m1fn_x2" and not view.shape):
         raise MalformedInput(
             f"the tensor {escape(name)!r} cannot be stored in safetensors",
             where=view.location,
@@ -130,20 +136,49 @@ def write(descriptor: int, tensors: Mapping[str, TensorView]) -> Written:
         SourceError: the file system refused, for lack of space for instance.
     """
     header, slots = layout(tensors)
-    size = len(header) + (slots[-1].start + slots[-1].nbytes if slots else 0)
+    output = _Output(descriptor)
+    _write_all(output, header, slots)
+    return Written(size_of(header, slots), output.hasher.hexdigest())
+
+
+def size_of(header: bytes, slots: list[Slot]) -> int:
+    """How long the file of a layout is."""
+    return len(header) + (slots[-1].start + slots[-1].nbytes if slots else 0)
+
+
+def write_each(
+    descriptor: int, header: bytes, slots: list[Slot], progress: Callable[[int], None] | None = None
+) -> dict[str, str]:
+    """Write a layout as `write` does; return the sha256 of each tensor's bytes, computed on the way.
+
+    `progress` is told of every number of bytes that was written. Raises what `write` raises.
+    """
+    output = _Output(descriptor, progress)
+    digests: dict[str, str] = {}
+
+    def done(slot: Slot) -> None:
+        digests[slot.name] = output.hasher.hexdigest()
+
+    _write_all(output, header, slots, done)
+    return digests
+
+
+def _write_all(output: _Output, header: bytes, slots: list[Slot], done: Callable[[Slot], None] | None = None) -> None:
     try:
-        _reserve(descriptor, size)
-        output = _Output(descriptor)
+        _reserve(output.descriptor, size_of(header, slots))
         output.write(header)
         for slot in slots:
+            if done is not None:
+                output.hasher = hashlib.sha256()
             _write_slot(output, slot)
+            if done is not None:
+                done(slot)
     except OSError as error:
         raise SourceError(
             "converted weights could not be written",
             why=error.strerror or str(error),
             remedy="free some space, or choose another place with SAFELOAD_HOME",
         ) from error
-    return Written(size, output.hasher.hexdigest())
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -159,13 +194,16 @@ def _reserve(descriptor: int, size: int) -> None:
 class _Output:
     """Appends to a file and hashes what it appends. One megabyte is in memory at a time."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, progress: Callable[[int], None] | None = None) -> None:
         self.descriptor = descriptor
+        self.progress = progress
         self.hasher = hashlib.sha256()
         self.buffer = memoryview(bytearray(_WINDOW))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.hasher.update(data)
+        if self.progress is not None:
+            self.progress(len(data))
         while data:
             data = data[os.write(self.descriptor, data) :]
 

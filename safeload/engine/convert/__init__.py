@@ -1,0 +1,1 @@
+"""Converting checkpoints to safetensors without running them; comparing two; saying what is in one."""

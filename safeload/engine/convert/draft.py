@@ -1,0 +1,296 @@
+"""Files that appear whole or not at all: written under a temporary name, forced to disk, read back, then renamed.
+
+Several output files are made in a hidden directory beside where they will stand. Each finished one has a note of its
+digests there, so that a conversion that was killed goes on with the next; after an error nothing remains.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from safeload.core.errors import SafeloadError, UsageError, VerificationFailed
+from safeload.core.names import Location, escape
+from safeload.engine.convert.conversion import ConvertedFile
+from safeload.engine.tensorfile import Slot, size_of, write_each
+from safeload.sources.failures import os_failure
+
+_NOTE = ".digests.json"
+_WINDOW = 1 << 20
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One tensor file that is to be written."""
+
+    name: str
+    header: bytes
+    slots: list[Slot]
+
+    @property
+    def size(self) -> int:
+        return size_of(self.header, self.slots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One tensor file that was written and read back."""
+
+    file: ConvertedFile
+    digests: Mapping[str, str]
+    """sha256 of each tensor."""
+
+
+class Draft:
+    """A hidden directory in `folder`, for this user and one process only.
+
+    Args:
+        folder: where the files will stand; it exists.
+        stem: what the output is called, so that the next attempt finds the same directory.
+        plan: what is made, as text: files of another plan are not reused.
+    """
+
+    def __init__(self, folder: str, stem: str, plan: str) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, f".{stem}.safeload-part")
+        self.plan = hashlib.sha256(plan.encode()).hexdigest()
+        self._descriptor = -1
+
+    def open(self) -> None:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+            found = os.lstat(self.path)
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o77:
+                raise UsageError(
+                    "nothing was converted",
+                    where=Location(self.path),
+                    why="this is where unfinished conversions lie, and others may write to it",
+                    remedy="remove it, or convert to another directory",
+                )
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise UsageError(
+                "nothing was converted",
+                where=Location(self.path),
+                why="another process converts to the same place",
+                remedy="wait for it to end",
+            ) from None
+        except OSError as error:
+            raise os_failure(error, "the output could not be written", path=self.folder) from error
+        self._forget_other_plans()
+
+    def _forget_other_plans(self) -> None:
+        for name in os.listdir(self.path):
+            if not name.startswith(f"{self.plan[:16]}-") or name.endswith(".part"):
+                os.unlink(os.path.join(self.path, name))
+
+    def place(self, name: str) -> str:
+        """Where a file of this plan lies until it is published."""
+        return os.path.join(self.path, f"{self.plan[:16]}-{name}")
+
+    def discard(self) -> None:
+        """Remove the directory and what is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.leave()
+
+    def held(self) -> int:
+        """Bytes of the files that an earlier attempt finished."""
+        return sum(os.lstat(os.path.join(self.path, name)).st_size for name in os.listdir(self.path))
+
+    def leave(self) -> None:
+        """Keep what is finished for the next attempt."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def drafting(folder: str, stem: str, plan: str) -> Iterator[Draft]:
+    """A draft that is gone afterwards, except after an interruption: then its finished files stay.
+
+    Raises:
+        SourceError: the directory cannot be written.
+        UsageError: another process converts to the same place.
+    """
+    draft = Draft(folder, stem, plan)
+    draft.open()
+    try:
+        yield draft
+    except (SafeloadError, OSError) as error:
+        draft.discard()
+        if isinstance(error, OSError):
+            raise os_failure(error, "the output could not be written", path=folder) from error
+        raise
+    except BaseException:
+        draft.leave()
+        raise
+    draft.discard()
+
+
+def require_space(folder: str, wanted: int) -> None:
+    """Raise `SourceError` unless `folder` has room for so many bytes."""
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        raise os_failure(error, "the output could not be written", path=folder) from error
+    free = found.f_bavail * found.f_frsize
+    if free < wanted:
+        full = OSError(errno.ENOSPC, f"{wanted:,} bytes are needed and {free:,} are free")
+        raise os_failure(full, "nothing was converted", path=os.path.join(folder, ""))
+
+
+def make(draft: Draft, planned: Planned, progress: Progress | None = None) -> Made:
+    """Write one tensor file into the draft, force it to disk and read it back; or find that this was done before.
+
+    Raises:
+        SourceError: the file system refused.
+        VerificationFailed: what was read back is not what was written.
+        MalformedInput: the source became shorter.
+    """
+    path = draft.place(planned.name)
+    digests = _finished(path, planned)
+    if digests is None:
+        digests = _write(path, planned, progress)
+    elif progress is not None:
+        progress(planned.size)
+    found, whole = read_back(path, planned, progress)
+    wrong = {escape(name): "its bytes differ" for name in digests if found.get(name) != digests[name]}
+    if wrong:
+        raise VerificationFailed(
+            f"{escape(planned.name)!r} was not converted: what was read back differs from what was written",
+            mismatches=wrong,
+            where=Location(path),
+            remedy="check the disk, then try again",
+        )
+    return Made(file=ConvertedFile(path=planned.name, size=planned.size, sha256=whole), digests=digests)
+
+
+def _finished(path: str, planned: Planned) -> dict[str, str] | None:
+    """The digests of a file that an earlier attempt finished; what they say is checked by reading it back."""
+    try:
+        with open(path + _NOTE, encoding="utf-8") as stream:
+            digests = json.load(stream)
+        same = os.path.getsize(path) == planned.size and set(digests) == {slot.name for slot in planned.slots}
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return digests if same else None
+
+
+def _write(path: str, planned: Planned, progress: Progress | None) -> dict[str, str]:
+    descriptor = os.open(path + ".part", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        digests = write_each(descriptor, planned.header, planned.slots, progress)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(path + ".part", path)
+    write_small(path + _NOTE, json.dumps(digests).encode())
+    return digests
+
+
+def read_back(path: str, planned: Planned, progress: Progress | None = None) -> tuple[dict[str, str], str]:
+    """The sha256 of each tensor in a file, and of the file. Two passes that need not wait for each other.
+
+    Raises:
+        OSError: it cannot be read.
+        VerificationFailed: its header is not the one that was written, or it is shorter.
+    """
+    with open(path, "rb", buffering=0) as stream, ThreadPoolExecutor(1) as pool:
+        descriptor = stream.fileno()
+        if os.pread(descriptor, len(planned.header), 0) != planned.header:
+            raise VerificationFailed("the output is not what was written", mismatches={"header": "it differs"})
+        whole = pool.submit(_digest, descriptor, 0, planned.size, None)
+        found = {
+            slot.name: _digest(descriptor, len(planned.header) + slot.start, slot.nbytes, progress)
+            for slot in planned.slots
+        }
+        return found, whole.result()
+
+
+def _digest(descriptor: int, offset: int, length: int, progress: Progress | None) -> str:
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(min(_WINDOW, length)))
+    while length:
+        count = os.preadv(descriptor, [buffer[: min(_WINDOW, length)]], offset)
+        if not count:
+            raise VerificationFailed("the output is not what was written", mismatches={"size": "it is shorter"})
+        hasher.update(buffer[:count])
+        offset, length = offset + count, length - count
+        if progress is not None:
+            progress(count)
+    return hasher.hexdigest()
+
+
+def write_small(path: str, data: bytes) -> None:
+    """Write a small file whole, or not at all."""
+    part = f"{path}.part"
+    with open(part, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(part, path)
+
+
+def publish(draft: Draft, guarded: Sequence[str], notes: Sequence[str], *, replace: bool) -> None:
+    """Give the finished files their names: first the `notes` about the output, which may replace older ones, then the
+    `guarded` files in their order, the last of which is what makes the others count.
+
+    Raises:
+        UsageError: a guarded one is there already, and `replace` is false; then none was published.
+        SourceError: the file system refused; then none was published.
+    """
+    require_absent(draft.folder, guarded, replace=replace)
+    published: list[str] = []
+    try:
+        for name in [*notes, *guarded]:
+            target = os.path.join(draft.folder, name)
+            _rename(draft.place(name), target, replace=replace or name in notes)
+            published.append(target)
+        descriptor = os.open(draft.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        for target in published:
+            os.unlink(target)
+        raise os_failure(error, "the output could not be written", path=draft.folder) from error
+
+
+def _rename(source: str, target: str, *, replace: bool) -> None:
+    """Give a file its final name. Where nothing may be replaced, a file that appeared meanwhile stays."""
+    if not replace:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+        else:
+            os.unlink(source)
+            return
+    os.rename(source, target)
+
+
+def require_absent(folder: str, names: Sequence[str], *, replace: bool) -> None:
+    """Raise `UsageError` if one of these files is there already."""
+    there = [] if replace else [name for name in names if os.path.lexists(os.path.join(folder, name))]
+    if there:
+        raise UsageError(
+            f"{escape(there[0])!r} is there already",
+            where=Location(os.path.join(folder, there[0])),
+            why="a conversion replaces nothing unless it is asked to",
+            remedy="--into another place, or --force to replace it",
+        )

@@ -1,0 +1,58 @@
+"""`conversion.intoto.json`: which inputs became which outputs, with what options, by which version."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from safeload import __version__
+from safeload.core.statement import Resource, Statement, provenance
+from safeload.engine.convert.conversion import ConvertedFile
+from safeload.sources.base import Snapshot
+
+NAME = "conversion.intoto.json"
+BUILD_TYPE = "urn:safeload:convert:v1"
+BUILDER = f"pkg:pypi/safeload@{__version__}"
+
+
+def statement(
+    snapshot: Snapshot,
+    inputs: Mapping[str, str],
+    outputs: Iterable[ConvertedFile],
+    parameters: Mapping[str, Any],
+) -> Statement:
+    """The provenance of a conversion. `inputs` are digests by path in the snapshot."""
+    return provenance(
+        [Resource(name=file.path, sha256=file.sha256) for file in outputs],
+        [Resource(name=path, sha256=digest, uri=_uri(snapshot, path)) for path, digest in inputs.items()],
+        build_type=BUILD_TYPE,
+        builder=BUILDER,
+        version=__version__,
+        parameters=parameters,
+    )
+
+
+def _uri(snapshot: Snapshot, path: str) -> str:
+    """The package URL of a file on the hub; nothing for local files, whose paths are nobody's business."""
+    if snapshot.kind not in ("hub", "cache") or not snapshot.revision or "/" not in snapshot.root.strip("/"):
+        return ""
+    if os.path.isabs(snapshot.root):
+        return ""
+    return f"pkg:huggingface/{quote(snapshot.root)}@{snapshot.revision}#{quote(path)}"
+
+
+def name_beside(folder: str, plain: str, stem: str, ours: Callable[[Any], bool]) -> str:
+    """What a file beside the output is called: `plain`, or `<stem>.<plain>` where that stands beside another output."""
+    path = os.path.join(folder, plain)
+    return plain if not os.path.lexists(path) or _holds(path, ours) else f"{stem}.{plain}"
+
+
+def _holds(path: str, ours: Callable[[Any], bool]) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return ours(json.loads(stream.read(1 << 24)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -251,6 +251,7 @@ ANOMALIES: Mapping[str, str] = MappingProxyType(
         "new-of-value": "an object is made from what may be no class: Python pickle tries, C pickle refuses",
         "number-text": "a number in text that C pickle, Python pickle and pickletools do not all read alike",
         "protocol-again": "PROTO stands in the middle of the stream",
+        "state-not-last": "an object is filled, or given state again, after its state was set, as no pickler does",
         "stack-leftover": "values or marks are left at STOP",
     }
 )

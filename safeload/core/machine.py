@@ -236,7 +236,12 @@ class Machine:
         self.stack.append(node)
 
     def deepen(self, target: Node, items: list[Value] | tuple[Value, ...]) -> None:
-        """Account for what was just put into a container that exists already."""
+        """Account for what is put into an object that exists already.
+
+        Nothing may follow a state: the attributes it sets may be what an unpickler calls to put it there.
+        """
+        if isinstance(target, Call) and target.states:
+            self.note("state-not-last")
         depth = depth_over(items)
         if depth > target.depth:
             target.depth = depth

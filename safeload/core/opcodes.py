@@ -463,10 +463,9 @@ def _set_pairs(m: Machine, items: list[Value]) -> None:
     if len(items) % 2:
         raise Fault("a key without its value")
     if isinstance(target, (Dict, Call)):
-        if not target.pairs:
-            target.pairs = []
-        target.pairs.extend(zip(items[::2], items[1::2], strict=True))
         m.deepen(target, items)
+        target.pairs = target.pairs or []
+        target.pairs.extend(zip(items[::2], items[1::2], strict=True))
     elif items:
         _note_target(m, target)
 
@@ -585,10 +584,9 @@ def _build(m: Machine, position: int) -> int:
     if not isinstance(target, Call):
         m.note("build-on-value")
         return position
-    if not target.states:
-        target.states = []
-    target.states.append(state)
     m.deepen(target, (state,))
+    target.states = target.states or []
+    target.states.append(state)
     length = m.inline(target, m.blob, m.base + position) if m.inline is not None else 0
     if length:
         m.leave_frame(position)  # raw bytes stand between frames

@@ -85,6 +85,12 @@ def _copyreg(name: str, args: tuple[Value, ...]) -> tuple[Hidden, ...]:
     return ()
 
 
+def looks_up_one(call: Call) -> bool:
+    """Whether a call of an enumeration looks up a member: with more arguments it makes a class out of them."""
+    keyless = call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs)
+    return keyless and isinstance(call.args, Tuple) and len(call.args.items) <= 1
+
+
 def wrong_arguments(name: GlobalName, call: Call) -> str:
     """Why these arguments take an allowlisted callable outside of what it is listed for; empty where they do not."""
     args = call.args.items if isinstance(call.args, Tuple) else ()

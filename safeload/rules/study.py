@@ -16,7 +16,6 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
@@ -28,14 +27,11 @@ from safeload.core.graph import (
     Call,
     Dict,
     Extension,
-    FrozenSet,
     Global,
     How,
     List,
-    Node,
     Persistent,
     Reading,
-    Set,
     Span,
     Tuple,
     Value,
@@ -44,8 +40,11 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, signs
 from safeload.rules.catalogue import ALIASES, ability, is_stdlib, whatever_it_is
-from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, plain_bytes, wrong_arguments
+from safeload.rules.element_types import wrong_state
+from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
 from safeload.rules.render import call_text, callee_text
+from safeload.rules.traps import Traps, stateless
+from safeload.rules.values import globals_as_values
 
 CALL = "call"
 IMPORT = "import"
@@ -115,6 +114,7 @@ class _Student:
         self.allowlist = allowlist
         self.deeds: list[Deed] = []
         self.names: dict[GlobalName, _Kind] = {}
+        self.traps = Traps()
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
@@ -133,7 +133,7 @@ class _Student:
                 message = f"uses entry {node.code} of the process's extension registry, which can be any function"
                 self.add(IMPORT, Status.DANGEROUS, offset, f"extension {node.code}", message)
         if self.excused:
-            self.excused -= _values(self.reading)
+            self.excused -= globals_as_values(self.reading)
         for name in imports:
             self.imported(name)
         self.deeds.sort(key=lambda deed: deed.offset)
@@ -236,14 +236,11 @@ class _Student:
 
     def dangerous(self, callee: Global, call: Call, why: str) -> None:
         self.reported.add(id(callee))
-        self.add(
-            CALL,
-            Status.DANGEROUS,
-            call.offset,
-            str(callee.name),
-            f"would call {call_text(call)}: {why}",
-            _evidence(call),
-        )
+        self.dangerous_use(call, callee.name, why)
+
+    def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
+        message = f"would call {call_text(call)}: {why}"
+        self.add(CALL, Status.DANGEROUS, call.offset, str(name), message, _evidence(call))
 
     def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
@@ -251,6 +248,8 @@ class _Student:
         last = callee.name.name.rpartition(".")[2]
         if found:
             self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
+        elif not plain and (able := ability(callee.name)) and not _without_arguments(call):
+            self.dangerous(callee, call, f"it {able}")
         elif plain or _CLASS.match(last) or _REBUILDER.match(last):
             self.unlisted(callee, call.offset)
         else:
@@ -263,9 +262,10 @@ class _Student:
             self.misused(call, name, f"calls {name}, which is allowed only as a value")
         elif entry.use is Use.NEW and not plain and not _without_arguments(call):
             self.misused(call, name, f"calls the constructor of {name} with arguments, as no pickler does")
+        elif entry.use is Use.MEMBER and not looks_up_one(call):
+            self.dangerous_use(call, name, "it does not look up a member, but makes a class of its arguments")
         elif why := wrong_arguments(name, call):
-            message = f"would call {call_text(call)}: {why}"
-            self.add(CALL, Status.DANGEROUS, call.offset, str(name), message, _evidence(call))
+            self.dangerous_use(call, name, why)
         elif entry.effect is not Effect.RECORD and name != ("collections", "defaultdict"):
             # The factory of a defaultdict is judged as a name: nothing calls it while the file is read.
             self.handed(name, call, level)
@@ -315,13 +315,30 @@ class _Student:
             if entry is not None and entry.use is Use.MEMBER:
                 message = f"would set attributes on {call_text(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
+            self.trapped(target, entry, offset)
             if _sets_class(node.state):
                 message = f"would change the class of {call_text(target)} after it was made"
                 self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 
+    def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
+        """Something that an unpickler would call instead of setting a state or adding items."""
+        name = call.callee.name if isinstance(call.callee, Global) else None
+        why = ""
+        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
+            why = "which may be any object that it was handed"
+        elif wrong := wrong_state(call):
+            why = wrong
+        elif (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
+            why = f"whose {found} would be called instead"
+        if why:
+            message = f"would set a state or items on {call_text(call)}, {why}"
+            self.add(BUILD, Status.DANGEROUS, offset, str(name or "a computed object"), message)
+
     def written(self, call: Call) -> None:
         """Items that would be written into a tensor or array, one foreign index at a time."""
         entry = self.kind(call.callee.name).entry if isinstance(call.callee, Global) else None
+        if call.items:
+            self.trapped(call, entry, call.offset)
         if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
             message = f"would write items into {call_text(call)} while it is being read"
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
@@ -345,42 +362,3 @@ def _sets_class(state: Value) -> bool:
     if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
         return False
     return any(key == "__class__" for key, _ in state.items[1].pairs if isinstance(key, str))
-
-
-def _values(reading: Reading) -> set[int]:
-    """Identities of globals that stand somewhere as a value, rather than as what is called."""
-    found: set[int] = set()
-    seen: set[int] = set()
-    waiting: list[Value] = [reading.value]
-    for event in reading.trace:
-        if isinstance(event.node, Call):
-            waiting.append(event.node)
-        elif isinstance(event.node, Build):
-            waiting.extend((event.node.target, event.node.state))
-        elif isinstance(event.node, Persistent):
-            waiting.append(event.node.id)
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, Node) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Global):
-            found.add(id(node))
-            seen.discard(id(node))
-        else:
-            waiting.extend(_inside(node))
-    return found
-
-
-def _inside(node: Node) -> Iterator[Value]:
-    if isinstance(node, (List, Set, Tuple, FrozenSet)):
-        yield from node.items
-    elif isinstance(node, Dict):
-        for pair in node.pairs:
-            yield from pair
-    elif isinstance(node, Call):
-        if not isinstance(node.callee, Global):
-            yield node.callee
-        yield from (node.args, node.kwargs, *node.states, *node.items)
-        for pair in node.pairs:
-            yield from pair

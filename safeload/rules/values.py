@@ -1,0 +1,46 @@
+"""Where a reading uses what it imports as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Node, Persistent, Reading, Set, Tuple, Value
+
+
+def globals_as_values(reading: Reading) -> set[int]:
+    """Identities of globals that stand somewhere as a value, rather than as what is called."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting: list[Value] = [reading.value]
+    for event in reading.trace:
+        if isinstance(event.node, Call):
+            waiting.append(event.node)
+        elif isinstance(event.node, Build):
+            waiting.extend((event.node.target, event.node.state))
+        elif isinstance(event.node, Persistent):
+            waiting.append(event.node.id)
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Node) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Global):
+            found.add(id(node))
+            seen.discard(id(node))
+        else:
+            waiting.extend(_inside(node))
+    return found
+
+
+def _inside(node: Node) -> Iterator[Value]:
+    if isinstance(node, (List, Set, Tuple, FrozenSet)):
+        yield from node.items
+    elif isinstance(node, Dict):
+        for pair in node.pairs:
+            yield from pair
+    elif isinstance(node, Call):
+        if not isinstance(node.callee, Global):
+            yield node.callee
+        yield from (node.args, node.kwargs, *node.states, *node.items)
+        for pair in node.pairs:
+            yield from pair

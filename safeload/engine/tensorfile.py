@@ -202,10 +202,11 @@ class _Output:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.hasher.update(data)
-        if self.progress is not None:
-            self.progress(len(data))
+        length = len(data)
         while data:
             data = data[os.write(self.descriptor, data) :]
+        if self.progress is not None:
+            self.progress(length)
 
     def copy(self, blob: Blob, start: int, length: int, where: Location) -> None:
         while isinstance(blob, Extent):

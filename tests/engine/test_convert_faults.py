@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from safeload.core.errors import MalformedInput, SafeloadError, SourceError, UsageError, VerificationFailed
-from safeload.engine.convert import draft, job
+from safeload.engine import tensorfile
+from safeload.engine.convert import draft, job, readback
 from safeload.engine.convert.job import convert
 from safeload.sources.pinned import PinnedFile
 from tests.engine import models
@@ -168,7 +169,7 @@ def test_an_output_into_a_file_is_refused(tmp_path: Path) -> None:
 def test_directories_that_were_made_go_again(tmp_path: Path) -> None:
     """After an error the directories that were made for the output are gone."""
     with pytest.raises(VerificationFailed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(draft, "read_back", lambda *_: ({}, ""))
+        patch.setattr(readback.ReadBack, "run", lambda self: self.wrong.update(w="it is a test"))
         converted(tmp_path, STATE, into=tmp_path / "a/b")
     assert not (tmp_path / "a").exists()
 
@@ -190,19 +191,18 @@ def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch:
     assert models.files_below(tmp_path) == {"x.bin"}
 
 
-def test_a_disk_that_gives_other_bytes_back_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The output is read back, and must be what was written."""
-    path = models.write(tmp_path / "x.bin", SOURCES["zip"])
-    real = draft._write
+@pytest.mark.parametrize("value", [BIG, {name: tensor.reshape(20, 30).t() for name, tensor in BIG.items()}])
+def test_a_disk_that_gives_other_bytes_back_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: dict[str, torch.Tensor]
+) -> None:
+    """The output is read back, and must be what was written, whether it was copied or put together."""
+    path = models.write(tmp_path / "x.bin", saved(value))
+    real = os.write
 
-    def broken(target: str, *rest: Any) -> Any:
-        digests = real(target, *rest)
-        with open(target, "r+b") as stream:
-            stream.seek(-1, os.SEEK_END)
-            stream.write(b"X")
-        return digests
+    def broken(descriptor: int, data: Any) -> int:
+        return real(descriptor, bytes(data[:-1]) + b"X" if len(data) == 2400 else data)
 
-    monkeypatch.setattr(draft, "_write", broken)
+    monkeypatch.setattr(tensorfile.os, "write", broken)
     with unchanged(tmp_path), pytest.raises(VerificationFailed, match="read back"):
         convert(path)
 

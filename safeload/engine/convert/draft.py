@@ -14,41 +14,17 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from safeload.core.errors import SafeloadError, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.engine.convert.conversion import ConvertedFile
-from safeload.engine.tensorfile import Slot, size_of, write_each
+from safeload.engine.convert.readback import Made, Planned, Progress, ReadBack
+from safeload.engine.tensorfile import write_each
 from safeload.sources.failures import os_failure
 
 _NOTE = ".digests.json"
-_WINDOW = 1 << 20
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """One tensor file that is to be written."""
-
-    name: str
-    header: bytes
-    slots: list[Slot]
-
-    @property
-    def size(self) -> int:
-        return size_of(self.header, self.slots)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """One tensor file that was written and read back."""
-
-    file: ConvertedFile
-    digests: Mapping[str, str]
-    """sha256 of each tensor."""
 
 
 class Draft:
@@ -162,20 +138,21 @@ def make(draft: Draft, planned: Planned, progress: Progress | None = None) -> Ma
     """
     path = draft.place(planned.name)
     digests = _finished(path, planned)
-    if digests is None:
-        digests = _write(path, planned, progress)
-    elif progress is not None:
-        progress(planned.size)
-    found, whole = read_back(path, planned, progress)
-    wrong = {escape(name): "its bytes differ" for name in digests if found.get(name) != digests[name]}
+    if digests is not None:
+        back = ReadBack(path, planned, progress=progress)
+        back.run()
+    else:
+        digests, back = _write(path, planned, progress)
+    wrong = {**back.wrong, **{name: "its bytes differ" for name, one in back.digests.items() if one != digests[name]}}
     if wrong:
         raise VerificationFailed(
             f"{escape(planned.name)!r} was not converted: what was read back differs from what was written",
-            mismatches=wrong,
+            mismatches={escape(name): why for name, why in wrong.items()},
             where=Location(path),
             remedy="check the disk, then try again",
         )
-    return Made(file=ConvertedFile(path=planned.name, size=planned.size, sha256=whole), digests=digests)
+    write_small(path + _NOTE, json.dumps(digests).encode())
+    return Made(file=ConvertedFile(path=planned.name, size=planned.size, sha256=back.whole), digests=digests)
 
 
 def _finished(path: str, planned: Planned) -> dict[str, str] | None:
@@ -189,49 +166,24 @@ def _finished(path: str, planned: Planned) -> dict[str, str] | None:
     return digests if same else None
 
 
-def _write(path: str, planned: Planned, progress: Progress | None) -> dict[str, str]:
-    descriptor = os.open(path + ".part", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+def _write(path: str, planned: Planned, progress: Progress | None) -> tuple[dict[str, str], ReadBack]:
+    """Write a file; a second thread reads it back right behind, so that two processors share the hashing."""
+    part = path + ".part"
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        digests = write_each(descriptor, planned.header, planned.slots, progress)
-        os.fsync(descriptor)
+        back = ReadBack(part, planned, progress=progress, done=0)
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(back.run)
+            try:
+                digests = write_each(descriptor, planned.header, planned.slots, back.advance)
+                os.fsync(descriptor)
+            finally:
+                back.finish()
+            reading.result()
     finally:
         os.close(descriptor)
-    os.rename(path + ".part", path)
-    write_small(path + _NOTE, json.dumps(digests).encode())
-    return digests
-
-
-def read_back(path: str, planned: Planned, progress: Progress | None = None) -> tuple[dict[str, str], str]:
-    """The sha256 of each tensor in a file, and of the file. Two passes that need not wait for each other.
-
-    Raises:
-        OSError: it cannot be read.
-        VerificationFailed: its header is not the one that was written, or it is shorter.
-    """
-    with open(path, "rb", buffering=0) as stream, ThreadPoolExecutor(1) as pool:
-        descriptor = stream.fileno()
-        if os.pread(descriptor, len(planned.header), 0) != planned.header:
-            raise VerificationFailed("the output is not what was written", mismatches={"header": "it differs"})
-        whole = pool.submit(_digest, descriptor, 0, planned.size, None)
-        found = {
-            slot.name: _digest(descriptor, len(planned.header) + slot.start, slot.nbytes, progress)
-            for slot in planned.slots
-        }
-        return found, whole.result()
-
-
-def _digest(descriptor: int, offset: int, length: int, progress: Progress | None) -> str:
-    hasher = hashlib.sha256()
-    buffer = memoryview(bytearray(min(_WINDOW, length)))
-    while length:
-        count = os.preadv(descriptor, [buffer[: min(_WINDOW, length)]], offset)
-        if not count:
-            raise VerificationFailed("the output is not what was written", mismatches={"size": "it is shorter"})
-        hasher.update(buffer[:count])
-        offset, length = offset + count, length - count
-        if progress is not None:
-            progress(count)
-    return hasher.hexdigest()
+    os.rename(part, path)
+    return digests, back
 
 
 def write_small(path: str, data: bytes) -> None:

@@ -31,8 +31,6 @@ from safeload.engine.convert.contents import other_values
 from safeload.engine.convert.conversion import Conversion, ConvertedFile, ConvertedTensor
 from safeload.engine.convert.draft import (
     Draft,
-    Made,
-    Planned,
     drafting,
     make,
     publish,
@@ -41,6 +39,7 @@ from safeload.engine.convert.draft import (
     write_small,
 )
 from safeload.engine.convert.inputs import Inputs, Read, fetch, find_inputs, read
+from safeload.engine.convert.readback import Made, Planned
 from safeload.engine.convert.selection import Choice, Chosen, Selection, Shared, choose, memory_of
 from safeload.engine.convert.shards import (
     DEFAULT_SIZE,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.convert.draft import Planned
+from safeload.engine.convert.readback import Planned
 from safeload.engine.convert.selection import Chosen
 from safeload.engine.tensorfile import layout
 from safeload.formats.dtypes import WIDTHS

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safeload.core.errors import LimitExceeded, SafeloadError, SourceError, UsageError
 from safeload.core.limits import Limits
@@ -28,8 +32,13 @@ if TYPE_CHECKING:
 
 _DOWNLOADS = 8
 """Files fetched at a time, as `huggingface_hub` does."""
+_PAGE = 1000
+"""Files of a listing that are awaited at a time, as many as the hub sends."""
+_PATIENCE = 6
+"""How often the client may try again in the time that a page of a listing has."""
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[A-Za-z0-9_][^\x00-\x20\x7f~^:?*\[\\]{0,254}")
+T = TypeVar("T")
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
@@ -222,7 +231,8 @@ class _Remote:
         """Everything the commit has; recorded in the cache."""
         rows: dict[str, dict[str, Any]] = {}
         with _Ours(self.repository, self.revision):
-            for item in self._api().list_repo_tree(self.repository, recursive=True, revision=place.commit):
+            items = self._api().list_repo_tree(self.repository, recursive=True, revision=place.commit)
+            for item in self._awaited(iter(items), min(_PAGE, limits.members + 1)):
                 blob = getattr(item, "blob_id", None)
                 if blob is None:
                     continue
@@ -237,6 +247,30 @@ class _Remote:
             listing = {name: hfcache.row_listed(name, row) for name, row in rows.items()}
         hfcache.write_tree(place, rows)
         return listing
+
+    def _awaited(self, items: Iterator[T], at_a_time: int) -> Iterator[T]:
+        """The items of a listing, for whose pages the client would wait for ever."""
+        from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+
+        patience = _PATIENCE * HF_HUB_DOWNLOAD_TIMEOUT
+        while True:
+            page: Future[list[T]] = Future()
+            # A daemon, because the program must be able to end although the hub is silent.
+            threading.Thread(target=self._fulfil, args=(page, islice(items, at_a_time)), daemon=True).start()
+            try:
+                found = page.result(timeout=patience)
+            except FutureTimeout:
+                raise TimeoutError(f"no listing came for {patience} seconds") from None
+            if not found:
+                return
+            yield from found
+
+    def _fulfil(self, page: Future[list[T]], items: Iterator[T]) -> None:
+        try:
+            with _Ours(self.repository, self.revision):
+                page.set_result(list(items))
+        except SafeloadError as error:
+            page.set_exception(error)
 
     def download(self, place: Place, path: str, *, force: bool) -> None:
         """Fetch one file into the cache."""

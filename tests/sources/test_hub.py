@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -351,6 +353,27 @@ def test_a_file_that_is_not_listed_is_not_asked_for(hub: Hub) -> None:
         with pytest.raises(SourceError, match="no such file"):
             snapshot.fetch([path])
     assert hub.asked == []
+
+
+def test_a_hub_that_never_lists_its_files_is_our_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client would wait for ever; the load ends, and so can the program."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
+    silent, answer = threading.Event(), Hub.answer
+
+    def hanging(self: Hub, handler: Any) -> Answer:
+        if "/tree/" in handler.path:
+            silent.wait(20)
+        return answer(self, handler)
+
+    monkeypatch.setattr(Hub, "answer", hanging)
+    hub.add("org/slow", FILES)
+    try:
+        with pytest.raises(SourceError, match="no listing came"):
+            resolve("org/slow")
+    finally:
+        silent.set()
 
 
 @pytest.mark.parametrize(("status", "word"), [(500, "failed"), (503, "failed"), (429, "pause"), (403, "token")])

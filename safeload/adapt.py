@@ -273,7 +273,7 @@ def run(
     try:
         with Seatbelt(reference, forbidden=(*forbidden, *admitted), traps=traps):
             return call()
-    except Exception as error:
+    except BaseException as error:
         error.args = tuple(_retold(value, admitted) for value in error.args)
         raise
     finally:

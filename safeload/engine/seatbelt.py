@@ -50,6 +50,8 @@ class Trap:
     absence: type[Exception] | None = None
     """An error that the library takes for "not there", and goes on without. Then nothing is remembered: what would
     have been called is an extra, and the load is good without it."""
+    judge: Callable[..., str] | None = None
+    """Says what a call with these arguments would do, instead of `act`; nothing, if it is harmless and may be made."""
 
 
 class Seatbelt:
@@ -322,10 +324,11 @@ def _wrap(original: Any, trap: Trap) -> Any:
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         belt = _worn.get()
-        if belt is None:
+        act = trap.act if trap.judge is None or belt is None else trap.judge(*args, **kwargs)
+        if belt is None or not act:
             return original(*args, **kwargs)
         if trap.absence is not None:
-            raise trap.absence(f"safeload does not let a load {trap.act}")
-        belt.refuse(trap.act)
+            raise trap.absence(f"safeload does not let a load {act}")
+        belt.refuse(act)
 
     return wrapper

@@ -24,6 +24,7 @@ _MODEL_FILES = (*_CONFIG_FILES, "generation_config.json", "decision_template.jin
 _SMALL_FILES = (
     "*.json", "*.jinja", "*.txt", "*.model", "*.model.*", "*.spm", "*.bpe", "*.vocab", "*.tiktoken", "*.codes",
     "vocab", "merges", "additional_chat_templates/*.jinja",
+    "*tokenizer*/*.json", "*tokenizer*/*.txt", "*tokenizer*/*.model", "*tokenizer*/*.jinja",
 )  # fmt: skip
 _NEVER = (
     "*.index.json",

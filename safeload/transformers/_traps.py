@@ -6,11 +6,22 @@ import os
 import sys
 from collections.abc import Iterator
 
+from safeload import adapt
+from safeload.core.names import escape
 from safeload.engine.seatbelt import Trap
 
 _UNPICKLE = "unpickle a file with torch"
 _CODE = "import code from a model"
+_ELSEWHERE = "load what was not admitted"
 _KERNEL = "fetch native code from a repository"
+
+
+def _elsewhere(path_or_repo_id: object, *_: object, **__: object) -> str:
+    """What a look for files does: nothing worth a word where they were admitted."""
+    if not adapt.is_reference(path_or_repo_id) or adapt.within_admitted(path_or_repo_id):
+        return ""
+    return f"load {escape(str(path_or_repo_id))}, which was not admitted"
+
 
 TRAPS = (
     Trap("torch", "load", _UNPICKLE),
@@ -18,6 +29,7 @@ TRAPS = (
     Trap("torch.jit", "load", "load a TorchScript program"),
     Trap("torch.hub", "load_state_dict_from_url", "download and unpickle a file with torch"),
     Trap("torch.export", "load", "load an exported program"),
+    Trap("transformers.utils.hub", "cached_files", _ELSEWHERE, judge=_elsewhere),
     Trap("transformers.dynamic_module_utils", "get_cached_module_file", _CODE),
     Trap("transformers.dynamic_module_utils", "get_class_in_module", _CODE),
     Trap("transformers.generation.utils", "get_cached_module_file", _CODE),

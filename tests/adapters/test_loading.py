@@ -467,3 +467,30 @@ def test_a_forked_child_does_not_take_the_directory_with_it(bin_path: Path, view
         os._exit(0)
     os.waitpid(child, 0)
     assert views[0].is_dir() and equal(model)
+
+
+def test_tokenizers_in_folders_of_their_own_load(tmp_path: Path) -> None:
+    """Some processors hold several tokenizers, each in a folder named after it."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(repos.write_tokenizer(tmp_path / "t"))
+    path = tmp_path / "rag"
+    transformers.RagTokenizer(tokenizer, tokenizer).save_pretrained(path)
+    parts = {"question_encoder": repos.bert_config().to_dict(), "generator": repos.bert_config().to_dict()}
+    transformers.RagConfig(**parts).save_pretrained(path)
+    ours = guarded.RagTokenizer.from_pretrained(path)
+    assert type(ours) is transformers.RagTokenizer
+    assert ours.question_encoder("w1 w2").input_ids == tokenizer("w1 w2").input_ids
+    assert ours.generator.name_or_path == str(path)
+
+
+def test_a_load_within_a_load_of_what_was_not_admitted_is_refused(tmp_path: Path) -> None:
+    """Whatever a config makes the library look for, in a cache or on this disk, nobody judged it."""
+    path, elsewhere = repos.build_safetensors(tmp_path / "m"), repos.build_safetensors(tmp_path / "elsewhere")
+
+    class Nested(guarded.BertModel):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.config_of_another = transformers.AutoConfig.from_pretrained(str(elsewhere))
+
+    with pytest.raises(PolicyDenied, match=r"elsewhere.*not admitted"):
+        Nested.from_pretrained(path)
+    assert Nested(repos.bert_config()).config_of_another.hidden_size == 16

@@ -305,6 +305,15 @@ def test_a_trap_may_answer_that_nothing_is_there(library: types.ModuleType) -> N
         library.load(1)
 
 
+def test_a_trap_may_look_at_what_it_is_called_with(library: types.ModuleType) -> None:
+    """Harmless calls are made; of the others the refusal says what they would have done."""
+    trap = Trap("a_library", "load", "load", judge=lambda number: f"load {number}" if number > 1 else "")
+    with pytest.raises(PolicyDenied, match="load 2"), Seatbelt("m", forbidden=[], traps=[trap]):
+        assert library.load(1) == 1
+        library.load(2)
+    assert library.load(2) == 2
+
+
 def test_somebody_else_s_patch_survives(library: types.ModuleType) -> None:
     """If another program wraps our wrapper meanwhile, it keeps its wrapper, and ours does nothing in it."""
     with Seatbelt("m", forbidden=[], traps=[TRAP]):

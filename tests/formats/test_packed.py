@@ -10,7 +10,6 @@ import pickle
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy
 import pytest
@@ -22,8 +21,9 @@ from safeload.core.names import Location
 from safeload.formats.base import Opaque, PickleStream
 from safeload.formats.tree import named_tensors, tree
 from safeload.formats.unpack import BZIP2, GZIP, LZMA, XZ, ZLIB, Method, Unpacking
-from tests.corpus.build import payload
+from tests.corpus.build import Payload, payload
 from tests.formats.helpers import data, kinds, of, reading, runs_system, value_of
+from tests.formats.joblib_files import joblib_dump
 
 Pack = Callable[[bytes], bytes]
 
@@ -50,18 +50,15 @@ def test_a_packed_pickle_is_seen(name: str, pack: Pack, method: Method) -> None:
         assert result.formats[0] == name and runs_system(result) and result.fault is None
 
 
-@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "xz", "lzma"])
-@pytest.mark.parametrize("level", [1, 9])
-def test_joblib_writes_what_we_read(tmp_path: Path, method: str, level: int) -> None:
-    """Arrays of a compressed joblib file equal those that were saved."""
-    joblib = pytest.importorskip("joblib")
-    saved = {"a": numpy.arange(300_000.0).reshape(300, 1000), "b": numpy.asfortranarray(numpy.ones((3, 4), ">i4"))}
-    joblib.dump(saved, tmp_path / "x.joblib", compress=(method, level))
-    result = reading((tmp_path / "x.joblib").read_bytes(), "x.joblib")
+@each
+def test_packed_arrays_of_joblib_are_tensors(name: str, pack: Pack, method: Method) -> None:
+    """Arrays that stand between the opcodes equal those that were saved, rows or columns first, small or large."""
+    saved = {"a": numpy.arange(30_000.0).reshape(30, 1000), "b": numpy.asfortranarray(numpy.ones((3, 4), ">i4"))}
+    result = reading(pack(joblib_dump(saved)), "x.joblib")
     named = named_tensors(tree(data(result)))
     assert result.fault is None and not kinds(result) and list(named) == ["a", "b"]
-    for name, array in saved.items():
-        assert numpy.array_equal(value_of(named[name]).numpy(), array)
+    for key, array in saved.items():
+        assert numpy.array_equal(value_of(named[key]).numpy(), array)
 
 
 @each
@@ -172,3 +169,32 @@ def test_an_xz_stream_cannot_ask_for_gigabytes() -> None:
     content = Unpacking(MemoryBlob(bytes(alone)), LZMA, 100, Location("x"))
     with pytest.raises(MalformedInput):
         content.read_at(0, 100)
+
+
+def test_structured_and_object_arrays_of_joblib_are_taken_apart() -> None:
+    """Fields are named after the array, and so are the arrays within an array of objects."""
+    nodes = numpy.zeros(3, numpy.dtype([("left", "<i8"), ("threshold", "<f8"), ("leaf", "u1")], align=True))
+    nodes["threshold"] = [0.5, 1.5, 2.5]
+    inner = numpy.empty(2, object)
+    inner[:] = [numpy.arange(3), {"w": numpy.ones(2, "f4")}]
+    result = reading(joblib_dump({"nodes": nodes, "objects": inner, "after": numpy.ones(1)}), "x.joblib")
+    named = named_tensors(tree(data(result)))
+    assert result.fault is None
+    assert list(named) == [
+        "nodes.left",
+        "nodes.threshold",
+        "nodes.leaf",
+        "objects.0",
+        "objects.1.w",
+        "after",
+    ]
+    assert value_of(named["nodes.threshold"]).tolist() == [0.5, 1.5, 2.5]
+    assert value_of(named["objects.0"]).tolist() == [0, 1, 2]
+
+
+def test_calls_in_arrays_of_objects_are_seen() -> None:
+    """The pickle of an array of objects is judged as any other."""
+    evil = numpy.empty(1, object)
+    evil[0] = Payload()
+    assert runs_system(reading(joblib_dump({"x": evil}), "x.joblib"))
+    assert runs_system(reading(gzip.compress(joblib_dump({"x": evil})), "x.joblib"))

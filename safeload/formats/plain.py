@@ -96,6 +96,8 @@ def _slice(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
 
 
 def _ordered(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
+    if len(args) == 1 and isinstance(args[0], dict):
+        return Mapped(list(args[0].items()))
     pairs = _items(args, "OrderedDict")
     if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         raise _refuse("OrderedDict")
@@ -128,6 +130,7 @@ PLAIN: Mapping[GlobalName, Handler] = MappingProxyType(
     {
         GlobalName("builtins", "set"): _set,
         GlobalName("builtins", "frozenset"): _frozenset,
+        GlobalName("builtins", "dict"): _ordered,
         GlobalName("builtins", "bytearray"): _bytearray,
         GlobalName("builtins", "bytes"): _bytes,
         GlobalName("builtins", "complex"): _complex,

@@ -136,11 +136,18 @@ def persistent_storage(
         limits: bounds on repeated views; the defaults of `Limits` if absent.
     """
     expansion = (limits or Limits()).expansion
+    known: dict[str | None, StorageRef] = {}
 
     def load(id: object, node: Persistent) -> object:
         match id:
             case (("storage" | b"storage"), kind, key, _, count, *rest) if len(rest) <= 1:
-                found = _storage(storages, kind, key, count, rest[0] if rest else None)
+                part = rest[0] if rest else None
+                found = _storage(storages, kind, key, count, part)
+                # torch makes a storage or view once, as its first mention says; no program writes two that differ.
+                own = storage_key(part[0] if isinstance(part, tuple) else key)
+                first = known.setdefault(own, found)
+                if (first.key, first.dtype) != (found.key, found.dtype) or (part and first.storage != found.storage):
+                    raise bad(f"its storage {escape(found.key)} is described in two ways")
                 return replace(found, expansion=expansion)
             case ("module" | b"module", module, *_):
                 return module  # a class that the legacy format saved with its source

@@ -99,13 +99,13 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
         root = next((root for root in _prefixes(entry.name) if root in roots), None)
         inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
         try:
-            if root is not None and inside.startswith("data/"):
+            if root is not None and inside.casefold().startswith("data/"):
                 storages[root][inside[5:]] = _storage(blob, entry, location, limits)
             elif inside.startswith("constants/") and root in constants:
                 constants[root][inside[10:]] = _storage(blob, entry, location, limits)
             else:
                 rest.append((entry, root))
-                if root is not None and inside == "byteorder":
+                if root is not None and inside.casefold() == "byteorder":
                     content = open_member(blob, entry, _at(location, entry), limits, budget)
                     orders.setdefault(root, []).append(content.read_at(0, 16))
         except MalformedInput as error:
@@ -194,7 +194,7 @@ def _member(
         if entry.encrypted:
             raise damaged_member(place, "it is encrypted")
         check_size(entry, place, limits)
-        if not entry.name.endswith(_BOOKKEEPING):
+        if not entry.name.casefold().endswith(_BOOKKEEPING):
             yield Member(location=place, name=entry.name, size=entry.size)
         if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
             yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))

@@ -10,6 +10,7 @@ from safeload.core.construct import Record
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
+from safeload.engine.convert.mosaic import joined
 from safeload.formats.arrays import Array
 from safeload.formats.base import Part, PickleStream, TensorTable, TensorView
 from safeload.formats.tensors import Composite
@@ -46,6 +47,7 @@ def contents_of(parts: Iterable[Part], location: Location, limits: Limits) -> Co
             found.metadata = {**found.metadata, **said}
             found.values += [said] if said else []
             _add(found, part.tensors, location)
+            _add(found, {name: joined(tensor, part.location) for name, tensor in part.sharded.items()}, location)
         elif isinstance(part, PickleStream) and part.role in ("data", "constants"):
             value = tree(part, limits)
             value = {"constants": value} if part.role == "constants" else value

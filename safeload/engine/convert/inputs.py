@@ -11,17 +11,22 @@ from fnmatch import fnmatchcase
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
+from safeload.core.paths import bare_name
 from safeload.engine import select
 from safeload.engine.convert.contents import Contents, contents_of
+from safeload.engine.convert.mosaic import joined
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.request import Request
-from safeload.formats.base import Config
+from safeload.formats import dcp
+from safeload.formats.base import Config, PickleStream
 from safeload.sources.base import Snapshot
 from safeload.sources.local import local_snapshot
 from safeload.sources.resolve import resolve
 
 _INDEX = ".index.json"
+_METADATA = ".metadata"
+"""What lists the tensors of a distributed checkpoint."""
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.[a-z]+)\Z")
 _CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".npz", ".npy", ".msgpack", ".h5", ".joblib", ".pkl")
 _REPOSITORY = ("config.json", "adapter_config.json", "model_index.json", "tokenizer_config.json")
@@ -55,6 +60,8 @@ def find_inputs(reference: str, request: Request, limits: Limits) -> Inputs:
         folder, name = os.path.split(os.path.abspath(reference))
         snapshot: Snapshot = local_snapshot(folder, limits=limits)
         return Inputs(snapshot=snapshot, name=name.removesuffix(_INDEX), folder=folder, index=name)
+    if os.path.basename(reference) == _METADATA and os.path.isfile(reference):
+        reference = os.path.dirname(os.path.abspath(reference))
     if os.path.isfile(reference):
         # A file that is named is that file: nobody means a model on the hub whose name is the same.
         snapshot = local_snapshot(reference, limits=limits)
@@ -102,6 +109,8 @@ def _require_all_shards(files: tuple[str, ...], folder: str) -> None:
 def _in_folder(snapshot: Snapshot, folder: str) -> Inputs:
     """The checkpoint of a directory: by its index, as numbered shards, by its usual name, or the only one there is."""
     top = [name for name in snapshot.listing if "/" not in name]
+    if _METADATA in top:
+        return Inputs(snapshot=snapshot, name="model", folder=folder, index=_METADATA)
     repository = any(name in top for name in _REPOSITORY)
     indexes = [name for name in top if name.endswith(_INDEX)]
     usual = [name for name in ("pytorch_model.bin", "adapter_model.bin", "model.safetensors") if name in top]
@@ -158,12 +167,15 @@ def fetch(held: Held, inputs: Inputs) -> tuple[str, ...]:
     files = inputs.files
     if inputs.index is not None:
         held.snapshot.fetch([inputs.index])
-        files = tuple(select.shards(_document(held, inputs.index), Location(inputs.index)))
+        distributed = inputs.index == _METADATA
+        files = (
+            _parts(held) if distributed else tuple(select.shards(_document(held, inputs.index), Location(inputs.index)))
+        )
         missing = [name for name in files if name not in held.snapshot.listing]
         if missing:
             raise MalformedInput(
-                "a shard index names files that do not exist",
-                where=Location(inputs.index, path="weight_map"),
+                "an index names files that do not exist",
+                where=Location(inputs.index, path=None if distributed else "weight_map"),
                 why=", ".join(escape(name) for name in missing[:20]),
                 remedy="fetch the missing files, or ask the author for a complete checkpoint",
             )
@@ -171,6 +183,39 @@ def fetch(held: Held, inputs: Inputs) -> tuple[str, ...]:
     for path in files:
         held.inspect(path)
     return files
+
+
+def _metadata(held: Held) -> PickleStream:
+    """The pickle that lists the tensors of a distributed checkpoint."""
+    inspected = held.inspect(_METADATA)
+    _refuse_unread(inspected)
+    for part in inspected.parts:
+        if isinstance(part, PickleStream) and part.role == "data" and dcp.is_metadata(part):
+            return part
+    raise MalformedInput(
+        "a distributed checkpoint cannot be read",
+        where=Location(_METADATA),
+        why="it does not list the tensors of one",
+        remedy="name the checkpoint file",
+    )
+
+
+def _parts(held: Held) -> tuple[str, ...]:
+    names = dcp.part_names(_metadata(held), held.limits)
+    return tuple(bare_name(name, location=Location(_METADATA)) for name in names)
+
+
+def _distributed(held: Held, files: tuple[str, ...]) -> Read:
+    """The tensors of a distributed checkpoint, joined, and its other objects by name."""
+    metadata = _metadata(held)
+    for path in files:
+        _refuse_unread(held.inspect(path))
+    blobs = {path: held.open(path) for path in files}
+    tensors = dcp.join(metadata, blobs, held.limits)
+    contents = Contents(tensors={name: joined(tensor, metadata.location) for name, tensor in tensors.items()})
+    others = dcp.objects(metadata, blobs, held.limits)
+    contents.values += [others] if others else []
+    return Read(paths=(*files, _METADATA), contents=contents, formats={"torch-distcp"})
 
 
 def _document(held: Held, path: str) -> object:
@@ -183,6 +228,8 @@ def read(held: Held, inputs: Inputs, files: tuple[str, ...]) -> Read:
     Raises:
         MalformedInput: one cannot be read; two hold a tensor of the same name; or the index says something else.
     """
+    if inputs.index == _METADATA:
+        return _distributed(held, files)
     found = Read(paths=(*files, *([inputs.index] if inputs.index is not None else [])))
     holder: dict[str, str] = {}
     for path in files:

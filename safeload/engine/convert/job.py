@@ -159,10 +159,11 @@ class _Job:
         target = self._target(inputs, to_file)
         with Held(inputs.snapshot, self.options.limits) as held:
             files = fetch(held, inputs)
-            digests = {} if self._judges_findings_alone else {path: held.open(path).sha256() for path in files}
-            report = self._judge(held, files, digests)
+            judged = tuple(held.inspected)
+            digests = {} if self._judges_findings_alone else {path: held.open(path).sha256() for path in judged}
+            report = self._judge(held, judged, digests)
             found = read(held, inputs, files)
-            if found.formats <= _SAFE and self._is_idle(found):
+            if found.formats and found.formats <= _SAFE and self._is_idle(found):
                 return self._already_safe(found, report, inputs)
             return self._convert(held, inputs, found, report, target)
 

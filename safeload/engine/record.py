@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -84,7 +85,7 @@ def from_json(data: Mapping[str, Any]) -> Record:
     return Record(
         inputs={path: Identity(*identity) for path, identity in data["inputs"].items()},
         listing=tuple(data["listing"]),
-        files=tuple(AdmittedFile(**file) for file in data["files"]),
+        files=tuple(_admitted(file) for file in data["files"]),
         left_out=tuple(LeftOut(**item) for item in data["left_out"]),
         report=Report(
             target=data["report"]["target"],
@@ -94,6 +95,15 @@ def from_json(data: Mapping[str, Any]) -> Record:
         base=data["base"],
         attention_removed=data["attention_removed"],
     )
+
+
+def _admitted(data: Mapping[str, Any]) -> AdmittedFile:
+    """A file whose name lies within its directory, and whose conversion lies within the store."""
+    file = AdmittedFile(**data)
+    for path in (file.path, file.entry) if file.entry else (file.path,):
+        if posixpath.isabs(path) or posixpath.normpath(path) != path or path.split("/")[0] in ("", ".", ".."):
+            raise ValueError("a path leaves its directory")
+    return file
 
 
 def _file_from_json(data: Mapping[str, Any]) -> FileReport:

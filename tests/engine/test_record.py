@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import posixpath
 from typing import Any
 
 import pytest
@@ -43,13 +44,14 @@ reports = st.builds(
     sha256=st.none() | texts,
     used=st.booleans(),
 )
+names = texts.filter(lambda text: not text.startswith("/") and posixpath.normpath(text) == text and text[:2] != "..")
 files = st.builds(
     AdmittedFile,
-    path=texts,
+    path=names.filter(lambda text: text != "."),
     source=texts,
     sha256=texts,
     how=st.sampled_from(("copy", "rewritten", "converted", "link")),
-    entry=texts,
+    entry=st.just("") | names.filter(lambda text: text != "."),
 )
 records = st.builds(
     Record,
@@ -85,6 +87,16 @@ def test_a_record_that_lacks_something_is_none(record: Record, data: st.DataObje
         broken[key] = data.draw(st.sampled_from((5, None, True)))
     with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
         from_json(broken)
+
+
+@pytest.mark.parametrize("field", ["path", "entry"])
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "..", ".", "a//b", "a/", "./a", "/"])
+def test_a_record_that_leaves_its_directory_is_none(field: str, path: str) -> None:
+    """Whoever edits a record in the store cannot make links elsewhere with it."""
+    file = {"path": "a", "source": "a", "sha256": "", "how": "link", "entry": "k/model.safetensors", field: path}
+    empty = {"inputs": {}, "listing": [], "left_out": [], "report": {"target": "", "files": []}, "code": []}
+    with pytest.raises(ValueError, match="leaves its directory"):
+        from_json({**empty, "files": [file], "base": None, "attention_removed": False})
 
 
 @pytest.mark.parametrize("status", [17, -1, "dangerous", None])

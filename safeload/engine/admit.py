@@ -101,7 +101,7 @@ class _Job:
         if self.request.adapter:
             job = dataclasses.replace(self, request=self.request.of_adapter(), based_on=self.request.of_model())
             snapshot = job._resolve(reference, subfolder="")
-            if posixpath.normpath(posixpath.join(job.request.subfolder, select.ADAPTER_CONFIG)) in snapshot.listing:
+            if posixpath.join(job.request.subfolder, select.ADAPTER_CONFIG) in snapshot.listing:
                 return job._admit(snapshot, depth)
             return dataclasses.replace(self, request=self.request.of_model()).run(reference, depth=depth)
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)

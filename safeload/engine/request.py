@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from safeload.core.errors import UsageError
+from safeload.core.names import escape
+from safeload.core.paths import is_safe_relative
 
 Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "everything"]
 
@@ -83,12 +86,25 @@ class Request:
                 )
 
     def of_adapter(self) -> Request:
-        """The same request for the adapter that `adapter` names: its own words first, then the model's."""
+        """The same request for the adapter that `adapter` names: its own words first, then the model's.
+
+        Raises:
+            UsageError: its subfolder lies outside the model.
+        """
         own = {name: value for name, value in (self.adapter or {}).items() if value is not None}
         if self.access.token is not None:
             own.pop("token", None)
         access = replace(self.access, **{name: value for name, value in own.items() if name in _OF_ACCESS})
-        revision, subfolder = own.get("revision", self.revision), own.get("subfolder", "")
+        subfolder = own.get("subfolder", "")
+        if isinstance(subfolder, str):  # what it is otherwise, the new request says
+            subfolder = "" if subfolder in ("", ".") else posixpath.normpath(subfolder)
+            if subfolder and not is_safe_relative(subfolder):
+                raise UsageError(
+                    f"the adapter's subfolder {escape(subfolder)!r} was not used",
+                    why="it must be a plain relative path within the model",
+                    remedy="name the adapter itself: from_pretrained(adapter), or model.load_adapter(adapter)",
+                )
+        revision = own.get("revision", self.revision)
         return replace(self, access=access, revision=revision, subfolder=subfolder, variant=None, gguf_file=None)
 
     def of_model(self) -> Request:

@@ -77,6 +77,9 @@ def test_an_adapter_lies_where_adapter_kwargs_say(cls: str, tmp_path: Path, mark
         load(path, adapter_kwargs={"subfolder": "evil"})
     with pytest.raises(UsageError, match="adapter_kwargs"):
         load(path, adapter_kwargs={"nonsense": 1})
+    for outside in ("../evil", str(path / "lora")):
+        with pytest.raises(UsageError, match="subfolder"):
+            load(path, adapter_kwargs={"subfolder": outside})
 
 
 @pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])

@@ -192,6 +192,49 @@ def test_shared_memory_can_be_written_once(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt", "head": "embed"}
 
 
+# ── other formats ───────────────────────────────────────────────────────────────────────────────────────────────
+
+ARRAYS = {
+    "a": np.arange(12.0).reshape(3, 4),
+    "f": np.asfortranarray(np.ones((2, 3), "f4")),
+    "big": np.arange(4, dtype=">i4"),
+}
+
+
+def test_numpy_files(tmp_path: Path) -> None:
+    """`.npz` and `.npy` give their arrays, with `format: np`."""
+    np.savez_compressed(tmp_path / "a.npz", **ARRAYS)
+    np.save(tmp_path / "b.npy", ARRAYS["f"])
+    conversion = convert(tmp_path / "a.npz")
+    assert all(np.array_equal(loaded(conversion)[name].numpy(), array) for name, array in ARRAYS.items())
+    with safe_open(conversion.path, "np") as file:
+        assert file.metadata()["format"] == "np"
+    assert np.array_equal(loaded(convert(tmp_path / "b.npy"))["array"].numpy(), ARRAYS["f"])
+
+
+class Scripted(torch.nn.Module):
+    """A parameter, a buffer and a module inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 2)
+        self.register_buffer("mean", torch.ones(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x) + self.mean
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_gives_its_tensors_and_no_code(tmp_path: Path, canary: Any) -> None:
+    """Parameters and buffers of an archive are taken; its program is not."""
+    module = torch.jit.script(Scripted())
+    module.save(str(tmp_path / "x.pt"))
+    canary.heard()
+    found = loaded(convert(tmp_path / "x.pt"))
+    assert {name for name in found if not name.startswith("constants.")} == set(module.state_dict())
+    assert all(same(found[name], tensor) for name, tensor in module.state_dict().items())
+
+
 # ── element types and layouts ───────────────────────────────────────────────────────────────────────────────────
 
 DTYPES = [

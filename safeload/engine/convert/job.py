@@ -23,7 +23,7 @@ from safeload import __version__
 from safeload.core.digest import sha256
 from safeload.core.errors import MalformedInput, SafeloadError, UsageError
 from safeload.core.evidence import Evidence
-from safeload.core.finding import Report, Status
+from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf
 from safeload.engine.convert import data, provenance, repository
@@ -59,7 +59,7 @@ from safeload.sources.failures import os_failure
 
 SAFETENSORS = ".safetensors"
 _SAFE = frozenset({"safetensors", "gguf"})
-_NUMPY = frozenset({"npy", "npz", "joblib", "joblib-pickle", "hdf5", "keras", "msgpack", "flax"})
+_NUMPY = frozenset({"npy", "npz", "joblib", "gzip", "bzip2", "xz", "lzma", "zlib", "hdf5", "flax"})
 _DATA = "checkpoint.json"
 
 Progress = Callable[[int, int], None]
@@ -209,10 +209,13 @@ class _Job:
             reports = [dataclasses.replace(one, used=one.status is not Status.DANGEROUS) for one in reports]
         report = Report(target=self.reference, files=tuple(reports))
         evidence = Evidence(
-            reference=self.reference, revision=held.snapshot.revision, report=report, digests=dict(digests)
+            reference=self.reference,
+            revision=held.snapshot.revision,
+            report=Report(target=self.reference, files=tuple(map(_without_program, reports))),
+            digests=dict(digests),
         )
         verdict = self.options.policy.decide(evidence)
-        undecided = [one for one in report.findings if one.status is Status.UNDECIDED]
+        undecided = [one for one in evidence.report.findings if one.status is Status.UNDECIDED]
         if not verdict.allowed and undecided and all(one.status is not Status.DANGEROUS for one in reports):
             first = undecided[0]
             raise MalformedInput(
@@ -382,6 +385,13 @@ class _Job:
             "maxShardSize": self.most,
             "keepData": self.keep_data,
         }
+
+
+def _without_program(report: FileReport) -> FileReport:
+    """The report on what a conversion takes: of a TorchScript archive the tensors, never the program."""
+    if report.format != "torchscript":
+        return report
+    return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule != "program"))
 
 
 class _Meter:

@@ -26,9 +26,11 @@ class Limits:
     number_bytes: int = 1_700
     """Bytes of one arbitrarily long integer. Python refuses to print longer ones, because that takes quadratic time."""
     streams: int = 10_000
-    """Pickles following each other in one file."""
+    """Pickles following each other in one file, and pickles in one archive."""
     text_bytes: int = 1 << 28
-    """Bytes of one JSON, template or source file that is read whole, and of one text in a pickle."""
+    """Bytes of one template or source file that is read whole, and of one text in a pickle."""
+    json_bytes: int = 1 << 26
+    """Bytes of one JSON document, which may cost twenty times as much memory. Large tokenizers have 35 MB."""
     members: int = 100_000
     """Members of one archive."""
     expansion: int = 1_000

@@ -114,8 +114,8 @@ def _implementations(value: Any) -> Iterator[str]:
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    if blob.size > limits.text_bytes:
-        raise LimitExceeded("text_bytes", allowed=limits.text_bytes, wanted=blob.size, where=location)
+    if blob.size > limits.json_bytes:
+        raise LimitExceeded("json_bytes", allowed=limits.json_bytes, wanted=blob.size, where=location)
     raw = blob.read_at(0, blob.size)
     document = parse_json(raw, location, limits)
     yield Config(location=location, data=document.data)

@@ -28,8 +28,8 @@ def parse_json(data: bytes, location: Location, limits: Limits) -> Document:
         LimitExceeded: it is longer or nested deeper than the limits (or Python) allow.
         MalformedInput: it is not JSON.
     """
-    if len(data) > limits.text_bytes:
-        raise LimitExceeded("text_bytes", allowed=limits.text_bytes, wanted=len(data), where=location)
+    if len(data) > limits.json_bytes:
+        raise LimitExceeded("json_bytes", allowed=limits.json_bytes, wanted=len(data), where=location)
     repeated: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

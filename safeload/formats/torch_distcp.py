@@ -7,6 +7,7 @@ found from the end of the file backwards, because an archive says at its end how
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -47,6 +48,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         yield Irregularity(location=location, kind="distcp-gap", detail=detail)
         found = [Extent(blob, 0, blob.size)]
     budget = Budget(blob.size)
+    limits = replace(limits, streams=max(limits.streams, limits.members))  # one archive with one pickle for each tensor
     fault: MalformedInput | None = None
     for archive in found:
         try:

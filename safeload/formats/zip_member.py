@@ -45,6 +45,8 @@ class Budget:
     left: int = _ALL_IN_MEMORY
     looked: int = 0
     """Bytes of members that were looked into."""
+    pickles: int = 0
+    """Pickles that were read."""
     spent: bool = False
     """Nothing more of this archive is looked into."""
 
@@ -59,6 +61,17 @@ class Budget:
             self.spent = True
             ratio = self.looked // max(1, self.size)
             raise LimitExceeded("expansion", allowed=_OVERLAP, wanted=ratio, where=location)
+
+    def count(self, limits: Limits, location: Location) -> None:
+        """Account for a pickle: the smallest take two bytes and a thousand times longer than others of that size.
+
+        Raises:
+            LimitExceeded: there are more than `Limits.streams`.
+        """
+        self.pickles += 1
+        if self.pickles > limits.streams:
+            self.spent = True
+            raise LimitExceeded("streams", allowed=limits.streams, wanted=self.pickles, where=location)
 
 
 def damaged_member(location: Location, why: str) -> MalformedInput:

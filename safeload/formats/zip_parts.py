@@ -7,6 +7,7 @@ member that begins like a pickle is read as one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -85,12 +86,14 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
     yield from _programs(entries, location)
     roots = _roots(entries)
     if len(roots) > 1:
-        detail = f"checkpoints under {len(roots)} roots: {escape(', '.join(sorted(roots)))}"
+        some = ", ".join(itertools.islice(sorted(roots), 10))
+        detail = f"checkpoints under {len(roots):,} roots: {escape(some)}{' …' if len(roots) > 10 else ''}"
         yield Irregularity(location=location, kind="torch-several-roots", detail=detail, two_readings=True)
     budget = budget or Budget(blob.size)
     storages: dict[str, dict[str, Storage]] = {root: {} for root in roots}
+    names = {entry.name for entry in entries}
     constants: dict[str | None, dict[str, Storage]] = {
-        root: {} for root in roots if any(entry.name == f"{root}/{_CONSTANTS}".lstrip("/") for entry in entries)
+        root: {} for root in roots if f"{root}/{_CONSTANTS}".lstrip("/") in names
     }
     tables: list[TensorTable] = []
     rest: list[tuple[Entry, str | None]] = []
@@ -124,8 +127,10 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
             for part in _member(blob, entry, own.get(root or "", {}), location, limits, budget):
                 if isinstance(part, TensorTable):
                     tables.append(part)
-                else:
-                    yield part
+                    continue
+                yield part
+                if isinstance(part, PickleStream):
+                    budget.count(limits, _at(location, entry))
         except MalformedInput as error:
             fault = fault or error
         if budget.spent:

@@ -40,7 +40,7 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
         super().save(wrapper)
         self.framer.commit_frame(force=True)
         if obj.dtype.hasobject:
-            pickle.dump(obj, self.out, protocol=2)
+            pickle.dump(obj, self.out, protocol=pickle.HIGHEST_PROTOCOL)
             return
         padding = _ALIGNED - (self.out.tell() + 1) % _ALIGNED
         self.out.write(bytes((padding,)) + b"\xff" * padding)

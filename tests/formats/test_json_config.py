@@ -138,7 +138,7 @@ def test_a_huge_number_is_refused() -> None:
 
 def test_a_long_file_is_a_limit() -> None:
     """The limit on text is checked before the file is read."""
-    assert isinstance(reading(b"[1, 2, 3]", "config.json", Limits(text_bytes=4)).fault, LimitExceeded)
+    assert isinstance(reading(b"[1, 2, 3]", "config.json", Limits(json_bytes=4)).fault, LimitExceeded)
 
 
 def test_infinities_are_allowed() -> None:

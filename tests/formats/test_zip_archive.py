@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import time
 import zipfile
 
 import pytest
@@ -266,3 +267,21 @@ def test_zlib_is_only_asked_for_bounded_pieces() -> None:
     """A deflated member beside the pickle that nobody needs is not inflated whole."""
     member = Zipped("a/notes.txt", b"\0" * (40 << 20), method=8)
     assert reading(make_zip([*checkpoint(PLAIN), member]), limits=Limits(expansion=2000)).fault is None
+
+
+def test_pickles_of_an_archive_are_counted() -> None:
+    """Thousands of two-byte pickles cost far more than their bytes, whether in many members or in few."""
+    many = make_zip([Zipped(f"{index}.pkl", b"N.") for index in range(50)])
+    few = make_zip([Zipped(f"{index}.pkl", b"N." * 10) for index in range(5)])
+    for raw in (many, few):
+        fault = reading(raw, "x.zip", Limits(streams=30)).fault
+        assert isinstance(fault, LimitExceeded) and fault.limit == "streams"
+        assert reading(raw, "x.zip").fault is None
+
+
+def test_many_roots_are_read_in_little_time() -> None:
+    """Each directory with a `data.pkl` is a root; finding them is no product of roots and members."""
+    raw = make_zip([Zipped(f"r{index}/data.pkl", b"N.") for index in range(20_000)])
+    begin = time.process_time()
+    result = reading(raw, "x.bin", Limits(streams=10))
+    assert "torch-several-roots" in kinds(result) and time.process_time() - begin < 10

@@ -40,8 +40,13 @@ def console(stream: TextIO) -> Console:
     """A console that interprets nothing in what it prints: no markup, no emoji names, no highlighting."""
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Whoever read our output has seen enough: the command line knows what to do."""
+            raise BrokenPipeError
+
     width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    return Plain(file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
 def _write(reports: Sequence[Report], errors: Sequence[SafeloadError], stream: TextIO) -> None:

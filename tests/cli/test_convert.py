@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 import torch
 
 from safeload.cli.main import main
+from tests.architecture.source import ROOT
 
 STATE = {"state_dict": {"model.w": torch.ones(2, 3), "model.b": torch.zeros(2)}, "epoch": 3}
 
@@ -103,8 +108,6 @@ class Evil:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        import os
-
         return os.system, (f"touch {self.path}",)
 
 
@@ -165,3 +168,30 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path, capsys: pytest.
     main(["inspect", str(path)])
     texts.append((0, *capsys.readouterr()))
     assert not {"\x1b", "\x07", "\u202e"} & set("".join(out + err for _, out, err in texts))
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_a_bar(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is shown on a terminal, with rate and time left, and a checkpoint's name in it is shown, not obeyed."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    name = checkpoint.with_name("[red]x\x1b]0;y.ckpt")
+    checkpoint.rename(name)
+    assert main(["convert", str(name)]) == 0
+    assert "converting" in screen.getvalue()
+    assert "\x1b]0" not in screen.getvalue()
+
+
+def test_a_reader_that_has_seen_enough_is_no_defect(tmp_path: Path) -> None:
+    """When the output is closed early, as by `head`, there is no traceback."""
+    torch.save({f"layer.{i}": torch.ones(1) for i in range(3000)}, tmp_path / "x.pt")
+    command = f"{sys.executable} -m safeload inspect {tmp_path / 'x.pt'} | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "torch-zip" in result.stdout
+    assert "Traceback" not in result.stderr

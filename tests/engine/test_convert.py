@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,9 +21,12 @@ from safetensors.torch import load_file
 
 import safeload
 from safeload.core.errors import MalformedInput, PolicyDenied, SourceError, UsageError
+from safeload.engine.convert import provenance
 from safeload.engine.convert.conversion import Conversion
 from safeload.engine.convert.job import convert
 from safeload.engine.options import Options
+from safeload.sources.resolve import resolve
+from tests.architecture.test_start import BLOCK, python
 from tests.engine import models
 from tests.engine.checkpoints import saved
 from tests.engine.views import raw
@@ -547,6 +551,18 @@ def test_safetensors_are_already_safe(tmp_path: Path) -> None:
     assert set(loaded(renamed)) == {"e", "head.bias"}
 
 
+@pytest.mark.parametrize("into", [None, "out.safetensors"])
+def test_gguf_is_already_safe(tmp_path: Path, into: str | None) -> None:
+    """There is nothing to do; an output that cannot be made is refused."""
+    path = models.write(tmp_path / "a.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    if into is None:
+        assert convert(path).already_safe
+    else:
+        with pytest.raises(UsageError, match="GGUF"):
+            convert(path, into=tmp_path / into)
+    assert models.files_below(tmp_path) == {"a.gguf"}
+
+
 # ── preview, provenance, policy ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -574,6 +590,33 @@ def test_the_provenance_names_inputs_and_outputs_by_digest(tmp_path: Path) -> No
     assert source == {"name": "x.ckpt", "digest": {"sha256": digest}}
     assert statement["predicate"]["buildDefinition"]["externalParameters"]["strip"] == "x."
     assert str(tmp_path) not in text
+
+
+def test_models_on_the_hub_are_named_by_their_package_url(tmp_path: Path) -> None:
+    """An input from the hub or its cache has the URL of its commit."""
+    commit = "c0ffee" * 6 + "c0ff"
+    folder = tmp_path / "models--acme--demo/snapshots" / commit
+    models.model(folder, pickle=True)
+    (folder.parents[1] / "blobs").mkdir()
+    origin = provenance.origin_of(resolve(folder))
+    assert provenance.origin_of(resolve(folder / "pytorch_model.bin")) == origin
+    with pytest.raises(UsageError, match="nothing was converted"):
+        convert(folder / "pytorch_model.bin")
+    conversion = convert(folder / "pytorch_model.bin", into=tmp_path / "x.safetensors")
+    assert conversion.statement is not None and f"{origin}#pytorch_model.bin" in conversion.statement.read_text()
+    assert origin == f"pkg:huggingface/acme/demo@{commit}"
+    text = provenance.statement(origin, {"a b.bin": "0" * 64}, [], {}).dump().decode()
+    assert f"{origin}#a%20b.bin" in text
+    assert provenance.origin_of(resolve(models.model(tmp_path / "local"))) == ""
+
+
+def test_converting_needs_no_library(tmp_path: Path) -> None:
+    """With torch, numpy, safetensors and rich out of reach, a strided checkpoint converts all the same."""
+    path = models.write(tmp_path / "x.bin", saved({"w": W.t()}))
+    names = ["torch", "transformers", "numpy", "huggingface_hub", "rich", "safetensors", "cryptography"]
+    result = python(BLOCK.format(names=names) + f"import safeload; print(safeload.convert({str(path)!r}).path)")
+    assert (result.stdout.strip(), result.returncode) == (str(tmp_path / "x.safetensors"), 0), result.stderr
+    assert same(load_file(tmp_path / "x.safetensors")["w"], W.t())
 
 
 def test_two_conversions_in_one_directory_have_two_statements(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def find_inputs(reference: str, request: Request, limits: Limits) -> Inputs:
         # A file that is named is that file: nobody means a model on the hub whose name is the same.
         snapshot = local_snapshot(reference, limits=limits)
         folder, name = os.path.split(os.path.abspath(reference))
-        return Inputs(snapshot=snapshot, name=name, folder=folder, files=tuple(snapshot.listing))
+        # Nothing is written into the hub's cache.
+        beside = folder if snapshot.revision is None else ""
+        return Inputs(snapshot=snapshot, name=name, folder=beside, files=tuple(snapshot.listing))
     snapshot = resolve(
         reference,
         revision=request.revision,

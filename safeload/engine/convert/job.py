@@ -350,7 +350,7 @@ class _Job:
             target.stem,
             lambda document: {subject["name"] for subject in document["subject"]} <= names,
         )
-        said = provenance.statement(held.snapshot, inputs, files, self._parameters())
+        said = provenance.statement(provenance.origin_of(held.snapshot), inputs, files, self._parameters())
         write_small(draft.place(account), said.dump())
         publish(draft, guarded, [*notes, account], replace=self.force)
         return dataclasses.replace(

@@ -12,6 +12,7 @@ from safeload import __version__
 from safeload.core.statement import Resource, Statement, provenance
 from safeload.engine.convert.conversion import ConvertedFile
 from safeload.sources.base import Snapshot
+from safeload.sources.hfcache import find_place
 
 NAME = "conversion.intoto.json"
 BUILD_TYPE = "urn:safeload:convert:v1"
@@ -19,15 +20,18 @@ BUILDER = f"pkg:pypi/safeload@{__version__}"
 
 
 def statement(
-    snapshot: Snapshot,
+    origin: str,
     inputs: Mapping[str, str],
     outputs: Iterable[ConvertedFile],
     parameters: Mapping[str, Any],
 ) -> Statement:
-    """The provenance of a conversion. `inputs` are digests by path in the snapshot."""
+    """The provenance of a conversion. `inputs` are digests by path in the model that `origin` names."""
     return provenance(
         [Resource(name=file.path, sha256=file.sha256) for file in outputs],
-        [Resource(name=path, sha256=digest, uri=_uri(snapshot, path)) for path, digest in inputs.items()],
+        [
+            Resource(name=path, sha256=digest, uri=f"{origin}#{quote(path)}" if origin else "")
+            for path, digest in inputs.items()
+        ],
         build_type=BUILD_TYPE,
         builder=BUILDER,
         version=__version__,
@@ -35,13 +39,18 @@ def statement(
     )
 
 
-def _uri(snapshot: Snapshot, path: str) -> str:
-    """The package URL of a file on the hub; nothing for local files, whose paths are nobody's business."""
-    if snapshot.kind not in ("hub", "cache") or not snapshot.revision or "/" not in snapshot.root.strip("/"):
+def origin_of(snapshot: Snapshot) -> str:
+    """The package URL of a model on the hub; nothing for local files, whose paths are nobody's business."""
+    if not snapshot.revision:
         return ""
-    if os.path.isabs(snapshot.root):
-        return ""
-    return f"pkg:huggingface/{quote(snapshot.root)}@{snapshot.revision}#{quote(path)}"
+    name = snapshot.root
+    if snapshot.kind == "file":  # in the hub's cache
+        folder, file = os.path.split(snapshot.root)
+        place = find_place(os.path.join(os.path.realpath(folder), file))
+        if place is None or place[1] != file:
+            return ""
+        name = place[0].repository
+    return "" if os.path.isabs(name) else f"pkg:huggingface/{quote(name)}@{snapshot.revision}"
 
 
 def name_beside(folder: str, plain: str, stem: str, ours: Callable[[Any], bool]) -> str:

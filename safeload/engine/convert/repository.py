@@ -57,7 +57,9 @@ def convert_model(reference: str, into: str, request: Request, options: Options)
                 token=request.access.token,
                 local_files_only=request.access.local_files_only,
             )
-            said = provenance.statement(snapshot, sources, files, {"format": "safetensors", "whole": True})
+            # A branch may have moved on meanwhile: then nobody can say which commit the files are of.
+            origin = provenance.origin_of(snapshot) if snapshot.revision == admission.revision else ""
+            said = provenance.statement(origin, sources, files, {"format": "safetensors", "whole": True})
             account = os.path.join(folder, provenance.NAME)
             write_small(account, said.dump())
         except OSError as error:

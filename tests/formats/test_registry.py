@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import pickle
 import struct
 import tracemalloc
+import zlib
 from functools import cache
 
+import numpy
 import pytest
 import safetensors.torch
 import torch
@@ -23,6 +28,8 @@ from safeload.formats.base import Irregularity, PickleStream
 from safeload.formats.tree import named_tensors, tree
 from tests.corpus.build import FIXTURES, checkpoint, make_zip, many_members, payload
 from tests.formats.helpers import CountingBlob, kinds, of, reading, runs_system, saved
+from tests.formats.joblib_files import joblib_dump
+from tests.formats.test_flax import pack as flax
 
 
 def test_formats_are_found_by_their_folder() -> None:
@@ -106,7 +113,20 @@ def test_a_million_members_stay_small() -> None:
 
 _LIMITS = Limits(opcodes=20_000, nodes=20_000, members=2000, tensors=2000, streams=50)
 _NAMES = st.sampled_from(
-    ["a.bin", "a.safetensors", "a.json", "a.gguf", "a.pkl", "a.pt", "a.tar", "a.npy", "a.txt", "a"]
+    [
+        "a.bin",
+        "a.safetensors",
+        "a.json",
+        "a.gguf",
+        "a.pkl",
+        "a.pt",
+        "a.tar",
+        "a.npy",
+        "a.txt",
+        "a.msgpack",
+        "a.distcp",
+        "a",
+    ]
 )
 
 
@@ -125,6 +145,19 @@ def _real() -> tuple[bytes, ...]:
     state = {"weight": torch.randn(3, 4), "half": torch.ones(2).half(), "view": torch.ones(4, 4).t()}
     scripted, module = io.BytesIO(), torch.nn.Sequential(torch.nn.Linear(2, 2))
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), scripted)
+    array, collection = io.BytesIO(), io.BytesIO()
+    numpy.save(array, numpy.zeros(3, [("a", "<f4"), ("b", ">i8", (2,))]))
+    numpy.savez_compressed(collection, a=numpy.ones((20, 20)), b=numpy.array(["x"]))
+    packs = (
+        array.getvalue(),
+        collection.getvalue(),
+        flax({"params": {"w": numpy.ones((2, 3)), "n": numpy.int32(1)}, "z": 1j}),
+        joblib_dump({"a": numpy.ones(9), "o": numpy.array([1, None], object)}),
+        *(
+            way(joblib_dump({"a": numpy.ones(9)}))
+            for way in (gzip.compress, bz2.compress, lzma.compress, zlib.compress)
+        ),
+    )
     made = [FIXTURES[name]() for name in FIXTURES if name not in ("hostile/bomb.bin", "hostile/many-members.bin")]
     return (
         saved(state),
@@ -134,6 +167,7 @@ def _real() -> tuple[bytes, ...]:
         pickle.dumps(state),
         safetensors.torch.save({"w": torch.ones(3)}),
         scripted.getvalue(),
+        *packs,
         *(raw for raw in made if raw and len(raw) < 50_000),
     )
 
@@ -147,7 +181,9 @@ def test_any_bytes_can_be_read(raw: bytes, name: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from([b"PK\x03\x04", b"GGUF\x03\0\0\0", b"\x93NUMPY\x01\0", b"\x80\x02", b"\x80\x04\x95", b"ustar"]),
+    st.sampled_from(
+        [b"PK\x03\x04", b"GGUF\x03\0\0\0", b"\x93NUMPY\x01\0", b"\x80\x02", b"\x80\x04\x95", b"ustar", b"\x81\xa1w"]
+    ),
     st.binary(max_size=300),
 )
 def test_any_bytes_behind_a_signature_can_be_read(signature: bytes, raw: bytes) -> None:

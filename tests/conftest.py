@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import canary as _canary
 
 _canary.install()
+
+# Shared machines are slow at times: how long an example takes is not what these tests are about. In CI the examples are
+# the same every time, so that a red run is about the change; at a developer's they differ, and look further.
+settings.register_profile(
+    "safeload", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("safeload")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ create the file that `payload()` names.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
@@ -255,6 +256,12 @@ def gguf(template: str = "{{ messages }}", tensor_bytes: int = 16) -> bytes:
     return head + bytes(-len(head) % 32) + bytes(tensor_bytes) + bytes(32 - tensor_bytes) + bytes(18)
 
 
+def npy(code: str, data: bytes) -> bytes:
+    """A numpy array of four elements."""
+    header = f"{{'descr': '{code}', 'fortran_order': False, 'shape': (4,), }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
+
+
 FIXTURES: dict[str, Callable[[], bytes]] = {
     "benign/checkpoint.bin": lambda: make_zip(checkpoint(state_dict({"weight": tensor()}), {"0": bytes(16)})),
     "benign/legacy.bin": lambda: legacy(state_dict({"w": legacy_tensor()}), ["0"], [(4, bytes(16))]),
@@ -264,6 +271,14 @@ FIXTURES: dict[str, Callable[[], bytes]] = {
         '{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}', bytes(16)
     ),
     "benign/model.gguf": gguf,
+    "benign/array.npy": lambda: npy("<f4", bytes(16)),
+    "benign/flax_model.msgpack": lambda: (
+        b"\x81\xa6params\x81\xa1w\xc7\x11\x01\x93\x91\x01\xa7float32\xc4\x04" + bytes(4)
+    ),
+    "benign/packed.joblib": lambda: gzip.compress(pickle.dumps({"a": [1, 2.5, "x"]}, 4), mtime=0),
+    "hostile/objects.npy": lambda: npy("|O", payload()),
+    "hostile/packed.joblib": lambda: gzip.compress(payload(), mtime=0),
+    "hostile/packed.distcp": lambda: make_zip(checkpoint(pickle.dumps({}))) + make_zip(checkpoint(payload())),
     "hostile/protocol0.pkl": lambda: payload(0),
     "hostile/protocol5.pkl": lambda: payload(5),
     "hostile/weights.safetensors": lambda: payload(2),

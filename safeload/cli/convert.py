@@ -172,7 +172,8 @@ def _preview(conversion: Conversion) -> None:
         table.add_row(*(Text(escape(cell)) for cell in cells))
     out.print(table)
     total = sum(one.nbytes for one in conversion.tensors)
-    out.print(f"{len(conversion.tensors):,} tensors, {size(total)}, in {len(conversion.files)} files; nothing written")
+    files = "1 file" if len(conversion.files) == 1 else f"{len(conversion.files):,} files"
+    out.print(f"{len(conversion.tensors):,} tensors, {size(total)}, in {files}; nothing written")
 
 
 def _json(conversion: Conversion) -> None:

@@ -357,6 +357,14 @@ def test_meta_tensors_are_refused_unless_left_out(tmp_path: Path) -> None:
     assert set(loaded(converted(tmp_path, value, keys="real."))) == {"w"}
 
 
+def test_a_tensor_without_data_that_carries_other_tensors_is_still_refused(tmp_path: Path) -> None:
+    """Attributes of a meta tensor do not stand for its data."""
+    empty = torch.empty(3, device="meta")
+    empty.extra = W  # type: ignore[attr-defined]
+    with pytest.raises(MalformedInput, match="'m'"):
+        converted(tmp_path, {"w": W, "m": empty})
+
+
 # ── what is no tensor ───────────────────────────────────────────────────────────────────────────────────────────
 
 EXTRA = {

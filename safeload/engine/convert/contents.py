@@ -145,9 +145,12 @@ def _walk(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _without_data(value: object) -> Iterator[tuple[str, str]]:
+    holding = _holding(value)
     for path, item in _walk(value):
-        if isinstance(item, Composite) and not any(isinstance(part, TensorView) for _, part in _walk(item)):
-            yield path, "it is on the meta device, without data" if item.kind == "meta" else f"it is {item.kind}"
+        if isinstance(item, Composite) and item.kind == "meta":
+            yield path, "it is on the meta device, without data"
+        elif isinstance(item, Composite) and id(item) not in holding:
+            yield path, f"it is {item.kind}, without any tensor"
 
 
 def other_values(value: object) -> list[str]:

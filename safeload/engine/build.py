@@ -22,7 +22,7 @@ from safeload.engine.plan import Plan
 from safeload.engine.record import AdmittedFile, How, LeftOut, Record, to_json
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
-from safeload.formats.dtypes import WIDTHS
+from safeload.formats.dtypes import bits_of
 from safeload.sources.base import Snapshot
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
@@ -257,5 +257,5 @@ def _index(plan: Plan, built: Built) -> dict[str, Any]:
                     why=f"{escape(tensor)!r} is also in {escape(plan.weights[weight_map[tensor]])}",
                 )
             weight_map[tensor] = name
-            size += prod(view.shape) * WIDTHS[view.dtype]
+            size += -(-prod(view.shape) * bits_of(view.dtype) // 8)
     return {"metadata": {"total_size": size}, "weight_map": weight_map}

@@ -11,7 +11,7 @@ from safeload.core.names import escape
 from safeload.engine.convert.readback import Planned
 from safeload.engine.convert.selection import Chosen
 from safeload.engine.tensorfile import layout
-from safeload.formats.dtypes import WIDTHS
+from safeload.formats.dtypes import bits_of
 
 DEFAULT_SIZE = 5_000_000_000
 """What huggingface_hub splits at."""
@@ -53,10 +53,7 @@ def output_stem(name: str) -> str:
 
 def nbytes(chosen: Chosen) -> int:
     """How many bytes a tensor takes in the output."""
-    total = WIDTHS[chosen.view.dtype]
-    for length in chosen.view.shape:
-        total *= length
-    return total
+    return -(-prod(chosen.view.shape) * bits_of(chosen.view.dtype) // 8)
 
 
 def spread(tensors: Iterable[Chosen], most: int) -> list[list[Chosen]]:

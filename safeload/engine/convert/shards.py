@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from math import prod
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape

@@ -136,6 +136,23 @@ class _Job:
 
     def _fresh(self, held: Held, key: str) -> tuple[Entry, Record]:
         """Read the model, and keep in the store what came of it."""
+        with ThreadPoolExecutor(1) as hashing:
+            self._hash_early(held, hashing)
+            return self._read(held, key, hashing)
+
+    def _hash_early(self, held: Held, hashing: ThreadPoolExecutor) -> None:
+        """Begin with the one digest that takes longer than all else there is to do, if it can be told by its name.
+
+        The memo keeps it; what goes wrong goes wrong again when the digest is asked for.
+        """
+        names = select.under(self.request.subfolder, held.snapshot.listing)
+        entry = select.weights_entry(names, {}, self.request) if self.request.wants_weights else None
+        if held.snapshot.kind == "directory" and entry in names and entry.endswith(".safetensors"):
+            file = held.open(names[entry])
+            if file.exclusive and held.settled:
+                hashing.submit(file.sha256, self.store.memo)
+
+    def _read(self, held: Held, key: str, hashing: ThreadPoolExecutor) -> tuple[Entry, Record]:
         snapshot = held.snapshot
         try:
             plan = make_plan(held, self.request)
@@ -152,7 +169,7 @@ class _Job:
         if self._judges_findings_alone:
             self._decide(snapshot, self._record(held, plan, {}))
         build.refuse_oversized(held, plan)
-        built, record = self._build(held, plan)
+        built, record = self._build(held, plan, hashing)
         return self._keep(held, key, plan, built, record)
 
     @property
@@ -160,19 +177,16 @@ class _Job:
         """Whether the verdict cannot depend on digests, so that a denial need not wait for them."""
         return type(self.options.policy) is AllOf and self.options.policy == DEFAULT_POLICY
 
-    def _build(self, held: Held, plan: Plan) -> tuple[build.Built, Record]:
+    def _build(self, held: Held, plan: Plan, hashing: ThreadPoolExecutor) -> tuple[build.Built, Record]:
         """Digest and convert what the load uses. Nothing is converted before the verdict."""
         files = [held.open(path) for path in sorted(plan.used())]
+        digesting = hashing.submit(digest_all, files, self.store.memo)
         if self._judges_findings_alone:
             # The verdict is in; hashing and converting read the same descriptors, and need not wait for each other.
-            with ThreadPoolExecutor(1) as pool:
-                digesting = pool.submit(digest_all, files, self.store.memo)
-                built = build.build_weights(held, plan, self.store)
-                digests = digesting.result()
-            record = self._record(held, plan, digests)
+            built = build.build_weights(held, plan, self.store)
+            record = self._record(held, plan, digests := digesting.result())
         else:
-            digests = digest_all(files, self.store.memo)
-            record = self._record(held, plan, digests)
+            record = self._record(held, plan, digests := digesting.result())
             self._decide(held.snapshot, record)
             built = build.build_weights(held, plan, self.store)
         build.list_weights(plan, built, digests)

@@ -110,7 +110,7 @@ def _nothing_asked(name: str) -> Verdict:
     return Verdict(
         name,
         allowed=False,
-        reasons=(Reason("the policy is empty, and an empty policy denies", "safeload policy init"),),
+        reasons=(Reason("the policy is empty, and an empty policy denies", "leave policy out: Options() has one"),),
     )
 
 
@@ -151,7 +151,7 @@ class OnlyApprovedCode:
             Reason(
                 f"{escape(need.why)} asks to run code from the model, which nobody approved: "
                 + ", ".join(escape(file) for file in need.files),
-                f"read that code, then: safeload approve {escape(evidence.reference)}",
+                f"read it; a later version runs approved code: safeload approve {escape(evidence.reference)}",
                 tuple(Location(file) for file in need.files),
             )
             for need in evidence.code

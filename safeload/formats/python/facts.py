@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
+from safeload.formats.base import Part
 from safeload.formats.python import folding
 from safeload.formats.python.resolve import IMPORTERS, LOCATORS, Resolver
 from safeload.formats.python.scopes import Scope, collect
@@ -79,10 +81,9 @@ class Unfollowed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Part):
     """Everything that one module says about itself."""
 
-    location: Location
     source: Source
     uses: tuple[Use, ...]
     edges: tuple[Edge, ...]
@@ -91,6 +92,10 @@ class Facts:
     """The names of its top-level classes and functions."""
     texts: tuple[tuple[int, folding.Plain], ...]
     """Text and bytes put together from pieces, by line: what a reader does not see at a glance."""
+    strings: tuple[tuple[int, str | bytes], ...]
+    """Every text that is written out, by line, without docstrings."""
+    spelled: tuple[tuple[int, str], ...]
+    """Identifiers that hold other than ASCII letters, as they are written, by line."""
 
     @property
     def imports(self) -> frozenset[str]:
@@ -124,6 +129,8 @@ class _Walk:
             unfollowed=tuple(dict.fromkeys(self.unfollowed)),
             classes=tuple(node.name for node in self.source.tree.body if isinstance(node, tops)),
             texts=tuple(dict.fromkeys(self.texts)),
+            strings=tuple(_strings(self.source.tree)),
+            spelled=tuple(_spelled(self.source)),
         )
 
     def _module(self, tree: ast.Module, *, line: int, inside: str, depth: int) -> None:
@@ -327,6 +334,32 @@ class _Reader:
 
     def _unfollowed(self, what: str, line: int) -> None:
         self.walk.unfollowed.append(Unfollowed(what, line or self.line))
+
+
+def _strings(tree: ast.Module) -> Iterator[tuple[int, str | bytes]]:
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and id(node) not in documentation:
+            yield node.lineno, node.value
+
+
+def _spelled(source: Source) -> Iterator[tuple[int, str]]:
+    """Python reads `exec` in bold letters as `exec` (NFKC), so the tree does not show how a name is written."""
+    if source.text.isascii():
+        return
+    for node in ast.walk(source.tree):
+        line = source.line(getattr(node, "lineno", 0))  # of a node of ours
+        if line.isascii():
+            continue
+        if isinstance(node, ast.Name):
+            name = line.encode()[node.col_offset : node.end_col_offset].decode("utf-8", "replace")
+        elif isinstance(node, ast.Attribute) and node.end_lineno is not None:
+            last = source.line(node.end_lineno).encode()[: node.end_col_offset]
+            name = re.split(rb"[\s.]", last)[-1].decode("utf-8", "replace")
+        else:
+            name = next((text for text in (getattr(node, "name", None), getattr(node, "arg", None)) if text), "")
+        if isinstance(name, str) and not name.isascii():
+            yield node.lineno if hasattr(node, "lineno") else 0, name
 
 
 def _flattened(targets: list[ast.expr]) -> Iterator[ast.expr]:

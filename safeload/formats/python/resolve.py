@@ -20,7 +20,7 @@ Values = frozenset[Value]
 
 _Key = tuple[ast.AST, Scope]
 _ROUNDS = 4
-_DEEPEST = 60
+_DEEPEST = 120
 _MOST_STEPS = 400_000
 _MOST_VALUES = 32
 _MOST_ITEMS = 4_096
@@ -72,6 +72,9 @@ class Resolver:
         self.depth += 1
         try:
             found = self._values(node, scope)
+        except RecursionError:  # where the caller's own stack is deep already
+            self.exhausted = True
+            found = NOTHING_KNOWN
         finally:
             self.depth -= 1
             self.under_way.discard(key)

@@ -35,8 +35,8 @@ RULE = Rule(
     id="code-patching",
     title="the code replaces parts of other packages",
     why=(
-        "A function of another package that is replaced stays replaced for the whole process, for code that has nothing "
-        "to do with the model: checks can be switched off that way, and data passed on."
+        "A function of another package that is replaced stays replaced for the whole process, for code that has "
+        "nothing to do with the model: checks can be switched off that way, and data passed on."
     ),
     status=Status.UNVERIFIED,
     severity=Severity.MEDIUM,

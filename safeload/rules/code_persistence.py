@@ -18,7 +18,8 @@ _PLACES = re.compile(
     | /etc/(?:cron|init\.d|rc\.|profile|ld\.so|passwd|shadow|sudoers|systemd|hosts\b) | autostart[/\\] | LaunchAgents
     | systemd/user | authorized_keys | \.ssh\b | (?:site|user)customize | site-packages | CurrentVersion\\+Run
     | Start\ Menu | \.git/hooks | \.aws/ | \.netrc\b | \.kube/ | \.docker/config | \.gnupg | id_(?:rsa|ed25519|ecdsa)
-    | huggingface/token | \.pypirc | \.npmrc | \.config/gcloud | Cookies\b | Login\ Data | wallet\.dat | /proc/self | /dev/tcp
+    | huggingface/token | \.pypirc | \.npmrc | \.config/gcloud | Cookies\b | Login\ Data | wallet\.dat
+    | /proc/self | /dev/tcp
     """,
     re.VERBOSE,
 )

@@ -291,14 +291,14 @@ class Resolver:
         return frozenset(found)
 
     def _joined(self, node: ast.JoinedStr, scope: Scope) -> Values:
-        text = ""
+        texts = [""]
         for part in node.values:
             inner = part.value if isinstance(part, ast.FormattedValue) else part
-            plain = self.constants(inner, scope)
-            if len(plain) != 1 or isinstance(plain[0], bytes) or len(text) > _MOST_ITEMS:
+            plain = [str(c) for c in self.constants(inner, scope) if not isinstance(c, bytes)]
+            texts = [text + more for text in texts for more in plain if len(text) < _MOST_ITEMS][:_MOST_VALUES]
+            if not texts:
                 return NOTHING_KNOWN
-            text += str(plain[0])
-        return _constants([text])
+        return _constants(texts)
 
     def _subscript(self, node: ast.Subscript, scope: Scope) -> Values:
         if isinstance(node.slice, ast.Slice):

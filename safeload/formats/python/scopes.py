@@ -133,8 +133,8 @@ class _Collector:
         elif isinstance(target, ast.Starred):
             self._target(target.value, binding, scope)
         elif isinstance(target, (ast.Tuple, ast.List)):
-            for element in target.elts:
-                self._target(element, Expression(binding.node, binding.scope, item=True), scope)
+            for element, part in _unpacked(target, binding):
+                self._target(element, part, scope)
         elif isinstance(target, ast.Subscript):  # what is put into a container may come out of it
             holder = target.value
             if isinstance(holder, ast.Name):
@@ -154,6 +154,15 @@ def collect(tree: ast.Module) -> Names:
     names = Names(Scope(None, "module"))
     _Collector(names).run(tree)
     return names
+
+
+def _unpacked(target: ast.Tuple | ast.List, binding: Expression) -> Iterator[tuple[ast.expr, Expression]]:
+    """`a, b = x, y` binds one to one; otherwise any item may come to any target."""
+    node = binding.node
+    parts = node.elts if isinstance(node, (ast.Tuple, ast.List)) and not binding.item else []
+    plain = len(parts) == len(target.elts) and not any(isinstance(part, ast.Starred) for part in (*parts, *target.elts))
+    for index, element in enumerate(target.elts):
+        yield element, Expression(parts[index] if plain else node, binding.scope, item=not plain)
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:

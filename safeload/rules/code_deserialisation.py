@@ -8,7 +8,8 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind, Use
 from safeload.rules.base import Rule
-from safeload.rules.code_use import checking, example, reaches, words
+from safeload.rules.catalogue import UNPICKLE
+from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
     """
@@ -26,7 +27,7 @@ def _chosen(use: Use) -> bool:
         return not (use.kind is Kind.CALL and use.keywords.get("weights_only") == 1)
     if use.name == "numpy.load":
         return use.kind is not Kind.CALL or use.keywords.get("allow_pickle", 0) != 0
-    return reaches(use, _NAMES)
+    return reaches(use, _NAMES) or catalogued(use, UNPICKLE)
 
 
 def _bad() -> Iterable[Part]:

@@ -8,7 +8,8 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind, Use
 from safeload.rules.base import Rule
-from safeload.rules.code_use import checking, example, reaches, words
+from safeload.rules.catalogue import CODE
+from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
     """
@@ -29,13 +30,18 @@ _METHODS = words(
 )
 
 
+_COMPILERS = ("torch.jit.", "triton.")
+"""They compile what stands in the source, where it can be read."""
 _INSPECTED = "eval"  # a method of every torch module: `model.eval()`
 
 
 def _chosen(use: Use) -> bool:
     if use.name.startswith("?") and use.name.rpartition(".")[2] == _INSPECTED:
         return bool(use.arguments)
-    return reaches(use, _NAMES, _METHODS) or _tricks(use)
+    if use.keywords.get("trust_remote_code"):
+        return True
+    named = reaches(use, _NAMES, _METHODS) or _tricks(use)
+    return named or (catalogued(use, CODE) and not use.name.startswith(_COMPILERS))
 
 
 def _tricks(use: Use) -> bool:

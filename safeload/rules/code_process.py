@@ -8,7 +8,8 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Use
 from safeload.rules.base import Rule
-from safeload.rules.code_use import checking, example, reaches, words
+from safeload.rules.catalogue import COMMAND
+from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
     """
@@ -24,13 +25,14 @@ _NAMES = words(
 )
 _METHODS = words(
     """
-    create_subprocess_exec create_subprocess_shell
+    create_subprocess_exec create_subprocess_shell system popen Popen check_output check_call getoutput
+    getstatusoutput execv execve execvp execvpe spawnv spawnve posix_spawn forkpty
     """
 )
 
 
 def _chosen(use: Use) -> bool:
-    return reaches(use, _NAMES, _METHODS)
+    return reaches(use, _NAMES, _METHODS) or catalogued(use, COMMAND)
 
 
 def _bad() -> Iterable[Part]:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part
-from safeload.formats.python.facts import Facts
+from safeload.formats.python.facts import Facts, Kind
 from safeload.rules.base import Context, Rule
-from safeload.rules.code_use import at_line, example
+from safeload.rules.code_use import GATES, at_line, example
 
+_PLAIN = ("builtins.pickle", "builtins.os", "builtins.sys")
+"""Names that are bound nowhere: a source that uses them fails."""
 _GATES = re.compile(r"an attribute of (?:os|sys|builtins|subprocess|importlib|ctypes|socket|shutil|posix|types)[\w.]* ")
 
 
@@ -21,9 +23,14 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
             mild = place.what.startswith("an attribute") and not _GATES.match(place.what)
             severity = Severity.LOW if mild else None
             yield at_line(rule, part, place.line, escape(place.what, 200), severity=severity)
+        for use in part.uses:
+            if use.kind is Kind.NAME and use.name.rpartition(".")[2] in GATES and use.name not in _PLAIN:
+                text = f"hands on the module {escape(use.name, 80)}, so that nobody can see what is called in it"
+                yield at_line(rule, part, use.line, text)
 
 
 def _bad() -> Iterable[Part]:
+    yield example("import os\n\n\ndef f(module, command):\n    module.run(command)\n\n\nf(os, 'true')\n")
     yield example("import importlib\n\n\ndef f(name):\n    return importlib.import_module(name)\n")
     yield example("exec(open('setup.txt').read())\n")
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from safeload.core.finding import Finding, Severity
-from safeload.core.names import Location, escape
+from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind, Use, When, read_facts
 from safeload.rules.base import Check, Context, Rule
+from safeload.rules.catalogue import ability, is_stdlib
 
 _WHEN = {
     When.IMPORT: "as soon as it is imported",
@@ -21,25 +22,47 @@ _WHEN = {
 _LINES = 4
 """Names that one finding lists; a line rarely has more."""
 
-Chosen = Callable[[Use], bool]
-
 
 def words(text: str) -> frozenset[str]:
     """Names written one after the other, so that long lists stay readable."""
     return frozenset(text.split())
 
 
+GATES = words(
+    "os sys subprocess shutil socket builtins importlib ctypes pickle marshal posix pty runpy tempfile multiprocessing"
+)
+"""Modules from which everything can be reached. Others import them, so that they are found as attributes of those."""
+
+Chosen = Callable[[Use], bool]
+
+
 def reaches(use: Use, names: frozenset[str], methods: frozenset[str] = frozenset()) -> bool:
     """Whether the use is of one of these names, of anything within one, or of such a method of something unknown."""
     if use.kind is Kind.IMPORT:
         return False
-    name = use.name.replace("()", "")
-    while name:
-        if name in names:
-            return True
-        name = name.rpartition(".")[0]
+    for name in _spellings(use.name.replace("()", "")):
+        while name:
+            if name in names:
+                return True
+            name = name.rpartition(".")[0]
     unknown = use.name.startswith("?") or "()" in use.name
     return unknown and use.name.rpartition(".")[2] in methods
+
+
+def catalogued(use: Use, what: str) -> bool:
+    """Whether the catalogue of dangerous callables says so of something in an installed library."""
+    if use.kind is Kind.IMPORT or not use.name or "()" in use.name:
+        return False
+    module, _, name = use.name.rpartition(".")
+    return bool(module) and not is_stdlib(module) and ability(GlobalName(module, name)) == what
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The name, and that of the module it really comes from: `torch.os.system` is `os.system`."""
+    yield name
+    parts = name.split(".")
+    if parts[0] != "?":
+        yield from (".".join(parts[i:]) for i in range(1, len(parts)) if parts[i] in GATES)
 
 
 def checking(chosen: Chosen, deed: str) -> Check:

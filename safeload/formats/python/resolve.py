@@ -13,7 +13,7 @@ import ast
 from collections.abc import Iterable
 
 from safeload.formats.python import folding
-from safeload.formats.python.scopes import Binding, Expression, Names, Scope
+from safeload.formats.python.scopes import Binding, Expression, Names, Scope, own_statements
 from safeload.formats.python.values import NOTHING_KNOWN, UNKNOWN, Bag, Const, Getter, Local, Ref, Value
 
 Values = frozenset[Value]
@@ -224,7 +224,7 @@ class Resolver:
         inner = self.names.inner[node]
         if isinstance(node, ast.Lambda):
             return self.values(node.body, inner)
-        returned = [part.value for part in _own_statements(node) if isinstance(part, ast.Return) and part.value]
+        returned = [part.value for part in own_statements(node) if isinstance(part, ast.Return) and part.value]
         return frozenset[Value]().union(*(self.values(value, inner) for value in returned)) or NOTHING_KNOWN
 
     # ── constants ───────────────────────────────────────────────────────────────────────────────────────────
@@ -353,16 +353,6 @@ class Resolver:
 
     def _with(self, node: ast.expr, name: str, value: folding.Plain, scope: Scope) -> Values:
         return self.values(node, Scope(scope, "once", {name: [Const(value)]}))
-
-
-def _own_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterable[ast.AST]:
-    """Everything in a function's body but what stands in functions and classes within it."""
-    pending: list[ast.AST] = list(function.body)
-    while pending:
-        node = pending.pop()
-        yield node
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            pending.extend(ast.iter_child_nodes(node))
 
 
 def _acts(value: Value) -> bool:

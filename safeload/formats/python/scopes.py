@@ -82,6 +82,8 @@ class _Collector:
             self.names.functions.append(node)
             if not isinstance(node, ast.Lambda):
                 self._assign(scope, node.name, Local(self.names.indexes[node]))
+            if not isinstance(node, ast.Lambda):
+                self._share(node, inner)
             _bind_parameters(node.args, inner, scope)
             return inner
         if isinstance(node, ast.ClassDef):
@@ -94,6 +96,15 @@ class _Collector:
                 self._target(generator.target, Expression(generator.iter, inner, item=True), inner)
             return inner
         return scope
+
+    def _share(self, node: ast.FunctionDef | ast.AsyncFunctionDef, inner: Scope) -> None:
+        """Names that a function declares `global` or `nonlocal` are those of a scope around it."""
+        for part in own_statements(node):
+            if isinstance(part, (ast.Global, ast.Nonlocal)):
+                for name in part.names:
+                    found = inner.parent.find(name) if isinstance(part, ast.Nonlocal) and inner.parent else None
+                    holder = found[0] if found else self.names.module
+                    inner.bound[name] = holder.bound.setdefault(name, [])
 
     def _bind(self, node: ast.AST, scope: Scope) -> None:
         if isinstance(node, ast.Assign):
@@ -108,9 +119,6 @@ class _Collector:
             self._target(node.optional_vars, Expression(node.context_expr, scope), scope)
         elif isinstance(node, ast.ExceptHandler) and node.name:
             scope.bind(node.name, UNKNOWN)
-        elif isinstance(node, ast.Global):
-            for name in node.names:
-                scope.bound[name] = self.names.module.bound.setdefault(name, [])
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -163,6 +171,16 @@ def _unpacked(target: ast.Tuple | ast.List, binding: Expression) -> Iterator[tup
     plain = len(parts) == len(target.elts) and not any(isinstance(part, ast.Starred) for part in (*parts, *target.elts))
     for index, element in enumerate(target.elts):
         yield element, Expression(parts[index] if plain else node, binding.scope, item=not plain)
+
+
+def own_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """Everything in a function's body but what stands in functions and classes within it."""
+    pending: list[ast.AST] = list(function.body)
+    while pending:
+        node = pending.pop()
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            pending.extend(ast.iter_child_nodes(node))
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:

@@ -30,7 +30,7 @@ _METHODS = words(
 )
 
 
-_COMPILERS = ("torch.jit.", "triton.")
+_COMPILERS = ("torch.jit.", "torch.onnx.", "triton.")
 """They compile what stands in the source, where it can be read."""
 _INSPECTED = "eval"  # a method of every torch module: `model.eval()`
 

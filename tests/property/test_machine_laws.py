@@ -67,9 +67,9 @@ def test_any_bytes_give_a_reading(data: bytes, limits: Limits | None) -> None:
     assert 0 <= reading.end <= len(data)
     assert reading.opcodes <= len(data) + 1
     assert (reading.value is NOTHING) == (reading.fault is not None)
-    for offset in [event.offset for event in reading.trace] + [anomaly.offset for anomaly in reading.anomalies]:
+    for offset in [node.offset for node in reading.trace] + [anomaly.offset for anomaly in reading.anomalies]:
         assert 0 <= offset <= len(data)
-    assert [event.offset for event in reading.trace] == sorted(event.offset for event in reading.trace)
+    assert [node.offset for node in reading.trace] == sorted(node.offset for node in reading.trace)
     assert all(anomaly.kind in ANOMALIES and anomaly.detail.isprintable() for anomaly in reading.anomalies)
     if reading.fault is not None:
         assert reading.fault.remedy and reading.fault.why.isprintable() and "@" in str(reading.fault.where)
@@ -84,8 +84,8 @@ def test_a_limit_never_hides_what_came_before_it(data: bytes) -> None:
         read_pickle(MemoryBlob(data), location=HERE),
         read_pickle(MemoryBlob(data), location=HERE, limits=SMALL),
     )
-    acts = [(event.act, event.offset) for event in part.trace]
-    assert acts == [(event.act, event.offset) for event in whole.trace][: len(acts)]
+    acts = [(node.act, node.offset) for node in part.trace]
+    assert acts == [(node.act, node.offset) for node in whole.trace][: len(acts)]
     if part.fault is None:
         assert whole.fault is None and part.end == whole.end
 
@@ -108,4 +108,4 @@ def test_any_reading_is_built_or_refused(data: bytes) -> None:
         construct(reading, PLAIN, location=HERE)
     except MalformedInput as error:
         assert error.where
-    assert all(event.act in Act for event in reading.trace)
+    assert all(node.act in Act for node in reading.trace)

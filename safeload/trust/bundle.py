@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safeload.core.envelope import Envelope
-from safeload.core.manifest import Manifest
+from safeload.trust.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

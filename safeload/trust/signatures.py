@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from safeload.core.errors import UsageError
 from safeload.core.evidence import VerifiedSignature
-from safeload.core.manifest import Piece
+from safeload.trust.manifest import Piece
 from safeload.trust.signers import Signer
 
 

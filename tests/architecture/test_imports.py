@@ -25,8 +25,17 @@ TABLE = {
     "formats": Row(("core", "formats")),
     "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
-    "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
-    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),
+    "trust": Row(
+        ("core", "trust"),
+        theirs_in=(
+            ("trust.signers.certificate", "cryptography"),
+            ("trust.signers.keyless", "cryptography"),
+            ("trust.signers.keyless", "sigstore"),
+            ("trust.signers.keyless", "sigstore_models"),
+            ("trust.private_key", "cryptography"),
+        ),
+    ),
+    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
     "reporters": Row(("core", "reporters"), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.

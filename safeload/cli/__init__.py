@@ -7,6 +7,7 @@ COMMANDS = {
     "scan": "say what is in model files, without loading them",
     "convert": "write a checkpoint or a whole model as safetensors, without running it",
     "inspect": "show the tensors, data and globals of a file, without loading it",
+    "lock": "pin models to exact bytes in safeload.lock, or check that they still are",
     "doctor": "look for what makes loading models unsafe on this machine",
     "cache": "list, verify or prune what safeload keeps",
     "demo": "load a poisoned and a harmless model, and watch",

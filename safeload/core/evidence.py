@@ -91,5 +91,7 @@ class Evidence:
     marks: frozenset[str] = frozenset()
     """All that a revocation may name, as `kind:value`: `key`, `cert-sha256`, `signer`, `tree`, `file-sha256`. Apart
     from `signatures` and `lock`, so that taking those away hides nothing."""
+    failures: tuple[str, ...] = ()
+    """Why signatures that are there do not count, for people. Escaped."""
     approvals: tuple[VerifiedApproval, ...] = ()
     code: tuple[CodeNeed, ...] = ()

@@ -222,9 +222,8 @@ class SignedBy:
             ", ".join(sorted({f"{escape(one.signer)} ({escape(one.identity)})" for one in found})) or "nobody we know"
         )
         names = ", ".join(map(escape, sorted(self.signers)))
-        message = (
-            f"{count} of the {wanted} signers it needs signed all that is used; they are {names}; signed by {seen}"
-        )
+        why = "".join(f"; {failure}" for failure in evidence.failures)
+        message = f"{count} of the {wanted} signers needed ({names}) signed all that is used; signed by {seen}{why}"
         reason = Reason(message, f"safeload policy explain {escape(evidence.reference)}")
         return Verdict("signed", count >= wanted, () if count >= wanted else (reason,))
 

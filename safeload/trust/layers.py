@@ -17,14 +17,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
 from safeload.trust import lockfile, policy_file
 from safeload.trust.lockfile import Lock, parse_lock
-from safeload.trust.policy_file import PolicyFile, parse_policy
+from safeload.trust.policy_file import Formats, PolicyFile, parse_policy
 
 SYSTEM = "/etc/safeload/policy.toml"
 LOCK_VARIABLE = "SAFELOAD_LOCK"
@@ -73,8 +73,18 @@ def nearest(name: str, start: str | None = None) -> str | None:
     return os.path.join(candidates[0], name) if candidates else None
 
 
+def project_root() -> str:
+    """The nearest directory upward that is the root of a project; else the working directory."""
+    folder = at = os.path.realpath(os.getcwd())
+    while not any(os.path.lexists(os.path.join(at, root)) for root in _ROOTS):
+        if at == os.path.dirname(at):
+            return folder
+        at = os.path.dirname(at)
+    return at
+
+
 def policies(
-    chosen: str | None = None, *, formats: Collection[str] | None = None, system: str | None = None
+    chosen: str | None = None, *, formats: Formats | None = None, system: str | None = None
 ) -> tuple[PolicyFile, ...]:
     """Every policy file that counts. `chosen` stands in for the project's.
 
@@ -89,7 +99,7 @@ def policies(
     return tuple(found)
 
 
-def read_policy(path: str, *, layer: str = "project", formats: Collection[str] | None = None) -> PolicyFile:
+def read_policy(path: str, *, layer: str = "project", formats: Formats | None = None) -> PolicyFile:
     """Read one policy file with the files it names.
 
     Raises:

@@ -26,7 +26,7 @@ NAME = "safeload.lock"
 VERSION = 1
 LARGEST = 64 << 20
 """Bytes of a lock that is read: some 250,000 files."""
-_REMEDY = "safeload lock REF, for each model that it should hold"
+_REMEDY = "take one side or remove it (git checkout --ours safeload.lock), then: safeload lock REF"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"h1:[A-Za-z0-9+/]{43}=")

@@ -9,7 +9,7 @@ from safeload.core.digest import sha256
 from safeload.core.evidence import VerifiedSignature
 from safeload.trust.lockfile import VERSION, Lock, LockedFile, LockedModel
 
-_HEAD = "# Written by `safeload lock`, which also resolves merge conflicts. Do not edit.\n"
+_HEAD = "# Written by `safeload lock`. Do not edit; after a merge conflict, take one side and lock again.\n"
 
 
 def dump(lock: Lock) -> bytes:

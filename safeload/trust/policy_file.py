@@ -39,6 +39,8 @@ _SIGNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HUB_PATTERN = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)?")
 _PATH_PATTERN = re.compile(r"path:[^\x00-\x1f\x7f?\[\]{}]{1,4000}")
 Read = Callable[[str], bytes]
+Formats = Callable[[], Collection[str]]
+"""Every format there is; asked only if a policy names some."""
 """The bytes of a file that the policy names; raises `ConfigError`."""
 
 
@@ -112,14 +114,14 @@ def parse_policy(
     layer: str = "project",
     folder: str = "",
     read: Read,
-    formats: Collection[str] | None = None,
+    formats: Formats | None = None,
 ) -> PolicyFile:
     """Read a policy file. Total: any bytes give a policy or the error.
 
     Args:
         folder: the absolute directory that relative paths of models start from.
         read: gives the bytes of the files that it names.
-        formats: every format there is; names that are none of them are errors.
+        formats: gives every format there is; names that are none of them are errors.
 
     Raises:
         ConfigError: something in it cannot be used; with the place.
@@ -136,9 +138,8 @@ def parse_policy(
         if table is None or not _SIGNER.fullmatch(name):
             named.refuse(name, "a signer is a table with a plain name")
         signers[name] = read_signer(name, table, read)
-    known = None if formats is None else frozenset(formats)
     table = top.table("defaults")
-    defaults = _settings(table, Settings(), signers, known) if table else Settings()
+    defaults = _settings(table, Settings(), signers, formats) if table else Settings()
     if table:
         table.end()
     policy = PolicyFile(
@@ -146,7 +147,7 @@ def parse_policy(
         layer=layer,
         defaults=defaults,
         signers=signers,
-        rules=tuple(_rule(item, defaults, signers, known, folder) for item in top.tables("rule")),
+        rules=tuple(_rule(item, defaults, signers, formats, folder) for item in top.tables("rule")),
         revoked=tuple(_revocation(item) for item in top.tables("revoke")),
         suppressed=_suppressed(top),
     )
@@ -155,7 +156,7 @@ def parse_policy(
     return policy
 
 
-def _settings(table: Table, base: Settings, signers: Mapping[str, Signer], formats: frozenset[str] | None) -> Settings:
+def _settings(table: Table, base: Settings, signers: Mapping[str, Signer], formats: Formats | None) -> Settings:
     return Settings(
         mode=table.choice("mode", MODES, base.mode),
         require=_require(table, base.require, signers),
@@ -197,10 +198,11 @@ def _require(table: Table, base: Require, signers: Mapping[str, Signer]) -> Requ
     return Require(locked=locked, of=frozenset(of), threshold=threshold)
 
 
-def _formats(table: Table, base: frozenset[str] | None, known: frozenset[str] | None) -> frozenset[str] | None:
+def _formats(table: Table, base: frozenset[str] | None, formats: Formats | None) -> frozenset[str] | None:
     names = table.texts("formats", None)
     if names is None:
         return base
+    known = None if formats is None else frozenset(formats())
     found: set[str] = set()
     for index, name in enumerate(names):
         if name not in FORMAT_GROUPS and known is not None and name not in known:
@@ -209,9 +211,7 @@ def _formats(table: Table, base: frozenset[str] | None, known: frozenset[str] | 
     return frozenset(found)
 
 
-def _rule(
-    table: Table, base: Settings, signers: Mapping[str, Signer], formats: frozenset[str] | None, folder: str
-) -> Rule:
+def _rule(table: Table, base: Settings, signers: Mapping[str, Signer], formats: Formats | None, folder: str) -> Rule:
     patterns = table.texts("match")
     if not patterns:
         table.refuse("match", "it matches nothing")

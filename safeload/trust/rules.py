@@ -99,13 +99,22 @@ def revocations(policy: PolicyFile, today: date) -> NothingRevoked:
     return NothingRevoked(tuple((one.mark, one.reason) for one in inforce))
 
 
+def qualified(policy: PolicyFile, name: str) -> str:
+    """A signer's name where several layers meet: `acme` in the project's file, `system:acme`, `user:acme` in others.
+
+    A project may use a name that a layer above it uses, and must not become that signer by it.
+    """
+    return name if policy.layer == "project" else f"{policy.layer}:{name}"
+
+
 def requirement(applied: Applied, *, entering: bool = False) -> Policy | None:
     """What the model needs of locks and signers; `None` if nothing. `entering` a lock, it needs no lock."""
     need, parts = applied.settings.require, list[Policy]()
     if need.locked and not entering:
         parts.append(Locked())
     if need.of:
-        parts.append(SignedBy(need.of, need.threshold, locked=applied.from_lock and not entering))
+        of = frozenset(qualified(applied.policy, name) for name in need.of)
+        parts.append(SignedBy(of, need.threshold, locked=applied.from_lock and not entering))
     return AllOf(tuple(parts)) if parts else None
 
 
@@ -125,7 +134,7 @@ def decision(applied: Applied, today: date, *, entering: bool = False) -> Policy
         if settings.remote_code == "deny":
             parts.append(NoCode())
     rules: tuple[Policy, ...] = (Named(applied.place, AllOf(tuple(parts))),) if parts else ()
-    if settings.mode == "warn" and not entering:
+    if settings.mode == "warn":
         rules = tuple(Warned(rule) for rule in rules)
     if applied.rule and applied.rule.expires and applied.rule.expires < today:
         rules = (*rules, Expired(applied.place, applied.rule.expires.isoformat()))

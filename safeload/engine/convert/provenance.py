@@ -46,6 +46,20 @@ def statement(
     )
 
 
+def inputs_of(data: bytes) -> tuple[str, ...]:
+    """Where the inputs of a conversion came from: package URLs, else digests. Nothing for what is no such statement."""
+    try:
+        document = json.loads(data)
+        definition = document["predicate"]["buildDefinition"]
+        if definition["buildType"] != BUILD_TYPE:
+            return ()
+        rows = definition["resolvedDependencies"]
+        found = {str(row.get("uri") or f"sha256:{row['digest']['sha256']}") for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()
+    return tuple(sorted(one for one in found if one.isascii() and one.isprintable()))[:1000]
+
+
 def origin_of(snapshot: Snapshot) -> str:
     """The package URL of a model on the hub; nothing for local files, whose paths are nobody's business."""
     if not snapshot.revision:

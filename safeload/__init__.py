@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
+    from safeload.engine.sign import Signed, sign
+    from safeload.engine.verify import Verification, verify
 
 __version__ = "0.1.0.dev0"
 
@@ -52,6 +54,8 @@ _HOME = {
     "admit": "safeload.engine.admit",
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
+    "sign": "safeload.engine.sign",
+    "verify": "safeload.engine.verify",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -66,6 +70,8 @@ _HOME = {
     # What one gets.
     "Admission": "safeload.engine.admission",
     "Conversion": "safeload.engine.convert.conversion",
+    "Signed": "safeload.engine.sign",
+    "Verification": "safeload.engine.verify",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",
@@ -91,6 +97,8 @@ __all__ = (
     "admit",
     "scan",
     "convert",
+    "sign",
+    "verify",
     "Options",
     "Request",
     "Access",
@@ -103,6 +111,8 @@ __all__ = (
     "OnlyApprovedCode",
     "Admission",
     "Conversion",
+    "Signed",
+    "Verification",
     "Report",
     "FileReport",
     "Finding",

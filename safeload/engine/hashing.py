@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import NamedTuple
 
 from safeload.core.errors import VerificationFailed
-from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.hashers import new_hasher
 from safeload.sources.pinned import WINDOW, PinnedFile
@@ -29,38 +28,43 @@ class Progress(NamedTuple):
     total: int
 
 
-class SnapshotDigests:
-    """The digests of a snapshot's files: a `trust.signatures.DigestSource`.
+class PinnedDigests:
+    """The digests of files that somebody opens: a `trust.signatures.DigestSource`.
 
     Args:
-        snapshot: whose files; they must have been fetched.
+        read: opens a file by its path; it may give the same one again.
         memo: remembers digests of unchanged files.
-        held: files that are open already, by path; they stay open. Others are opened, one for each thread, and closed.
+        close: whether each file is closed once it was read, so that no more are open than threads.
+        sizes: what sizes files are said to have, for the order of the work; those of the open files, if absent.
         known: sha256 of files that were digested already, by path.
         progress: called from any thread after each file.
     """
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        read: Callable[[str], PinnedFile],
         memo: DigestMemo | None = None,
         *,
-        held: Mapping[str, PinnedFile] | None = None,
+        close: bool = False,
+        sizes: Mapping[str, int] | None = None,
         known: Mapping[str, str] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._snapshot = snapshot
+        self._read = read
         self._memo = memo
-        self._held = held or {}
+        self._close = close
+        self._sizes = sizes
         self._known = known or {}
         self._progress = progress
 
     def size(self, path: str) -> int:
-        """The size of a listed file, as the file system says now."""
-        if path in self._held:
-            return self._held[path].size
-        with closing(self._snapshot.open(path)) as file:
+        """The size of a file as it was opened."""
+        with self._opened(path) as file:
             return file.size
+
+    def _opened(self, path: str) -> AbstractContextManager[PinnedFile]:
+        file = self._read(path)
+        return closing(file) if self._close else nullcontext(file)
 
     def sha256(self, paths: Iterable[str]) -> dict[str, str]:
         """The sha256 of whole files, by path. Raises as `digests` does."""
@@ -82,9 +86,9 @@ class SnapshotDigests:
                 found[piece] = self._known[piece.path]
             else:
                 by_path.setdefault(piece.path, []).append(piece)
-        listing = self._snapshot.listing
-        order = sorted(by_path, key=lambda path: listing[path].size or 0, reverse=True)
-        total = sum(listing[path].size or 0 for path in order)
+        sizes = {path: self.size(path) if self._sizes is None else self._sizes.get(path, 0) for path in by_path}
+        order = sorted(by_path, key=lambda path: sizes[path], reverse=True)
+        total = sum(sizes.values())
         mismatches: dict[str, str] = {}
         done = 0
 
@@ -95,7 +99,7 @@ class SnapshotDigests:
             except VerificationFailed as error:
                 mismatches.update(error.mismatches)
                 return {}
-            done += listing[path].size or 0
+            done += sizes[path]
             if self._progress is not None:
                 self._progress(Progress(done, total))
             return result
@@ -111,8 +115,7 @@ class SnapshotDigests:
         return found
 
     def _file(self, path: str, pieces: list[Piece]) -> dict[Piece, str | None]:
-        held = self._held.get(path)
-        with nullcontext(held) if held is not None else closing(self._snapshot.open(path)) as file:
+        with self._opened(path) as file:
             whole = tuple(dict.fromkeys(piece.algorithm for piece in pieces if piece.end is None))
             digests = file.digests(whole, self._memo) if whole else {}
             return {

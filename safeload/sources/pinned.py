@@ -22,7 +22,9 @@ from safeload.core.names import Location, escape
 from safeload.sources.base import Recorded
 from safeload.sources.contain import Allowed, open_beneath
 from safeload.sources.failures import os_failure, quoted
-from safeload.sources.hashers import GIT_SHA1, SHA256, new_hasher
+from safeload.sources.hashers import GIT_SHA1 as GIT_SHA1
+from safeload.sources.hashers import SHA256 as SHA256
+from safeload.sources.hashers import new_hasher
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:

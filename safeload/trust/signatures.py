@@ -115,7 +115,8 @@ def verify_signatures(
         now: the time that counts for validity; with a time zone.
         subset: the files that will be used, where the rest need not be there. Files outside it are neither digested
             nor looked at; one inside it that is not signed is an extra file. Without it, the whole model must be as
-            signed: no file missing, none extra.
+            signed: no file missing, none extra. What the signer left out (and said so) is never extra and never
+            covered: who uses files must look at `covers`.
 
     Raises:
         SourceError: a file cannot be read.
@@ -228,12 +229,12 @@ def _differences(
     if not manifest.complete:
         return
     for path in sorted((files if subset is None else files & frozenset(subset)) - manifest.paths):
-        if subset is not None or not (_left_out(path, manifest) or (manifest.sizes and source.size(path) == 0)):
+        if not (_left_out(path, manifest) or (manifest.sizes and source.size(path) == 0)):
             yield Mismatch(path, "extra", "it is there and was not signed")
 
 
 def _left_out(path: str, manifest: Manifest) -> bool:
-    """Whether the signer said that it does not speak about this file. It is not covered either."""
+    """Whether the signer said that it does not speak about this file."""
     return any(path == ignored or path.startswith(f"{ignored}/") for ignored in (*NEVER_SIGNED, *manifest.ignored))
 
 

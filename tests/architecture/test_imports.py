@@ -49,7 +49,7 @@ ADAPTERS = {
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
 }
-EAGER = {"core.keys", "transformers", "adapt"}
+EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

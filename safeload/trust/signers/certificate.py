@@ -18,7 +18,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from safeload.core.errors import MalformedInput, UsageError
-from safeload.core.keys import accepted_key
 from safeload.core.names import escape
 from safeload.trust.bundle import Bundle
 from safeload.trust.signers import Identity, matches, refused, wrong_method
@@ -94,6 +93,8 @@ class CertificateSigner:
 
     def verify(self, bundle: Bundle, *, now: datetime) -> Identity:
         """See `Signer.verify`."""
+        from safeload.core.keys import accepted_key
+
         if bundle.method != "certificate":
             raise wrong_method(bundle, self)
         chain = read_certificates(bundle)
@@ -241,3 +242,18 @@ def _fingerprint(certificate: x509.Certificate) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def chain_from_pem(pem: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """The certificates of a PEM file in DER, and the public key of the first in PEM. Raises `MalformedInput`."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from safeload.core.keys import accepted_key
+
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+        key = chain[0].public_key()
+    except ValueError as error:
+        raise MalformedInput("the certificates cannot be read", why=escape(str(error))) from None
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in chain), accepted_key(key, "the leaf").pem()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from safeload.core.errors import UsageError, VerificationFailed
-from safeload.core.keys import read_public_key
 from safeload.trust.bundle import Bundle
 from safeload.trust.signers import Identity, refused, wrong_method
 
@@ -40,11 +39,15 @@ class KeySigner:
     def __post_init__(self) -> None:
         if not self.keys:
             raise UsageError("a signer was named without a key", remedy="KeySigner(name, (DatedKey(pem),))")
+        from safeload.core.keys import read_public_key
+
         for key in self.keys:
             read_public_key(key.public_pem, self.name or "the key that was given")
 
     def verify(self, bundle: Bundle, *, now: datetime) -> Identity:
         """See `Signer.verify`. What the bundle says about the key is not looked at: each key is tried."""
+        from safeload.core.keys import read_public_key
+
         if bundle.method != "key":
             raise wrong_method(bundle, self)
         data, today = bundle.envelope.signed_bytes(), now.astimezone(UTC).date()

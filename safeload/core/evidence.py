@@ -19,11 +19,11 @@ class VerifiedSignature:
     signer: str
     """The policy's name for who signed."""
     identity: str
-    """What was really verified: `key:<sha256>`, `cert:<sha256> <subject>` or `sigstore:<issuer> <identity>`."""
+    """What was really verified: `key:<sha256>`, `cert:<sha256> <subject>` or `<issuer> <identity>`."""
     covers: frozenset[str]
     """Paths that the signature lists and whose content is what it says."""
     method: str = "key"
-    """`key`, `certificate` or `sigstore`."""
+    """`key`, `certificate` or `keyless`."""
     fingerprints: frozenset[str] = frozenset()
     """Hexadecimal sha256 of the key (of its PEM text), and of each certificate of the chain (DER)."""
     bundle: str = ""

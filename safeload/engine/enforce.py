@@ -30,6 +30,7 @@ from safeload.sources.pinned import PinnedFile
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import Lock, LockedModel
 from safeload.trust.rules import Applied
+from safeload.trust.signature_store import bundles_in
 
 INTEGRITIES: tuple[Integrity, ...] = ("auto", "pinned", "private")
 """From the least to the most."""
@@ -237,12 +238,7 @@ class _Restricted:
 
 def bundles_of(snapshot: Snapshot) -> frozenset[str]:
     """The files of a snapshot that are signatures, and no part of what is signed or locked."""
-    return frozenset(path for path in snapshot.listing if is_bundle(path))
-
-
-def is_bundle(path: str) -> bool:
-    """Whether a file of this name, at the top of a model, is a signature."""
-    return path == "model.sig" or ("/" not in path and path.endswith((".oms.sig", ".sigstore.json")))
+    return frozenset(bundles_in(snapshot.listing))
 
 
 def guard_for(

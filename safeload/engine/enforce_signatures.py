@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 from safeload.core.errors import LimitExceeded
 from safeload.core.evidence import Difference, VerifiedSignature
 from safeload.core.names import escape
-from safeload.engine.hashing import SnapshotDigests
+from safeload.engine.hashing import PinnedDigests
 from safeload.sources.base import Snapshot
 from safeload.sources.pinned import PinnedFile
 from safeload.trust.policy_file import PolicyFile
 from safeload.trust.rules import qualified
+from safeload.trust.signature_store import LARGEST, detached
 from safeload.trust.signatures import verify_signatures
 from safeload.trust.signers import Signer
 
 if TYPE_CHECKING:
     from safeload.engine.enforce import Found, Guard
     from safeload.engine.held import Held
-
-LARGEST = 64 << 20
-"""Bytes of a bundle."""
 
 
 def signers_of(files: Iterable[PolicyFile]) -> list[Signer]:
@@ -33,6 +31,21 @@ def signers_of(files: Iterable[PolicyFile]) -> list[Signer]:
         for file in files
         for signer in file.signers.values()
     ]
+
+
+def bundles_for(guard: Guard, apart: Iterable[str], held: Held) -> dict[str, bytes]:
+    """Every signature there is for a model: beside its files, and in the stores that policies name.
+
+    Raises:
+        SourceError: one cannot be fetched or read.
+        LimitExceeded: one is larger than any bundle.
+    """
+    found = read_bundles(held.snapshot, apart, held.open)
+    if guard.snapshot.kind in ("hub", "cache"):
+        name = guard.snapshot.answered or guard.snapshot.root
+        for store in dict.fromkeys(one.policy.store for one in guard.applied if one.policy.store):
+            found |= detached(store, name, guard.snapshot.revision)
+    return found
 
 
 def read_bundles(snapshot: Snapshot, paths: Iterable[str], read: Callable[[str], PinnedFile]) -> dict[str, bytes]:
@@ -56,7 +69,7 @@ def read_bundles(snapshot: Snapshot, paths: Iterable[str], read: Callable[[str],
 def verify_live(guard: Guard, found: Found, digests: Mapping[str, str], apart: frozenset[str], held: Held) -> Found:
     """Verify every bundle of the model for what the load uses. Raises as `Guard.find` does."""
     signers = signers_of(one.policy for one in guard.applied)
-    bundles = read_bundles(guard.snapshot, apart, held.open)
+    bundles = bundles_for(guard, apart, held)
     verified, failures, differing = verify(
         bundles, signers, digests, frozenset(guard.snapshot.listing) - apart, guard.now, held, subset=digests.keys()
     )
@@ -78,7 +91,12 @@ def verify(
     """What holds, why the rest does not, and what differs from what a good signature says."""
     if not bundles:
         return (), (), ()
-    source = SnapshotDigests(_Fetching(held.snapshot), held.memo, held=held.files, known=digests)
+
+    def opened(path: str) -> PinnedFile:
+        held.snapshot.fetch([path])  # signatures may be about bytes that nobody has asked for yet
+        return held.open(path)
+
+    source = PinnedDigests(opened, held.memo, known=digests)
     report = verify_signatures(bundles, signers, source, listing, now, subset=subset)
     differing = tuple(
         Difference(
@@ -91,19 +109,3 @@ def verify(
         for one in failure.mismatches
     )
     return report.verified, tuple(f"{escape(one.bundle)}: {one.why}" for one in report.failures), differing
-
-
-class _Fetching:
-    """A snapshot that fetches what it opens: signatures may be about bytes that nobody has asked for yet."""
-
-    def __init__(self, inner: Snapshot) -> None:
-        self._inner = inner
-        self.reference, self.kind, self.root, self.listing = inner.reference, inner.kind, inner.root, inner.listing
-        self.revision, self.notes, self.answered = inner.revision, inner.notes, inner.answered
-
-    def fetch(self, paths: Iterable[str]) -> None:
-        self._inner.fetch(paths)
-
-    def open(self, path: str) -> PinnedFile:
-        self._inner.fetch([path])
-        return self._inner.open(path)

@@ -209,18 +209,18 @@ def _converted_from(held: Held, files: Sequence[LockedFile]) -> tuple[str, ...]:
 
 def _signatures(guard: enforce.Guard, model: LockedModel, held: Held, apart: frozenset[str]) -> enforce.Found:
     """Verify every signature for the whole model."""
-    from safeload.engine.enforce_signatures import read_bundles, signers_of, verify
+    from safeload.engine.enforce_signatures import bundles_for, signers_of, verify
 
     signers = signers_of(one.policy for one in guard.applied)
     found = enforce.Found()
-    if signers and apart:
-        bundles = read_bundles(held.snapshot, apart, held.open)
+    if signers:
+        bundles = bundles_for(guard, apart, held)
         verified, failures, differing = verify(
             bundles, signers, model.digests, model.digests.keys(), guard.now, held, subset=None
         )
         found = enforce.Found(signatures=verified, failures=failures, differences=differing)
     # A signature that covers nothing would stand in the lock for nothing.
-    kept = tuple(one for one in found.signatures if one.covers)
+    kept = tuple(replace(one, bundle=os.path.basename(one.bundle)) for one in found.signatures if one.covers)
     entry = replace(model, signatures=kept)
     marks = replace(guard, entries=((Lock(), entry),)).marks(replace(found, signatures=kept), model.digests)
     return replace(found, signatures=kept, marks=marks)

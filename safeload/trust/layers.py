@@ -171,10 +171,11 @@ def _read(path: str, *, most: int, follow: bool) -> tuple[bytes, _Seen]:
     except (OSError, ValueError) as error:
         why = "it is a link, and what it leads to may change" if _is_link(path) and not follow else _why(error)
         raise _unusable(path, why) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise _unusable(path, "it is not a regular file")
     with open(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise _unusable(path, "it is not a regular file")
         if found.st_mode & stat.S_IWOTH:
             raise _unusable(path, "everybody may write it", f"chmod o-w {escape(path)}")
         if found.st_size > most:

@@ -204,7 +204,7 @@ def _signature(table: Table, paths: frozenset[str]) -> VerifiedSignature:
         signer=table.pattern("signer", _WORD, "a name"),
         identity=table.pattern("identity", _WORD, "what was verified"),
         covers=paths if covers == _ALL else frozenset(covers),
-        method=table.choice("method", ("key", "certificate", "sigstore")),
+        method=table.choice("method", ("key", "certificate", "keyless")),
         fingerprints=frozenset(table.texts("fingerprints", ())),
         bundle=table.pattern("bundle", _WORD, "a path"),
         bundle_sha256=table.pattern("bundle-sha256", _SHA256, "64 hexadecimal digits"),

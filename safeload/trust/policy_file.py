@@ -103,6 +103,8 @@ class PolicyFile:
     signers: Mapping[str, Signer] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     revoked: tuple[Revocation, ...] = ()
+    store: str = ""
+    """A directory of signatures of models that one does not own; see `signature_store`."""
     suppressed: tuple[Mapping[str, Any], ...] = ()
     """The tables `[[suppress]]`, as they stand there."""
 
@@ -149,6 +151,7 @@ def parse_policy(
         signers=signers,
         rules=tuple(_rule(item, defaults, signers, formats, folder) for item in top.tables("rule")),
         revoked=tuple(_revocation(item) for item in top.tables("revoke")),
+        store=_store(top, folder),
         suppressed=_suppressed(top),
     )
     top.end()
@@ -256,6 +259,15 @@ def _revocation(table: Table) -> Revocation:
     revocation = Revocation(kind=kind, value=value, since=table.day("since"), reason=table.text("reason", ""))
     table.end()
     return revocation
+
+
+def _store(top: Table, folder: str) -> str:
+    path: str = top.text("signature-store", "")
+    if not path or path.startswith("/"):
+        return path
+    if not folder:
+        top.refuse("signature-store", "it must be an absolute path here")
+    return f"{folder.rstrip('/')}/{path}"
 
 
 def _suppressed(top: Table) -> tuple[Mapping[str, Any], ...]:

@@ -27,9 +27,9 @@ def read_signer(name: str, table: Table, read: Read) -> Signer:
     Raises:
         ConfigError: something is missing, unknown or unreadable; with the place.
     """
-    kind = table.choice("type", ("key", "certificate", "sigstore"))
+    kind = table.choice("type", ("key", "certificate", "keyless"))
     try:
-        signer = {"key": _key, "certificate": _certificate, "sigstore": _sigstore}[kind](name, table, read)
+        signer = {"key": _key, "certificate": _certificate, "keyless": _keyless}[kind](name, table, read)
     except ConfigError:
         raise
     except SafeloadError as error:  # what the signer itself says of its parts
@@ -71,7 +71,7 @@ def _certificate(name: str, table: Table, read: Read) -> Signer:
     )
 
 
-def _sigstore(name: str, table: Table, read: Read) -> Signer:
+def _keyless(name: str, table: Table, read: Read) -> Signer:
     root = table.table("trusted-root") or table.refuse("trusted-root", "a table with file and sha256 is missing")
     data = root_data = _bytes(root, "file", root.text("file"), read)
     digest = root.pattern("sha256", _SHA256, "64 hexadecimal digits")

@@ -8,6 +8,8 @@ COMMANDS = {
     "convert": "write a checkpoint or a whole model as safetensors, without running it",
     "inspect": "show the tensors, data and globals of a file, without loading it",
     "lock": "pin models to exact bytes in safeload.lock, or check that they still are",
+    "policy": "write, check and explain safeload.toml: who may publish what",
+    "diff": "compare two locks, directories or models, file by file",
     "keys": "make and list the keys that sign models",
     "sign": "sign a model's files, so that others can tell whose they are",
     "verify": "say who signed a model, which files, and what differs",

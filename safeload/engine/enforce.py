@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -131,17 +131,39 @@ class Guard:
                     hides=self.hides,
                     whole_tree=whole.digest,
                 )
-        match = None
-        if self.entries and not differing and all(entry is not None for _, entry in self.entries):
-            lock, first = self.entries[0]
-            assert first is not None
-            match = LockMatch(lock=lock.path, tree=first.tree, signatures=first.signatures)
+        match = self._match(differing)
         found = Found(lock=match, differences=tuple(dict.fromkeys(differing)))
         if self._wants_signatures(match):
             from safeload.engine.enforce_signatures import verify_live
 
             found = verify_live(self, found, digests, apart, held)
         return replace(found, marks=frozenset(self._marks(found, digests, whole)))
+
+    def completed(self, found: Found, digests: Mapping[str, str], tree: str) -> Found:
+        """What `find` would find, for a model whose every digest and signature is known."""
+        apart, differing = bundles_of(self.snapshot), [*found.differences, *self._renamed()]
+        for _, entry in self.entries:
+            if entry is not None:
+                differing += differences(
+                    entry,
+                    self.snapshot,
+                    digests,
+                    asked=self.asked,
+                    apart=apart,
+                    hides=self.hides,
+                    whole_tree=lambda: tree,
+                )
+        found = replace(found, differences=tuple(dict.fromkeys(differing)))
+        found = replace(found, lock=self._match(found.differences))
+        return replace(found, marks=self.marks(found, digests))
+
+    def _match(self, differing: Sequence[Difference]) -> LockMatch | None:
+        """The lock that the model is in, if it is in each lock that counts, and nothing differs."""
+        if not self.entries or differing or any(entry is None for _, entry in self.entries):
+            return None
+        lock, first = self.entries[0]
+        assert first is not None
+        return LockMatch(lock=lock.path, tree=first.tree, signatures=first.signatures)
 
     def marks(self, found: Found, digests: Mapping[str, str]) -> frozenset[str]:
         """All that a revocation may name, of a model whose every digest is known."""
@@ -255,7 +277,7 @@ def guard_for(
         ConfigError: a policy file or lock cannot be read or used, or lies in the model.
     """
     own = None if isinstance(options.policy, Policy) else os.fspath(options.policy)
-    files = layers.policies(own, formats=_format_names)
+    files = layers.policies(own, formats=format_names)
     locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:
         refuse_within(snapshot, path)
@@ -270,7 +292,8 @@ def guard_for(
     )
 
 
-def _format_names() -> list[str]:
+def format_names() -> list[str]:
+    """Every format that a policy may name."""
     from safeload.formats import formats
 
     return [format.name for format in formats()]

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
+    from safeload.engine.sign import Signed, sign
+    from safeload.engine.verify import Verification, verify
 
 __version__ = "0.1.0.dev0"
 
@@ -54,6 +56,8 @@ _HOME = {
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
     "audit": "safeload.engine.audit.report",
+    "sign": "safeload.engine.sign",
+    "verify": "safeload.engine.verify",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -69,6 +73,8 @@ _HOME = {
     "Admission": "safeload.engine.admission",
     "Audit": "safeload.engine.audit.report",
     "Conversion": "safeload.engine.convert.conversion",
+    "Signed": "safeload.engine.sign",
+    "Verification": "safeload.engine.verify",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",
@@ -95,6 +101,8 @@ __all__ = (
     "scan",
     "convert",
     "audit",
+    "sign",
+    "verify",
     "Options",
     "Request",
     "Access",
@@ -108,6 +116,8 @@ __all__ = (
     "Admission",
     "Audit",
     "Conversion",
+    "Signed",
+    "Verification",
     "Report",
     "FileReport",
     "Finding",

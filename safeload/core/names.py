@@ -42,19 +42,6 @@ def _spell(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Untrusted:
-    """Text chosen by whoever made the file. Formatting it escapes it; `raw` is for comparison only."""
-
-    raw: str
-
-    def __str__(self) -> str:
-        return escape(self.raw)
-
-    def __format__(self, spec: str) -> str:
-        return format(escape(self.raw), spec)
-
-
 class GlobalName(NamedTuple):
     """A global as a pickle names it. Always a pair: joined by a dot, two different globals can look alike."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from safeload.core.errors import SafeloadError
-from safeload.core.finding import Report, Status, exit_code
+from safeload.core.finding import Report, Status
 
 Write = Callable[[Sequence[Report], Sequence[SafeloadError], TextIO], None]
 
@@ -34,4 +34,4 @@ def count(reports: Iterable[Report]) -> dict[Status, int]:
 def code(reports: Iterable[Report], errors: Sequence[SafeloadError]) -> int:
     """The exit code of it all: a target that could not be looked at is undecided."""
     statuses = [file.status for report in reports for file in report.files]
-    return exit_code([*statuses, *(Status.UNDECIDED for _ in errors)])
+    return max([*statuses, *(Status.UNDECIDED for _ in errors)], default=Status.SAFE).exit_code

@@ -27,6 +27,9 @@ class Listed:
     """POSIX path relative to the snapshot's root, without `..`, never absolute."""
     size: int | None = None
     recorded: Recorded | None = None
+    git: str = ""
+    """The object id that git has for it: of the pointer, for a large file."""
+    xet: str = ""
 
 
 class Snapshot(Protocol):
@@ -55,6 +58,11 @@ class Snapshot(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Choices the user should hear of, such as a local folder that shadows a hub id."""
+        ...
+
+    @property
+    def answered(self) -> str | None:
+        """The name that the hub answered with, if it is another one than was asked for: the model was renamed."""
         ...
 
     @property

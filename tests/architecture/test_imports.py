@@ -26,8 +26,17 @@ TABLE = {
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(("core", "rules", "formats.base", "formats.python"), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
-    "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
-    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),
+    "trust": Row(
+        ("core", "trust"),
+        theirs_in=(
+            ("trust.signers.certificate", "cryptography"),
+            ("trust.signers.keyless", "cryptography"),
+            ("trust.signers.keyless", "sigstore"),
+            ("trust.signers.keyless", "sigstore_models"),
+            ("trust.private_key", "cryptography"),
+        ),
+    ),
+    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
     "reporters": Row(("core", "reporters"), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
@@ -41,7 +50,7 @@ ADAPTERS = {
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
 }
-EAGER = {"core.keys", "transformers", "adapt"}
+EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
         dump(_document(found, differing), sys.stdout)
     else:
         _show(found, differing)
-    return found.report.exit_code
+    return found.report.status.exit_code
 
 
 def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:

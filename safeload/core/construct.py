@@ -12,7 +12,6 @@ Rules it keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from safeload.core.errors import MalformedInput
@@ -35,6 +34,7 @@ from safeload.core.graph import (
     Value,
 )
 from safeload.core.names import GlobalName, Location
+from safeload.values import dataclass, field
 
 _KEY_PARTS = 10_000
 

@@ -7,9 +7,9 @@ such a check constructs one, so a policy cannot be handed a claim that nobody ve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from safeload.core.finding import Report
+from safeload.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from safeload.core.names import Location
+from safeload.values import dataclass, field
 
 
 class Status(enum.IntEnum):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, overload
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.names import GlobalName
+from safeload.values import dataclass, field
 
 Value = Any
 """A constant or a `Node`. Static types cannot say more without slowing the reading down."""

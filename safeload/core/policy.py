@@ -13,13 +13,13 @@ Laws, each a property test in `tests/property`:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NoReturn, Protocol, runtime_checkable
 
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.evidence import Evidence
 from safeload.core.finding import Finding, Status
 from safeload.core.names import Location, escape
+from safeload.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

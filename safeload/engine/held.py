@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
@@ -15,6 +14,7 @@ from safeload.engine.inspect import Inspected, inspect
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.pinned import Identity, PinnedFile
+from safeload.values import replace
 
 _MOMENT = 0.025
 """Seconds in which the clock of a file system moves on, except where it counts whole seconds."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Literal
 
 from safeload.core.errors import UsageError
 from safeload.core.limits import Limits
 from safeload.core.policy import DEFAULT_POLICY, Policy
+from safeload.values import dataclass
 
 DEFAULT_LIMITS = Limits()
 Integrity = Literal["auto", "pinned", "private"]

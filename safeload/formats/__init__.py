@@ -9,7 +9,6 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -19,6 +18,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part, PickleStream
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
+from safeload.values import dataclass, replace
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from safeload.core.blob import Blob, MemoryBlob
@@ -17,6 +16,7 @@ from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import bad, contiguous, counts
 from safeload.formats.window import outermost
+from safeload.values import dataclass, replace
 
 _NUMBERS = {
     "bool": "?",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.graph import Act, Event, Global, Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
+from safeload.values import replace
 
 _OPCODES = frozenset(
     b"(.012FIJKLMNPQRSTUVXabcdeghijloprstu}]\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8bBC"

@@ -8,7 +8,6 @@ endian on every machine, and ignores what the third pickle says about that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
@@ -21,6 +20,7 @@ from safeload.formats.dtypes import storage_dtype, width_of
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import trial
 from safeload.formats.window import outermost
+from safeload.values import dataclass
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

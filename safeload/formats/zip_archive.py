@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -26,6 +25,7 @@ from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
 from safeload.formats.window import Notes, Window
 from safeload.formats.zip_end import End, find_ends
+from safeload.values import dataclass, field
 
 LOCAL = b"PK\x03\x04"
 _CENTRAL = b"PK\x01\x02"

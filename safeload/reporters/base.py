@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Report, Status, exit_code
+from safeload.values import dataclass
 
 Write = Callable[[Sequence[Report], Sequence[SafeloadError], TextIO], None]
 

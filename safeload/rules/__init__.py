@@ -5,7 +5,6 @@ Each module of this folder that defines `RULE` is a rule; nothing else has to be
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import pkgutil
@@ -18,6 +17,7 @@ from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import unreadable
 from safeload.rules.base import Context, Rule
+from safeload.values import replace
 
 _MOST = 100
 """Findings of one rule that are listed one by one for a file; the others are counted in one more."""
@@ -73,7 +73,7 @@ def _addressed(finding: Finding, shown: str) -> Finding:
     if "{file}" not in finding.remedy:
         return finding
     name = shlex.quote(escape(shown or finding.location.file))
-    return dataclasses.replace(finding, remedy=finding.remedy.replace("{file}", name))
+    return replace(finding, remedy=finding.remedy.replace("{file}", name))
 
 
 def _bounded(findings: list[Finding]) -> Iterator[Finding]:

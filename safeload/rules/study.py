@@ -16,7 +16,6 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.blob import Blob, Extent, MemoryBlob
@@ -45,6 +44,7 @@ from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, loo
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
+from safeload.values import dataclass, field
 
 CALL = "call"
 IMPORT = "import"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from safeload.values import dataclass
 
 if TYPE_CHECKING:
     from safeload.sources.pinned import PinnedFile

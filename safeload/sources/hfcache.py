@@ -18,7 +18,6 @@ import re
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from safeload.core.errors import LimitExceeded, SourceError
 from safeload.core.limits import Limits
@@ -26,6 +25,7 @@ from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
 from safeload.sources.folder import FolderSnapshot, walk
 from safeload.sources.pinned import GIT_SHA1, SHA256, pin
+from safeload.values import dataclass, replace
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")

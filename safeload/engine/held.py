@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
@@ -12,9 +13,11 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import Inspected, inspect
 from safeload.sources.base import Snapshot
-from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.pinned import Identity, PinnedFile
 from safeload.values import replace
+
+if TYPE_CHECKING:
+    from safeload.sources.digest_memo import DigestMemo
 
 _MOMENT = 0.025
 """Seconds in which the clock of a file system moves on, except where it counts whole seconds."""

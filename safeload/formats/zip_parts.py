@@ -16,7 +16,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
-from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
+from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
 from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
@@ -27,6 +27,7 @@ from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 from safeload.values import replace
 
+ZIP = Claims(begins=(LOCAL, END), holds=(END,))
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")

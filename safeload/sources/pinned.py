@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import enum
 import fcntl
-import hashlib
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +24,8 @@ from safeload.sources.failures import os_failure, quoted
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:
+    import hashlib
+
     from safeload.sources.digest_memo import DigestMemo
 
 WINDOW = 1 << 20
@@ -211,6 +211,8 @@ class PinnedFile:
         return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
     def _hasher(self, algorithm: str) -> hashlib._Hash:
+        import hashlib
+
         if algorithm == SHA256:
             return hashlib.sha256()
         if algorithm == GIT_SHA1:
@@ -239,6 +241,8 @@ class PinnedFile:
     def _ask_lease(self) -> Lease:
         if not hasattr(fcntl, "F_SETLEASE"):
             return Lease.UNAVAILABLE
+        import signal
+
         descriptor = self.fileno()
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)

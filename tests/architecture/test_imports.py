@@ -20,15 +20,21 @@ class Row:
     """`(module, library)`: a library that one module may import; lazily, unless the row says otherwise."""
 
 
+BELOW = ("values", "registry", "index")
+
 TABLE = {
-    "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
-    "formats": Row(("core", "formats")),
-    "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling", "fickling"),)),
+    # Below everything: how value classes are made, and what is known of registries without importing them.
+    "values": Row(()),
+    "registry": Row(()),
+    "index": Row(()),
+    "core": Row(("core", "values"), theirs_in=(("core.keys", "cryptography"),)),
+    "formats": Row(("core", "formats", *BELOW)),
+    "rules": Row(("core", "rules", "formats.base", *BELOW), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
-    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),
-    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
-    "reporters": Row(("core", "reporters"), ("rich",)),
+    "sources": Row(("core", "sources", *BELOW), theirs_in=(("sources.hub", "huggingface_hub"),)),
+    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
+    "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
     "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),
     "__main__": Row(("cli",)),

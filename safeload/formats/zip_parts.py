@@ -7,6 +7,7 @@ member that begins like a pickle is read as one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -40,6 +41,7 @@ PART = ".distcp"
 """How parts of a distributed checkpoint are called: they are archives one after the other."""
 
 
+@functools.lru_cache(maxsize=1)  # every kind of archive asks about the same file
 def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     """What kind of zip archive a file is, judged by names in its first and last bytes; `None` if it is none."""
     if not head.startswith((LOCAL, END)) and not has_end(tail, size):

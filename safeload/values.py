@@ -104,7 +104,7 @@ def _initialiser(cls: Any, positional: tuple[str, ...]) -> Callable[..., None]:
     in_order = [put[name] for name in positional]
     defaults = [(name, put[name], fields[name].default, fields[name].default_factory) for name in order]
     count, most, after = len(order), len(positional), getattr(cls, "__post_init__", None)
-    title = cls.__name__
+    title, names = cls.__name__, put.keys()
 
     def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:
         given = len(args)
@@ -113,12 +113,13 @@ def _initialiser(cls: Any, positional: tuple[str, ...]) -> Callable[..., None]:
                 raise TypeError(f"{title} takes {most} positional arguments, and got {given}")
             if kwargs and not kwargs.keys().isdisjoint(positional[:given]):
                 raise TypeError(f"{title} got an argument twice: {', '.join(kwargs.keys() & set(positional[:given]))}")
-            for set_it, value in zip(in_order, args, strict=False):
+            for set_it, value in zip(in_order, args):  # noqa: B905 (strict= takes half as long again)
                 set_it(self, value)
-        for name, value in kwargs.items():
-            if name not in put:
-                raise TypeError(f"{title} got an unexpected argument {name!r}")
-            put[name](self, value)
+        if kwargs:
+            if not kwargs.keys() <= names:
+                raise TypeError(f"{title} got an unexpected argument {min(kwargs.keys() - names)!r}")
+            for name in kwargs:
+                put[name](self, kwargs[name])
         if given + len(kwargs) != count:
             missing = []
             for name, set_it, default, factory in defaults[given:]:

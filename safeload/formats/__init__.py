@@ -59,11 +59,22 @@ class _Known:
     def load(self) -> Format:
         return next(format for format in _defined(self.module) if format.name == self.name)
 
+    def may_begin(self, first: int | None) -> bool:
+        """Whether a file that begins with this byte, or has none, can be of the format; claims are looked at later."""
+        claims = self.claims
+        if claims is None or claims.named or claims.holds or any(offset for offset, _ in claims.at):
+            return True
+        if first is None:
+            return claims.empty
+        begins = (*claims.begins, *(data for _, data in claims.at))
+        return first in claims.first or any(not begin or begin[0] == first for begin in begins)
+
     @classmethod
     def of(cls, module: str, format: Format) -> _Known:
         return cls(module, format.name, format.suffixes, format.fallback, format.claims)
 
 
+@functools.cache
 def _defined(module: str) -> tuple[Format, ...]:
     loaded = importlib.import_module(f"{__name__}.{module}")
     return tuple(format for format in (getattr(loaded, "FORMAT", None), *getattr(loaded, "FORMATS", ())) if format)
@@ -84,6 +95,11 @@ def _known() -> tuple[_Known, ...]:
     rank = {name: index for index, name in enumerate(_ORDER)}
     found.sort(key=lambda known: (known.name == "opaque", known.fallback, rank.get(known.name, len(rank)), known.name))
     return tuple(found)
+
+
+@functools.cache
+def _beginning(first: int | None) -> tuple[_Known, ...]:
+    return tuple(known for known in _known() if known.may_begin(first))
 
 
 @functools.cache
@@ -109,7 +125,7 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
 
 
 def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
-    for known in _known():
+    for known in _beginning(head[0] if head else None):
         if known.fallback is fallback and (known.claims is None or known.claims.allow(head, tail, base)):
             format = known.load()
             if format.sniff(head, tail, size, base):

@@ -31,7 +31,7 @@ _STANDARD_INPUT = "-"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="a file, a directory, a model on the hub, or - for standard input"
+        "paths", nargs="+", metavar="PATH", help="a file, a directory, a model on the hub, or - for standard input"
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--stdin-name", metavar="NAME", help="what the file on standard input is called")
@@ -53,14 +53,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", metavar="FILE", help="take [[suppress]] from this file, not from the nearest safeload.toml"
     )
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
-    watched = parser.add_argument_group("watching")
-    watched.add_argument("--watch", metavar="DIR", help="scan what arrives in a folder, until interrupted")
+    parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Scan every target, then print one report. The exit code is that of the worst file, without what is accepted."""
     parsed.json = parsed.json or parsed.format == "json"
-    if parsed.watch is not None:
+    if parsed.watch:
         from safeload.cli.watching import watch
 
         return watch(parsed)
@@ -105,8 +104,6 @@ def _asked(parsed: argparse.Namespace) -> _Asked:
 
 def _require_sense(parsed: argparse.Namespace) -> None:
     """Raise `UsageError` for options that contradict each other or ask for nothing."""
-    if not parsed.paths:
-        raise UsageError("nothing was scanned", why="no file or model was named", remedy="safeload scan ./model")
     if parsed.paths.count(_STANDARD_INPUT) > 1:
         raise UsageError("standard input was not scanned", why="it can be read once", remedy="name - once")
     if parsed.stdin_name is not None and _STANDARD_INPUT not in parsed.paths:
@@ -148,16 +145,12 @@ def _reports(parsed: argparse.Namespace, asked: _Asked) -> tuple[list[Report], l
 
 
 def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
-    from safeload.engine.options import Options
     from safeload.engine.request import Request
-    from safeload.engine.scan import scan, scan_snapshot
+    from safeload.engine.scan import scan, scan_stream
 
     with scanning(path) as progress:
         if path == _STANDARD_INPUT:
-            from safeload.sources.stream import StreamSnapshot
-
-            with StreamSnapshot(sys.stdin.buffer, name=parsed.stdin_name or "stdin") as snapshot:
-                return scan_snapshot(snapshot, target=path, options=Options(), digests=asked.digests)
+            return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
         request = Request(revision=parsed.revision) if parsed.revision else None
         return scan(path, request=request, digests=asked.digests, progress=progress)
 

@@ -23,7 +23,6 @@ _EVERY = 0.5
 """Seconds between two looks."""
 _COLOUR = {Status.SAFE: "32", Status.UNVERIFIED: "33", Status.UNDECIDED: "35", Status.DANGEROUS: "1;31"}
 _ALONE = (
-    "paths",
     "revision",
     "stdin_name",
     "format",
@@ -49,16 +48,19 @@ def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sl
 
     for name in _ALONE:
         if getattr(parsed, name):
-            option = "a path" if name == "paths" else f"--{name.replace('_', '-')}"
+            option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--watch does not go with {option}", why="it prints lines", remedy="leave one out")
-    watcher = Watcher(parsed.watch, settle=settle)
-    note(f"watching {parsed.watch}; {watcher.before:,} files are there already: safeload scan {parsed.watch}")
+    if len(parsed.paths) != 1:
+        raise UsageError("nothing is watched", why="it watches one folder", remedy="safeload scan --watch DIR")
+    (folder,) = parsed.paths
+    watcher = Watcher(folder, settle=settle)
+    note(f"watching {folder}; {watcher.before:,} files are there already, which safeload scan looks at")
     worst: dict[str, Status] = {}
     with _until_terminated():
         try:
             while True:
                 for path in watcher.look(time.monotonic()):
-                    worst[path] = _line(path, parsed.watch)
+                    worst[path] = _line(path, folder)
                 wait(_EVERY)
         except KeyboardInterrupt:
             note(f"{len(worst):,} files scanned")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from typing import BinaryIO
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import FileReport, Report, Status
@@ -53,6 +54,21 @@ def scan(
     )
     snapshot.fetch(snapshot.listing)
     return scan_snapshot(snapshot, target=os.fspath(target), options=options, digests=digests, progress=progress)
+
+
+def scan_stream(
+    stream: BinaryIO, *, name: str = "stdin", options: Options | None = None, digests: Status | None = None
+) -> Report:
+    """Report on one file that a stream holds, called `name`. The target of the report is `-`.
+
+    Raises:
+        UsageError: `name` is no plain file name.
+        SourceError: the stream cannot be read, or is longer than `StreamSnapshot` takes.
+    """
+    from safeload.sources.stream import StreamSnapshot
+
+    with StreamSnapshot(stream, name=name) as snapshot:
+        return scan_snapshot(snapshot, target=snapshot.reference, options=options or Options(), digests=digests)
 
 
 def scan_snapshot(

@@ -116,13 +116,13 @@ def _finding(finding: Finding, aside: Aside | None, out: Console) -> None:
     loud = _LOUDNESS[finding.severity] if aside is None else "dim"
     where = (inner(finding.location), "bold") if inner(finding.location) else ""
     out.print(
-        Text.assemble("  ", (f"{finding.severity!s:<9}", loud), where, (f"  [{finding.rule}]", "dim")), soft_wrap=True
+        Text.assemble("  ", (f"{finding.severity!s:<10}", loud), where, (f"  [{finding.rule}]", "dim")), soft_wrap=True
     )
     for line in (finding.message, *finding.evidence):
-        out.print(Text(f"           {escape(line, limit=2_000)}"), soft_wrap=True)
+        out.print(Text(f"            {escape(line, limit=2_000)}"), soft_wrap=True)
     if aside is not None:
         until = f" until {aside.expires}" if aside.expires else ""
-        out.print(Text(f"           {aside.kind}{until}: {escape(aside.reason, 1_000)}".rstrip(": "), style="dim"))
+        out.print(Text(f"            {aside.kind}{until}: {escape(aside.reason, 1_000)}".rstrip(": "), style="dim"))
 
 
 def inner(place: Location) -> str:

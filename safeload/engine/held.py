@@ -12,6 +12,7 @@ from safeload.core.finding import Confidence, FileReport, Finding, Severity, Sta
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import Inspected, inspect
+from safeload.rules.taxonomies import complete
 from safeload.sources.base import Snapshot
 from safeload.sources.pinned import Identity, PinnedFile
 from safeload.values import replace
@@ -78,7 +79,7 @@ class Held:
             location=Location(path),
             message=f"it could not be read: {error.why or error.what}",
             remedy=error.remedy or "make it a regular file that you may read, or remove it",
-            taxonomy=("CWE-703",),
+            taxonomy=complete(("CWE-703",)),
         )
         report = FileReport(path=path, format="unreadable", size=0, findings=(finding,))
         self.inspected[path] = Inspected(report=report, parts=(), formats=("unreadable",))

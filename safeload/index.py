@@ -90,6 +90,7 @@ RULES: dict[str, tuple[str, ...]] = {
     'render': (),
     'samples': (),
     'study': (),
+    'taxonomies': (),
     'template_escape': ('safeload.formats.base.Text',),
     'template_loop': ('safeload.formats.base.Text',),
     'traps': (),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -78,6 +77,8 @@ def scanning(what: str, *, after: float = 1.0) -> Iterator[Callable[[int, int], 
     if not sys.stderr.isatty():
         yield None
         return
+    import threading
+
     bar = _Bar(what)
     timer = threading.Timer(after, bar.show)
     timer.daemon = True
@@ -93,6 +94,8 @@ class _Bar:
     """A bar that may be moved before it is shown, and ended without having been."""
 
     def __init__(self, what: str) -> None:
+        import threading
+
         self._what = what
         self._lock = threading.Lock()
         self._at: tuple[int, int | None] = (0, None)
@@ -134,6 +137,8 @@ def replaced(path: str) -> Iterator[TextIO]:
     whole = os.path.realpath(path)
     draft = ""
     try:
+        import tempfile
+
         descriptor, draft = tempfile.mkstemp(prefix=".safeload-", dir=os.path.dirname(whole))
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             yield stream

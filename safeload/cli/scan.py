@@ -6,7 +6,6 @@ In four steps, one function each: what was asked for, what is there, what of it 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import sys
 from functools import partial
@@ -166,7 +165,6 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
         selection=asked.selection,
         suppressions=asked.accepted.entries,
         folder=asked.accepted.folder,
-        today=datetime.datetime.now(datetime.UTC).date(),
     )
     triaged = decide(baseline=asked.baseline)
     if parsed.write_baseline is not None:
@@ -185,12 +183,12 @@ def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:
     from safeload import __version__
     from safeload.engine.baseline import fingerprint
     from safeload.engine.naming import Names
-    from safeload.engine.rulebook import cards
+    from safeload.engine.rulebook import Cards
     from safeload.reporters.base import About
 
     return About(
         version=__version__,
-        rules=cards(),
+        rules=Cards(),
         aside=triaged.aside,
         notes=triaged.notes,
         name=Names(os.getcwd()).of,

@@ -10,16 +10,18 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
 from safeload.engine.naming import beside, require_outside, within
 from safeload.engine.rulebook import require_known
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
-from safeload.trust.suppressions import Suppression, suppressions
 from safeload.values import dataclass
+
+if TYPE_CHECKING:
+    from safeload.trust.suppressions import Suppression
 
 NAME = "safeload.toml"
 _LARGEST = 1 << 22
@@ -89,6 +91,10 @@ def _read(path: str, notes: tuple[str, ...]) -> Accepted:
         raise _wrong(path, error.strerror or "it cannot be opened") from error
     if len(data) > _LARGEST:
         raise _wrong(path, f"it has more than {_LARGEST:,} bytes")
+    import tomllib
+
+    from safeload.trust.suppressions import suppressions
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

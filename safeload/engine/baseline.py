@@ -10,8 +10,6 @@ that a file written again with more weights keeps its known findings. What may n
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +28,9 @@ def fingerprint(name: str, finding: Finding) -> str:
     """The stable identity of a finding in a file of that name: 64 hexadecimal digits."""
     place = finding.location
     words = [SCHEMA, finding.rule, str(finding.status), name, place.member, place.path, finding.message]
+    import hashlib
+    import json
+
     spelled = json.dumps([*words, *finding.evidence], ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(spelled.encode("ascii")).hexdigest()
 
@@ -92,6 +93,8 @@ def written(reports: Iterable[Report], folder: str, leave: set[tuple[str, str, F
                     "message": finding.message,
                 }
     rows = sorted(entries.values(), key=lambda row: (str(row["file"]), str(row["rule"]), str(row["fingerprint"])))
+    import json
+
     text = json.dumps({"schema": SCHEMA, "findings": rows}, indent=1, ensure_ascii=True) + "\n"
     return text, len(rows)
 
@@ -134,6 +137,8 @@ def _rows(data: bytes, path: str) -> list[object]:
     if len(data) > _LARGEST:
         raise _wrong(Location(path), f"it has more than {_LARGEST:,} bytes")
     try:
+        import json
+
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _wrong(Location(path), f"it is no JSON: {escape(str(error), 200)}") from error

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, overload
 
 from safeload.core.errors import ConfigError, UsageError
 from safeload.core.finding import Confidence, Severity, Status
 from safeload.core.names import escape
-from safeload.rules import all_rules
 from safeload.rules.taxonomies import complete
-from safeload.trust.suppressions import Suppression
 from safeload.values import dataclass
+
+if TYPE_CHECKING:
+    from safeload.trust.suppressions import Suppression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ _UNOPENED = Card(
 @functools.cache
 def cards() -> tuple[Card, ...]:
     """Every rule, by id."""
+    from safeload.rules import all_rules
+
     found = [
         Card(
             id=rule.id,
@@ -61,6 +65,20 @@ def cards() -> tuple[Card, ...]:
         for rule in all_rules()
     ]
     return tuple(sorted([*found, _UNOPENED], key=lambda card: card.id))
+
+
+class Cards(Sequence[Card]):
+    """The same, not gathered before somebody looks: to know every rule takes longer than to scan with a few."""
+
+    @overload
+    def __getitem__(self, index: int) -> Card: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Card]: ...
+    def __getitem__(self, index: int | slice) -> Card | Sequence[Card]:
+        return cards()[index]
+
+    def __len__(self) -> int:
+        return len(cards())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

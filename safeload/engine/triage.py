@@ -12,19 +12,23 @@ Laws, each a property test:
 
 from __future__ import annotations
 
-import datetime
 import enum
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import FileReport, Finding, Report, Status, exit_code
 from safeload.core.names import escape
-from safeload.engine.baseline import Baseline
 from safeload.engine.naming import Names
-from safeload.engine.rulebook import Selection
-from safeload.trust.suppressions import Suppression
 from safeload.values import dataclass, field
+
+if TYPE_CHECKING:
+    import datetime
+
+    from safeload.engine.baseline import Baseline
+    from safeload.engine.rulebook import Selection
+    from safeload.trust.suppressions import Suppression
 
 Key = tuple[str, str, Finding]
 """Target, path of the file within it, and the finding."""
@@ -95,13 +99,13 @@ def triage(
     baseline: Baseline | None = None,
     suppressions: Sequence[Suppression] = (),
     folder: str = "",
-    today: datetime.date = datetime.date.min,
+    today: datetime.date | None = None,
 ) -> Triaged:
     """Say of each finding whether it is set aside.
 
     Args:
         folder: the folder of the file with the suppressions: their paths are relative to it.
-        today: the day on which suppressions must not be over.
+        today: the day on which suppressions must not be over; the present one if it is not said.
     """
     aside: dict[Key, Aside] = {}
     notes: list[str] = []
@@ -110,6 +114,10 @@ def triage(
     if baseline is not None:
         notes += _recognise(reports, baseline, aside)
     if suppressions:
+        if today is None:
+            import datetime
+
+            today = datetime.datetime.now(datetime.UTC).date()
         notes += _suppress(reports, suppressions, Names(folder), today, aside)
     return Triaged(reports=tuple(reports), aside=aside, notes=tuple(notes))
 

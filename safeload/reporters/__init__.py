@@ -14,7 +14,7 @@ from safeload.reporters.base import Reporter
 def names() -> tuple[str, ...]:
     """The outputs there are: the files of this folder."""
     found = (file.removesuffix(".py") for file in os.listdir(os.path.dirname(__file__)) if file.endswith(".py"))
-    return tuple(sorted(name for name in found if name not in _NOT_ONE))
+    return tuple(sorted(name for name in found if name not in _NOT_ONE and not name.startswith("_")))
 
 
 def find(name: str) -> Reporter:

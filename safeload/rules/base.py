@@ -13,6 +13,7 @@ from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import Location
 from safeload.formats.base import Part
 from safeload.rules.taxonomies import complete
+from safeload.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,12 +31,12 @@ TABLE = {
     "formats": Row(("core", "formats", *BELOW)),
     "rules": Row(("core", "rules", "formats.base", *BELOW), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
-    "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
+    "trust": Row(("core", "trust", *BELOW), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
     "sources": Row(("core", "sources", *BELOW), theirs_in=(("sources.hub", "huggingface_hub"),)),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
     "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine")),

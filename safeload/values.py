@@ -185,7 +185,7 @@ def _set_state(self: Any, state: list[Any]) -> None:
 
 
 class _Twin:
-    """Answers the module `dataclasses`, when that asks, with what it would have made itself."""
+    """Answers the module `dataclasses`, when that asks: with the fields, or with itself for how the class was made."""
 
     __slots__ = ("frozen", "name")
 
@@ -196,16 +196,21 @@ class _Twin:
         self.name = name
 
     def __get__(self, instance: object, owner: Any) -> Any:
+        if self.name == "__dataclass_params__":
+            return self
         import dataclasses
 
-        rows = []
+        made = {}
         for name, each in owner.__values__.items():
             options = {"repr": each.repr, "compare": each.compare, "kw_only": each.kw_only}
             for word in ("default", "default_factory"):
                 if getattr(each, word) is not _ABSENT:
                     options[word] = getattr(each, word)
-            rows.append((name, each.annotation, dataclasses.field(**options)))
-        return getattr(dataclasses.make_dataclass(owner.__name__, rows, frozen=self.frozen), self.name)
+            twin: Any = dataclasses.field(**options)
+            twin.name, twin.type = name, each.annotation
+            twin._field_type = dataclasses._FIELD  # type: ignore[attr-defined]  # what tells fields from ClassVars
+            made[name] = twin
+        return made
 
 
 if TYPE_CHECKING:

@@ -52,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", metavar="FILE", help="take [[suppress]] from this file, not from the nearest safeload.toml"
     )
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
 
@@ -151,7 +152,7 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
         if path == _STANDARD_INPUT:
             return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
         request = Request(revision=parsed.revision) if parsed.revision else None
-        return scan(path, request=request, digests=asked.digests, progress=progress)
+        return scan(path, request=request, digests=asked.digests, progress=progress, workers=parsed.workers)
 
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:

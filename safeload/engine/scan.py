@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from safeload.core.errors import SafeloadError
+from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
-from safeload.engine.held import Held
+from safeload.core.limits import Limits
+from safeload.engine.looked import look, shown, unreadable
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
-from safeload.values import replace
 
 Progress = Callable[[int, int], None]
 """`(files done, files in all)`."""
+_WORTH = 300
+"""Files that are worth the start of another process."""
 
 
 def scan(
@@ -26,6 +28,7 @@ def scan(
     request: Request | None = None,
     digests: Status | None = None,
     progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Report:
     """Report on every file of a directory, a single file, or a hub model.
 
@@ -34,7 +37,8 @@ def scan(
 
     Args:
         digests: files that are at least this bad are read whole, through the same descriptor, for their sha256.
-        progress: is called after each file.
+        progress: is called after each file, from one thread at a time.
+        workers: how many processes read files; `None` for as many as the cores, where there are enough files.
 
     Raises:
         SourceError: the target could not be found or fetched.
@@ -53,7 +57,9 @@ def scan(
         proxies=request.access.proxies,
     )
     snapshot.fetch(snapshot.listing)
-    return scan_snapshot(snapshot, target=os.fspath(target), options=options, digests=digests, progress=progress)
+    return scan_snapshot(
+        snapshot, target=os.fspath(target), options=options, digests=digests, progress=progress, workers=workers
+    )
 
 
 def scan_stream(
@@ -78,24 +84,43 @@ def scan_snapshot(
     options: Options,
     digests: Status | None = None,
     progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Report:
     """Report on every file of a snapshot whose files are here. Raises nothing for what they hold."""
-    reports = []
-    with Held(snapshot, options.limits) as held:
-        for path in sorted(snapshot.listing):
-            reports.append(_one(held, path, digests))
-            held.drop(path)
-            if progress is not None:
-                progress(len(reports), len(snapshot.listing))
-    return Report(target=target, files=tuple(reports))
+    paths = sorted(snapshot.listing)
+    count = 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(count, len(paths))
+
+    if (many := _workers(workers, len(paths))) > 1:
+        from safeload.engine.workers import scan_in_parallel
+
+        reports = scan_in_parallel(snapshot, paths, options.limits, workers=many, digests=digests, done=done)
+        return Report(target=target, files=reports)
+    return Report(target=target, files=tuple(_each(snapshot, paths, options.limits, digests, done)))
 
 
-def _one(held: Held, path: str, digests: Status | None) -> FileReport:
-    try:
-        report = held.inspect(path).report
-        if digests is not None and report.status >= digests:
-            report = replace(report, sha256=held.open(path).sha256())
-    except SafeloadError as error:
-        held.note_unreadable(path, error)
-        report = held.inspected[path].report
-    return report
+def _each(
+    snapshot: Snapshot, paths: list[str], limits: Limits, digests: Status | None, done: Callable[[], None]
+) -> Iterator[FileReport]:
+    for path in paths:
+        try:
+            with snapshot.open(path) as file:
+                yield look(file, path, limits, shown=shown(snapshot, path), digests=digests)
+        except SafeloadError as error:
+            yield unreadable(path, error)
+        done()
+
+
+def _workers(asked: int | None, files: int) -> int:
+    """How many processes: as many as were asked for, else one for each core that has enough to do."""
+    if asked is not None:
+        if asked < 1:
+            raise UsageError(f"workers={asked} was not used", why="somebody has to read", remedy="workers=1")
+        return min(asked, files)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, files // _WORTH)

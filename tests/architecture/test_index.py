@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def test_the_index_is_what_the_files_say() -> None:
     assert TARGET.read_text(encoding="utf-8") == text()
 
 
-def test_every_module_of_a_registry_is_found(tmp_path: object) -> None:
+def test_every_module_of_a_registry_is_found(tmp_path: Path) -> None:
     """Files and packages count; private ones, other files and folders that are no packages do not."""
     for name in ("one.py", "_two.py", "three.toml", "__init__.py"):
         (tmp_path / name).write_text("")

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples docs-cli core-coverage core-alone wheel bench clean
+.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone wheel bench clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -41,6 +41,9 @@ docs-examples: $(STAMP) ## run the examples of README and docs
 
 docs-cli: $(STAMP) ## write docs/cli.md from the program's help
 	$(BIN)/python -m tests.docs.help_page
+
+index: $(STAMP)  ## write safeload/index.py, after a format, a rule or an allowlist changed
+	$(BIN)/python -m tools.index
 
 core-coverage: $(STAMP) ## tests/core must cover every branch of core
 	$(BIN)/python -m pytest -q tests/core -n $(JOBS) --cov --cov-branch --cov-report=term-missing:skip-covered

@@ -13,6 +13,7 @@ from safeload.engine.allowlists import default_allowlist
 from safeload.formats.base import Part
 from safeload.rules import all_rules, judge
 from safeload.rules.base import Context, Rule
+from safeload.rules.taxonomies import TITLES, link
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "rules"
 _STATUS = {
@@ -31,7 +32,8 @@ def pages() -> dict[str, str]:
         "# Rules\n\n"
         "Each finding names its rule. A file's status is the worst of its findings. These pages are generated from\n"
         "the rules themselves by `python -m tools.rule_pages`.\n\n"
-        f"| rule | a finding says that | makes a file |\n|---|---|---|\n{rows}\n"
+        f"| rule | a finding says that | makes a file |\n|---|---|---|\n{rows}\n\n"
+        "A file that cannot even be opened has a finding of the rule `file-unreadable`, and is undecided.\n"
     )
     return {"README.md": index, **{f"{rule.id}.md": _page(rule) for rule in rules}}
 
@@ -43,12 +45,18 @@ def _page(rule: Rule) -> str:
     return (
         f"# {rule.id}\n\n"
         f"{rule.title[0].upper()}{rule.title[1:]}.\n\n"
-        "| status | severity | confidence | catalogues |\n|---|---|---|---|\n"
-        f"| {_STATUS[rule.status]} | {rule.severity} | {rule.confidence} | {', '.join(rule.taxonomy)} |\n\n"
+        "| status | severity | confidence |\n|---|---|---|\n"
+        f"| {_STATUS[rule.status]} | {rule.severity} | {rule.confidence} |\n\n"
         f"{rule.why}\n\n"
         f"**What to do.** {remedy[0].upper()}{remedy[1:]}.\n\n"
-        f"## Examples of its findings\n\n{shown}\n"
+        f"## Examples of its findings\n\n{shown}\n\n"
+        f"## In public catalogues\n\n{''.join(map(_entry, rule.catalogued))}"
     )
+
+
+def _entry(entry: str) -> str:
+    title = f": {TITLES[entry]}" if entry in TITLES else ""
+    return f"- [{entry}]({link(entry)}){title}\n"
 
 
 def _findings(part: Part) -> tuple[Finding, ...]:

@@ -49,7 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:
-    from safeload.reporters.terminal import console
+    from safeload.reporters._screen import console
 
     out = console(sys.stdout)
     if not found.closure.files and not found.closure.missing:

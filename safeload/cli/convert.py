@@ -161,7 +161,8 @@ def _preview(conversion: Conversion) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from safeload.reporters.terminal import console, size
+    from safeload.reporters._screen import console
+    from safeload.reporters.terminal import size
 
     out = console(sys.stdout)
     table = Table(box=box.SIMPLE)

@@ -46,7 +46,7 @@ def _json(diagnosis: Diagnosis) -> None:
 def _text(diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
-    from safeload.reporters.terminal import console
+    from safeload.reporters._screen import console
 
     out = console(sys.stdout)
 

@@ -42,7 +42,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _show(found: Inspection) -> None:
     from safeload.reporters import find
-    from safeload.reporters.terminal import console, size
+    from safeload.reporters._screen import console
+    from safeload.reporters.terminal import size
 
     out = console(sys.stdout)
     head = f"{found.path}: {found.report.format}, {size(found.report.size)}, {found.report.status}"

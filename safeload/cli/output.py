@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from safeload.core.errors import SafeloadError
+from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.names import escape
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _CLEAR = "\r\x1b[2K"
 
@@ -44,6 +47,8 @@ def waiting(what: str, *, after: float = 1.0) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    import threading
+
     done = threading.Event()
 
     def show() -> None:
@@ -64,3 +69,99 @@ def waiting(what: str, *, after: float = 1.0) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def scanning(what: str, *, after: float = 1.0) -> Iterator[Callable[[int, int], None] | None]:
+    """On a terminal, a bar over files, once it has taken a second; nothing remains of it. Yields what moves it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    import threading
+
+    bar = _Bar(what)
+    timer = threading.Timer(after, bar.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield bar.move
+    finally:
+        timer.cancel()
+        bar.end()
+
+
+class _Bar:
+    """A bar that may be moved before it is shown, and ended without having been."""
+
+    def __init__(self, what: str) -> None:
+        import threading
+
+        self._what = what
+        self._lock = threading.Lock()
+        self._at: tuple[int, int | None] = (0, None)
+        self._over = False
+        self._shown: Progress | None = None
+
+    def move(self, done: int, total: int) -> None:
+        with self._lock:
+            self._at = (done, total)
+            if self._shown is not None:
+                self._shown.update(self._shown.task_ids[0], completed=done, total=total)
+
+    def show(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        text = TextColumn(f"scanning {escape(self._what, 60)}", markup=False)
+        columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with self._lock:
+            if not self._over:
+                self._shown = Progress(*columns, console=Console(stderr=True), transient=True)
+                self._shown.add_task("", completed=self._at[0], total=self._at[1])
+                self._shown.start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._shown is not None:
+                self._shown.stop()
+
+
+@contextmanager
+def replaced(path: str) -> Iterator[TextIO]:
+    """A stream whose text is the file at `path` when the block ends, and of which nothing remains if it fails.
+
+    Raises:
+        UsageError: the file cannot be written there.
+    """
+    whole = os.path.realpath(path)
+    draft = ""
+    try:
+        import tempfile
+
+        descriptor, draft = tempfile.mkstemp(prefix=".safeload-", dir=os.path.dirname(whole))
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(descriptor)
+        os.chmod(draft, 0o666 & ~_umask())
+        os.replace(draft, whole)
+    except OSError as error:
+        _remove(draft)
+        raise UsageError(
+            f"{escape(path)} was not written", why=error.strerror or str(error), remedy="name another file"
+        ) from error
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

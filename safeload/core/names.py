@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode general categories that no terminal shows as themselves."""
-_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_BLANK = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 """Letters, marks and symbols that show nothing all the same: fillers and variation selectors."""
 
 
@@ -32,7 +32,7 @@ def escape(text: str, limit: int = 300) -> str:
 
 def _hides(character: str) -> bool:
     category = unicodedata.category(character)
-    return category in _INVISIBLE or (category == "Zs" and character != " ") or _BLANK.match(character) is not None
+    return category in _INVISIBLE or (category == "Zs" and character != " ") or re.match(_BLANK, character) is not None
 
 
 def _spell(character: str) -> str:

@@ -14,21 +14,23 @@ Names are exact. A module with a name, never a prefix, a pattern or a dotted pat
 
 These are TOML files, but of TOML only what they need is accepted: strings and lists of strings whose text is JSON as
 well, and no table but `[[globals]]`. So they can be read by this module alone, in a tenth of the time that `tomllib`
-takes: every start of the program pays for it. A test compares the two readings.
+takes. A test compares the two readings. Where a file is the one that `safeload.index` was made from, its entries are
+taken from there, and it is only read to see that.
 """
 
 from __future__ import annotations
 
 import enum
-import json
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.errors import ConfigError
 from safeload.core.names import GlobalName
+from safeload.index import ALLOWLISTS
 
 _KEYS = frozenset({"module", "names", "effect", "use", "reason", "evidence"})
 
@@ -41,15 +43,47 @@ def default_allowlist() -> Allowlist:
         ConfigError: a file is not valid; names the file and the entry. Can only happen in a broken installation.
     """
     folder = os.path.join(os.path.dirname(os.path.dirname(__file__)), "allowlists")
-    texts = {}
+    files = {}
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         if name.endswith(".toml"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                texts[name] = file.read()
-    if not texts:
+            with open(os.path.join(folder, name), "rb") as file:
+                files[name] = file.read()
+    if not files:
         remedy = "pip install --force-reinstall safeload"
         raise ConfigError("safeload's allowlists are missing", where="safeload/allowlists", remedy=remedy)
-    return parse_allowlists(texts)
+    if {name: zlib.crc32(data) for name, data in files.items()} == {name: row[0] for name, row in ALLOWLISTS.items()}:
+        return _Indexed()
+    return parse_allowlists({name: data.decode() for name, data in files.items()})
+
+
+class _Indexed(Allowlist):
+    """The same entries out of the index, each made when it is asked for."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: dict[tuple[str, str], Any] = {
+            (row[0], name): row for _, rows in ALLOWLISTS.values() for row in rows for name in row[-1]
+        }
+
+    def __contains__(self, name: GlobalName) -> bool:
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (_made(GlobalName(*name), row) for name, row in self._rows.items())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, name: GlobalName) -> Entry | None:
+        row = self._rows.get(name)
+        return None if row is None else _made(name, row)
+
+
+def _made(name: GlobalName, row: tuple[Any, ...]) -> Entry:
+    _, effect, use, reason, evidence, _ = row
+    return Entry(name=name, effect=Effect(effect), use=Use(use), reason=reason, evidence=evidence)
 
 
 def parse_allowlists(texts: Mapping[str, str]) -> Allowlist:
@@ -82,6 +116,8 @@ def _entries(file: str, text: str) -> list[tuple[str, Entry]]:
 
 def _document(file: str, text: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The keys before the first table, and each table."""
+    import json
+
     document: dict[str, Any] = {}
     tables: list[dict[str, Any]] = []
     current = document

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
-from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
 from safeload.core.limits import Limits
-from safeload.core.names import Location
 from safeload.engine.inspect import Inspected, inspect
+from safeload.engine.looked import shown, unreadable
 from safeload.sources.base import Snapshot
-from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.pinned import Identity, PinnedFile
+
+if TYPE_CHECKING:
+    from safeload.sources.digest_memo import DigestMemo
 
 _MOMENT = 0.025
 """Seconds in which the clock of a file system moves on, except where it counts whole seconds."""
@@ -61,24 +62,11 @@ class Held:
 
     def shown(self, path: str) -> str:
         """What a person would call the file on a command line: its path on disk, or the model on the hub."""
-        if self.snapshot.kind == "directory":
-            return os.path.join(self.snapshot.reference, path)
-        return self.snapshot.reference
+        return shown(self.snapshot, path)
 
     def note_unreadable(self, path: str, error: SafeloadError) -> None:
         """Put a file that could not be opened or read into the report, as undecided."""
-        finding = Finding(
-            rule="file-unreadable",
-            status=Status.UNDECIDED,
-            severity=Severity.MEDIUM,
-            confidence=Confidence.CERTAIN,
-            location=Location(path),
-            message=f"it could not be read: {error.why or error.what}",
-            remedy=error.remedy or "make it a regular file that you may read, or remove it",
-            taxonomy=("CWE-703",),
-        )
-        report = FileReport(path=path, format="unreadable", size=0, findings=(finding,))
-        self.inspected[path] = Inspected(report=report, parts=(), formats=("unreadable",))
+        self.inspected[path] = Inspected(report=unreadable(path, error), parts=(), formats=("unreadable",))
 
     def verify_unchanged(self, paths: Iterable[str]) -> None:
         """Raise `VerificationFailed` if one of these files changed since it was opened."""

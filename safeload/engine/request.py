@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from safeload.core.errors import UsageError
@@ -26,7 +26,7 @@ class Access:
     proxies: Mapping[str, str] | None = None
 
 
-_OF_ACCESS = frozenset(field.name for field in fields(Access))
+_OF_ACCESS = frozenset(Access.__annotations__)
 _OF_ADAPTERS = _OF_ACCESS | {"revision", "subfolder"}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,11 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
+from safeload.index import FORMATS
+from safeload.registry import module_names
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")
@@ -45,18 +46,66 @@ class FileReading:
     """Why a reader stopped early: the file is then undecided, whatever the parts say."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A format as the index has it: all that decides whether it is needed."""
+
+    module: str
+    name: str
+    suffixes: tuple[str, ...]
+    fallback: bool
+    claims: Claims | None
+
+    def load(self) -> Format:
+        return next(format for format in _defined(self.module) if format.name == self.name)
+
+    def may_begin(self, first: int | None) -> bool:
+        """Whether a file that begins with this byte, or has none, can be of the format; claims are looked at later."""
+        claims = self.claims
+        if claims is None or claims.named or claims.holds or any(offset for offset, _ in claims.at):
+            return True
+        if first is None:
+            return claims.empty
+        begins = (*claims.begins, *(data for _, data in claims.at))
+        return first in claims.first or any(not begin or begin[0] == first for begin in begins)
+
+    @classmethod
+    def of(cls, module: str, format: Format) -> _Known:
+        return cls(module, format.name, format.suffixes, format.fallback, format.claims)
+
+
+@functools.cache
+def _defined(module: str) -> tuple[Format, ...]:
+    loaded = importlib.import_module(f"{__name__}.{module}")
+    return tuple(format for format in (getattr(loaded, "FORMAT", None), *getattr(loaded, "FORMATS", ())) if format)
+
+
+@functools.cache
+def _known() -> tuple[_Known, ...]:
+    """Every format of this folder, the preferred ones first. Imports only modules that the index does not name."""
+    found: list[_Known] = []
+    for module in module_names(__path__):
+        if (rows := FORMATS.get(module)) is None:
+            found.extend(_Known.of(module, format) for format in _defined(module))
+        else:
+            found.extend(
+                _Known(module, name, suffixes, fallback, None if claims is None else Claims(**claims))
+                for name, suffixes, fallback, claims in rows
+            )
+    rank = {name: index for index, name in enumerate(_ORDER)}
+    found.sort(key=lambda known: (known.name == "opaque", known.fallback, rank.get(known.name, len(rank)), known.name))
+    return tuple(found)
+
+
+@functools.cache
+def _beginning(first: int | None) -> tuple[_Known, ...]:
+    return tuple(known for known in _known() if known.may_begin(first))
+
+
 @functools.cache
 def formats() -> tuple[Format, ...]:
     """Every format of this folder, the preferred ones first."""
-    found: list[Format] = []
-    for module in pkgutil.iter_modules(__path__):
-        loaded = importlib.import_module(f"{__name__}.{module.name}")
-        found.extend(format for format in (getattr(loaded, "FORMAT", None), *getattr(loaded, "FORMATS", ())) if format)
-    rank = {name: index for index, name in enumerate(_ORDER)}
-    found.sort(
-        key=lambda format: (format.name == "opaque", format.fallback, rank.get(format.name, len(rank)), format.name)
-    )
-    return tuple(found)
+    return tuple(known.load() for known in _known())
 
 
 def identify(blob: Blob, name: str) -> tuple[Format, ...]:
@@ -65,14 +114,22 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
     Reads at most 64 KiB from each end.
     """
     head = blob.read_at(0, _SNIFFED)
-    tail = blob.read_at(max(0, blob.size - _SNIFFED), _SNIFFED)
+    tail = blob.read_at(max(0, blob.size - _SNIFFED), _SNIFFED) if blob.size > _SNIFFED else head
     base = name.rpartition("/")[2]
-    claims = tuple(format for format in formats() if not format.fallback and format.sniff(head, tail, blob.size, base))
+    claims = tuple(_claiming(head, tail, blob.size, base, fallback=False))
     if claims:
         return claims
     if base.lower().endswith(_CHECKED):
-        return tuple(format for format in formats() if base.lower().endswith(format.suffixes))[:1]
-    return next((format,) for format in formats() if format.fallback and format.sniff(head, tail, blob.size, base))
+        return tuple(known.load() for known in _known() if base.lower().endswith(known.suffixes))[:1]
+    return (next(_claiming(head, tail, blob.size, base, fallback=True)),)
+
+
+def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
+    for known in _beginning(head[0] if head else None):
+        if known.fallback is fallback and (known.claims is None or known.claims.allow(head, tail, base)):
+            format = known.load()
+            if format.sniff(head, tail, size, base):
+                yield format
 
 
 def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileReading:
@@ -133,7 +190,7 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
 
 def _announced(name: str) -> set[str]:
     lower = name.lower()
-    return {format.name for format in formats() if format.suffixes and lower.endswith(format.suffixes)}
+    return {known.name for known in _known() if known.suffixes and lower.endswith(known.suffixes)}
 
 
 def _disagreement(location: Location, claims: tuple[Format, ...]) -> list[Part]:

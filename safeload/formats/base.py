@@ -173,6 +173,35 @@ A sniffer decides by content; formats without any magic (JSON, text) may use the
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a file must show before a format is asked whether it is one: any one of these. It costs next to nothing,
+    and spares the import of formats that cannot be meant. The sniffer looks closer."""
+
+    begins: tuple[bytes, ...] = ()
+    """Its first bytes."""
+    first: bytes = b""
+    """Its first byte is one of these."""
+    at: tuple[tuple[int, bytes], ...] = ()
+    """Bytes at an offset in the first 64 KiB."""
+    holds: tuple[bytes, ...] = ()
+    """Bytes anywhere in the first or the last 64 KiB."""
+    named: tuple[str, ...] = ()
+    """The end of its name, in lower case."""
+    empty: bool = False
+    """It has no bytes."""
+
+    def allow(self, head: bytes, tail: bytes, name: str) -> bool:
+        """Whether a file may be of the format."""
+        return (
+            head.startswith(self.begins)
+            or (head[0] in self.first if head else self.empty)
+            or any(head.startswith(data, offset) for offset, data in self.at)
+            or (bool(self.named) and name.lower().endswith(self.named))
+            or any(data in head or data in tail for data in self.holds)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One file format: how to recognise it and how to read it."""
 
@@ -185,3 +214,5 @@ class Format:
     read: Reader
     fallback: bool = False
     """Tried only when no format that is not a fallback claims the file."""
+    claims: Claims | None = None
+    """What a file must show before `sniff` is asked; `None` asks for every file, and costs every scan an import."""

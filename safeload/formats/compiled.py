@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Code, Format, Part
+from safeload.formats.base import Claims, Code, Format, Part
 
 _NATIVE = (
     b"\x7fELF",
@@ -48,4 +48,5 @@ FORMAT = Format(
     suffixes=(".so", ".dll", ".dylib", ".pyd", ".exe", ".pyc", ".pyo", ".o", ".a", ".wasm"),
     sniff=lambda head, tail, size, name: _language(head, name) is not None,
     read=_read,
+    claims=Claims(begins=(*_NATIVE, b"MZ"), at=((2, b"\r\n"),)),
 )

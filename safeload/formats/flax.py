@@ -16,7 +16,7 @@ from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Chunk, Format, Part, ShardedTensor, Storage, TensorTable, TensorView
+from safeload.formats.base import Chunk, Claims, Format, Part, ShardedTensor, Storage, TensorTable, TensorView
 from safeload.formats.chunks import sharded
 from safeload.formats.dtypes import WIDTHS
 from safeload.formats.msgpack_items import Item, Items
@@ -248,4 +248,5 @@ FORMAT = Format(
     suffixes=(".msgpack",),
     sniff=_sniff,
     read=_read,
+    claims=Claims(first=bytes((*range(0x81, 0x90), 0xDE, 0xDF))),
 )

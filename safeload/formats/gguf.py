@@ -14,7 +14,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Format, Irregularity, Part, Storage, TensorTable, TensorView, Text
+from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, TensorTable, TensorView, Text
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import contiguous
 from safeload.formats.window import Window
@@ -207,4 +207,5 @@ FORMAT = Format(
     suffixes=(".gguf",),
     sniff=lambda head, tail, size, name: head.startswith(_MAGIC),
     read=_read,
+    claims=Claims(begins=(_MAGIC,)),
 )

@@ -15,7 +15,7 @@ from safeload.core.graph import Build, Call, Dict, Global, Reading, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import GlobalName, Location
-from safeload.formats.base import Format, Irregularity, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.dtypes import numpy_width
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import imports_something, is_pickle
@@ -113,4 +113,5 @@ FORMAT = Format(
     suffixes=(".joblib", ".pkl", ".pickle", ".sav"),
     sniff=lambda head, tail, size, name: MARK in head and is_pickle(head, size, name),
     read=read_joblib,
+    claims=Claims(holds=(MARK,)),
 )

@@ -16,7 +16,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Config, Format, Irregularity, Part, Reference, Text
+from safeload.formats.base import Claims, Config, Format, Irregularity, Part, Reference, Text
 from safeload.formats.strict_json import parse_json, walk_json
 
 _SUFFIXES = (".json", ".ipynb", ".webmanifest")
@@ -185,4 +185,6 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     return looks and not lower.endswith(_PROSE) and tail.rstrip()[-1:] in (b"}", b"]")
 
 
-FORMAT = Format(name="json", title="a JSON document", suffixes=_SUFFIXES, sniff=_sniff, read=_read)
+_CLAIMS = Claims(first=b'{["' + b" \t\n\r\v\f")
+
+FORMAT = Format(name="json", title="a JSON document", suffixes=_SUFFIXES, sniff=_sniff, read=_read, claims=_CLAIMS)

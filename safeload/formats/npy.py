@@ -15,7 +15,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.array_types import ArrayType, Field, content_of
-from safeload.formats.base import Format, Irregularity, Opaque, Part, Storage, TensorTable, TensorView
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, Storage, TensorTable, TensorView
 from safeload.formats.dtypes import numpy_width
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.tensors import Composite, contiguous, counts
@@ -192,4 +192,5 @@ FORMAT = Format(
     suffixes=(".npy",),
     sniff=lambda head, tail, size, name: head.startswith(MAGIC),
     read=read_npy,
+    claims=Claims(begins=(MAGIC,)),
 )

@@ -13,7 +13,7 @@ from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Opaque, Part
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part
 from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import is_pickle
 from safeload.formats.pickle_stream import read_pickles
@@ -44,7 +44,14 @@ def _reader(method: Method, name: str) -> Format:
     def read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         yield from _read(blob, location, limits, method, name)
 
-    return Format(name=name, title=f"{name}-compressed data", suffixes=suffixes, sniff=sniff, read=read)
+    return Format(
+        name=name,
+        title=f"{name}-compressed data",
+        suffixes=suffixes,
+        sniff=sniff,
+        read=read,
+        claims=Claims(begins=magic),
+    )
 
 
 def _is_lzma(head: bytes) -> bool:

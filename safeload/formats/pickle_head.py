@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -20,8 +21,13 @@ _TEXTS = (".txt", ".md", ".json", ".jinja", ".j2", ".py", ".yaml", ".yml", ".csv
 _HEAD = 1 << 16
 _FEW_BYTES = 1 << 12
 _LINE = 1 << 12
+_SMALL = 64
+"""Beginnings up to this length are remembered: archives hold the same small files again and again."""
 _SOME = 4
 """Opcodes in a row that text does not spell by chance."""
+
+_BOUNDS = Limits(opcodes=_HEAD, depth=_HEAD)
+"""An opcode is at least a byte, so a beginning has no more."""
 
 
 def begins_with_protocol(head: bytes) -> bool:
@@ -83,8 +89,15 @@ def _try(head: bytes, size: int) -> tuple[Reading, bool]:
 
 def trial(head: bytes) -> Reading:
     """Read the pickle at the beginning of `head`, as if nothing followed."""
-    limits = replace(Limits(), opcodes=max(1, len(head)), depth=_HEAD)
+    return _known_trial(head) if len(head) <= _SMALL else _trial(head)
+
+
+def _trial(head: bytes) -> Reading:
+    limits = _BOUNDS if len(head) <= _HEAD else replace(_BOUNDS, opcodes=len(head))
     return read_pickle(MemoryBlob(head), location=Location(""), limits=limits)
+
+
+_known_trial = functools.lru_cache(maxsize=256)(_trial)
 
 
 def head_of(blob: Blob) -> bytes:

@@ -8,7 +8,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Code, Format, Part
+from safeload.formats.base import Claims, Code, Format, Part
 from safeload.formats.plain_text import is_text
 
 _SUFFIXES = (".py", ".pyi", ".pyw", ".pyx")
@@ -25,4 +25,6 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     return name.lower().endswith(_SUFFIXES) and (is_text(head, size) or b"\0" not in head)
 
 
-FORMAT = Format(name="python", title="Python source", suffixes=_SUFFIXES, sniff=_sniff, read=_read)
+FORMAT = Format(
+    name="python", title="Python source", suffixes=_SUFFIXES, sniff=_sniff, read=_read, claims=Claims(named=_SUFFIXES)
+)

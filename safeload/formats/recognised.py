@@ -8,7 +8,7 @@ from typing import NamedTuple
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Part
+from safeload.formats.base import Claims, Format, Opaque, Part
 from safeload.formats.plain_text import is_text
 
 
@@ -51,7 +51,8 @@ def _format(kind: _Kind) -> Format:
         detail = f"{kind.title}, which safeload does not look into{kind.advice}"
         yield Opaque(location=location, what=kind.name, detail=detail)
 
-    return Format(name=kind.name, title=kind.title, suffixes=kind.suffixes, sniff=sniff, read=read)
+    claims = Claims(at=tuple((kind.offset, magic) for magic in kind.magic))
+    return Format(name=kind.name, title=kind.title, suffixes=kind.suffixes, sniff=sniff, read=read, claims=claims)
 
 
 def _onnx(head: bytes, tail: bytes, size: int, name: str) -> bool:
@@ -73,7 +74,21 @@ _PB = _format(_named("tensorflow", "a TensorFlow graph"))
 
 FORMATS = (
     *map(_format, _KINDS),
-    Format(name="onnx", title=_ONNX.title, suffixes=(".onnx",), sniff=_onnx, read=_ONNX.read),
-    Format(name="tensorflow", title=_PB.title, suffixes=(".pb",), sniff=_saved_model, read=_PB.read),
+    Format(
+        name="onnx",
+        title=_ONNX.title,
+        suffixes=(".onnx",),
+        sniff=_onnx,
+        read=_ONNX.read,
+        claims=Claims(begins=(b"\x08",)),
+    ),
+    Format(
+        name="tensorflow",
+        title=_PB.title,
+        suffixes=(".pb",),
+        sniff=_saved_model,
+        read=_PB.read,
+        claims=Claims(named=(".pb",)),
+    ),
 )
 """One format for each kind; the registry takes them all."""

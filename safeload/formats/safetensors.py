@@ -20,7 +20,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Format, Irregularity, Part, Storage, TensorTable, TensorView
+from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, TensorTable, TensorView
 from safeload.formats.dtypes import SAFETENSORS, bits_of
 from safeload.formats.strict_json import parse_json
 from safeload.formats.tensors import DIMENSIONS, contiguous
@@ -149,4 +149,11 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     )
 
 
-FORMAT = Format(name="safetensors", title="a safetensors file", suffixes=(".safetensors",), sniff=_sniff, read=_read)
+FORMAT = Format(
+    name="safetensors",
+    title="a safetensors file",
+    suffixes=(".safetensors",),
+    sniff=_sniff,
+    read=_read,
+    claims=Claims(at=((8, b"{"),)),
+)

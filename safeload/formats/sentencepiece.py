@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Part
+from safeload.formats.base import Claims, Format, Opaque, Part
 
 _PIECE = 0x0A
 """Field 1, a message: both of the model (a piece) and of a piece (its text)."""
@@ -54,4 +54,5 @@ FORMAT = Format(
     suffixes=(".model", ".spm", ".vocab"),
     sniff=_sniff,
     read=_read,
+    claims=Claims(first=bytes((_PIECE,))),
 )

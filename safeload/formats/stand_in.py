@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Part
+from safeload.formats.base import Claims, Format, Opaque, Part
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
 _PAGE = re.compile(
@@ -52,4 +52,5 @@ FORMAT = Format(
     suffixes=(),
     sniff=lambda head, tail, size, name: _kind(head, tail, size, name) is not None,
     read=_read,
+    claims=Claims(begins=(_POINTER,), first=b"< \t\n\r\v\f\0", empty=True),
 )

@@ -66,9 +66,10 @@ def _header(block: bytes) -> _Header | None:
     if len(block) < _BLOCK:
         return None
     stated, size = _number(block[148:156]), _number(block[124:136])
+    if stated is None or size is None or size < 0:
+        return None
     plain = block[:148] + b" " * 8 + block[156:]
-    signed = sum(byte - 256 if byte > 127 else byte for byte in plain)
-    if stated is None or size is None or size < 0 or stated not in (sum(plain), signed):
+    if stated != sum(plain) and stated != sum(byte - 256 if byte > 127 else byte for byte in plain):
         return None
     name, kind, prefix = _text(block[:100]), block[156], _text(block[345:500])
     odd = not (_OCTAL.fullmatch(block[148:156]) and (block[124] == 0x80 or _OCTAL.fullmatch(block[124:136])))

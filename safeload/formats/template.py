@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Part, Text
+from safeload.formats.base import Claims, Format, Part, Text
 from safeload.formats.plain_text import is_text, read_text
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2")
@@ -23,4 +23,5 @@ FORMAT = Format(
     suffixes=_SUFFIXES,
     sniff=lambda head, tail, size, name: name.lower().endswith(_SUFFIXES) and is_text(head, size),
     read=_read,
+    claims=Claims(named=_SUFFIXES),
 )

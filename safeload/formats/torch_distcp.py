@@ -16,7 +16,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part
 from safeload.formats.zip_end import length_of_last
 from safeload.formats.zip_member import Budget
-from safeload.formats.zip_parts import PART, kind_of, read_zip
+from safeload.formats.zip_parts import PART, ZIP, kind_of, read_zip
 
 _END = 98
 """Bytes of torch's end records."""
@@ -67,4 +67,5 @@ FORMAT = Format(
     suffixes=(PART,),
     sniff=lambda head, tail, size, name: kind_of(head, tail, size, name) == "distcp",
     read=_read,
+    claims=ZIP,
 )

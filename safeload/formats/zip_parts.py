@@ -7,6 +7,7 @@ member that begins like a pickle is read as one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
-from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
+from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
 from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
@@ -27,6 +28,7 @@ from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
+ZIP = Claims(begins=(LOCAL, END), holds=(END,))
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
@@ -39,6 +41,7 @@ PART = ".distcp"
 """How parts of a distributed checkpoint are called: they are archives one after the other."""
 
 
+@functools.lru_cache(maxsize=1)  # every kind of archive asks about the same file
 def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     """What kind of zip archive a file is, judged by names in its first and last bytes; `None` if it is none."""
     if not head.startswith((LOCAL, END)) and not has_end(tail, size):

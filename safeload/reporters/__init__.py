@@ -5,7 +5,7 @@ Reporters only print. They decide nothing, and treat every foreign string as hos
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from safeload.core.errors import UsageError
 from safeload.reporters.base import Reporter
@@ -13,7 +13,8 @@ from safeload.reporters.base import Reporter
 
 def names() -> tuple[str, ...]:
     """The outputs there are: the files of this folder."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_ONE))
+    found = (file.removesuffix(".py") for file in os.listdir(os.path.dirname(__file__)) if file.endswith(".py"))
+    return tuple(sorted(name for name in found if name not in _NOT_ONE and not name.startswith("_")))
 
 
 def find(name: str) -> Reporter:

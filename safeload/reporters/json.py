@@ -14,37 +14,51 @@ from safeload.core.errors import PolicyDenied, SafeloadError
 from safeload.core.finding import FileReport, Finding, Report
 from safeload.core.names import Location
 from safeload.core.policy import Verdict
-from safeload.reporters.base import Reporter, code, count
+from safeload.reporters.base import PLAIN, About, Aside, Reporter, count
 
 SCHEMA = "safeload.report/1"
 
 
-def document(reports: Sequence[Report], errors: Sequence[SafeloadError] = ()) -> dict[str, Any]:
+def document(reports: Sequence[Report], errors: Sequence[SafeloadError] = (), about: About = PLAIN) -> dict[str, Any]:
     """The whole document as plain data: every file of every target exactly once, in `files`."""
     return {
         "schema": SCHEMA,
-        "exit_code": code(reports, errors),
+        "exit_code": about.code(reports, errors),
         "summary": {str(status): number for status, number in count(reports).items()},
+        "findings": _counted(reports, about),
         "targets": [report.target for report in reports],
-        "files": [_file(report.target, file) for report in reports for file in report.files],
+        "files": [_file(report, file, about) for report in reports for file in report.files],
         "errors": [error_data(error) for error in errors],
+        "notes": list(about.notes),
     }
 
 
-def _file(target: str, file: FileReport) -> dict[str, Any]:
+def _counted(reports: Sequence[Report], about: About) -> dict[str, int]:
+    aside = about.set_aside(reports)
+    total = sum(len(report.findings) for report in reports)
+    kinds = {kind: aside.get(kind, 0) for kind in ("ignored", "baseline", "suppressed")}
+    return {"total": total, "open": total - sum(kinds.values()), **kinds}
+
+
+def _file(report: Report, file: FileReport, about: About) -> dict[str, Any]:
+    name = about.name(report.target, file.path)
     return {
-        "target": target,
+        "target": report.target,
         "path": file.path,
         "status": str(file.status),
+        "accepted": about.accepted(report, file),
         "format": file.format,
         "size": file.size,
         "sha256": file.sha256,
         "used": file.used,
-        "findings": [finding_data(finding) for finding in file.findings],
+        "findings": [
+            finding_data(finding, aside=aside, fingerprint=about.fingerprint and about.fingerprint(name, finding))
+            for finding, aside in about.told(report, file)
+        ],
     }
 
 
-def finding_data(finding: Finding) -> dict[str, Any]:
+def finding_data(finding: Finding, *, aside: Aside | None = None, fingerprint: str | None = None) -> dict[str, Any]:
     """A finding as plain data."""
     return {
         "rule": finding.rule,
@@ -57,6 +71,8 @@ def finding_data(finding: Finding) -> dict[str, Any]:
         "evidence": list(finding.evidence),
         "remedy": finding.remedy,
         "taxonomy": list(finding.taxonomy),
+        "fingerprint": fingerprint,
+        "aside": aside and {"kind": str(aside.kind), "reason": aside.reason, "expires": aside.expires or None},
     }
 
 
@@ -108,8 +124,8 @@ def dump(data: dict[str, Any], stream: TextIO) -> None:
     stream.write("\n")
 
 
-def _write(reports: Sequence[Report], errors: Sequence[SafeloadError], stream: TextIO) -> None:
-    dump(document(reports, errors), stream)
+def _render(reports: Sequence[Report], errors: Sequence[SafeloadError], stream: TextIO, about: About) -> None:
+    dump(document(reports, errors, about), stream)
 
 
-REPORTER = Reporter(name="json", title=f"a JSON document, schema {SCHEMA}", write=_write)
+REPORTER = Reporter(name="json", title=f"a JSON document, schema {SCHEMA}", render=_render)

@@ -5,20 +5,21 @@ Each module of this folder that defines `RULE` is a rule; nothing else has to be
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
-import pkgutil
-import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding
 from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream
+from safeload.index import RULES
+from safeload.registry import module_names
 from safeload.rules import unreadable
 from safeload.rules.base import Context, Rule
 
+_LOOKING: dict[type[Part], tuple[Rule, ...]] = {}
 _MOST = 100
 """Findings of one rule that are listed one by one for a file; the others are counted in one more."""
 
@@ -26,12 +27,24 @@ _MOST = 100
 @functools.cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule of this folder, by id."""
-    found = []
-    for module in pkgutil.iter_modules(__path__):
-        rule = getattr(importlib.import_module(f"{__name__}.{module.name}"), "RULE", None)
-        if isinstance(rule, Rule):
-            found.append(rule)
+    found = [rule for module in module_names(__path__) if (rule := _defined(module)) is not None]
     return tuple(sorted(found, key=lambda rule: rule.id))
+
+
+def _defined(module: str) -> Rule | None:
+    rule = getattr(importlib.import_module(f"{__name__}.{module}"), "RULE", None)
+    return rule if isinstance(rule, Rule) else None
+
+
+def _rules_for(kind: type[Part]) -> tuple[Rule, ...]:
+    """The rules that look at a kind of part, by id. Imports only those, and modules that the index does not name."""
+    if (known := _LOOKING.get(kind)) is not None:
+        return known
+    line = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
+    modules = (name for name in module_names(__path__) if name not in RULES or not line.isdisjoint(RULES[name]))
+    found = [rule for rule in map(_defined, modules) if rule is not None and issubclass(kind, rule.looks_at)]
+    _LOOKING[kind] = tuple(sorted(found, key=lambda rule: rule.id))
+    return _LOOKING[kind]
 
 
 def judge(
@@ -53,13 +66,9 @@ def judge(
         location: the file, for a file that has no parts.
     """
     listed = tuple(parts)
-    looking: dict[type[Part], tuple[Rule, ...]] = {}
     findings: list[Finding] = []
     for part in listed:
-        kind = type(part)
-        if kind not in looking:
-            looking[kind] = tuple(rule for rule in all_rules() if issubclass(kind, rule.looks_at))
-        for rule in looking[kind]:
+        for rule in _rules_for(type(part)):
             findings += rule.check(rule, part, context)
     if fault is not None and not any(isinstance(part, PickleStream) and part.reading.fault is fault for part in listed):
         findings.append(unreadable.from_error(fault, location or (listed[0].location if listed else None)))
@@ -72,8 +81,10 @@ def _addressed(finding: Finding, shown: str) -> Finding:
     """The finding with a remedy that names the file so that it can be pasted."""
     if "{file}" not in finding.remedy:
         return finding
+    import shlex
+
     name = shlex.quote(escape(shown or finding.location.file))
-    return dataclasses.replace(finding, remedy=finding.remedy.replace("{file}", name))
+    return replace(finding, remedy=finding.remedy.replace("{file}", name))
 
 
 def _bounded(findings: list[Finding]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import Location
 from safeload.formats.base import Part
+from safeload.rules.taxonomies import complete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Rule:
     remedy: str
     """What to do about it, best a command. `{file}` stands for the file, as a person would name it to a shell."""
     taxonomy: tuple[str, ...]
+    """Its entries in public catalogues: at least one CWE. What it leaves out is in `catalogued`."""
     check: Check
     bad: Callable[[], Iterable[Part]]
     good: Callable[[], Iterable[Part]]
@@ -55,6 +57,13 @@ class Rule:
     """The kinds of parts that the check is shown."""
     names: tuple[str, ...] = field(default=())
     """The irregularity or anomaly kinds this rule judges, where it judges by kind."""
+    owasp: tuple[str, ...] = ()
+    """Entries of OWASP's lists, where those of its family (`taxonomies.complete`) are not what it means."""
+
+    @property
+    def catalogued(self) -> tuple[str, ...]:
+        """Its entries in CWE, MITRE ATLAS and OWASP: those it names, and what follows from them."""
+        return complete(self.taxonomy, self.owasp)
 
     def finding(
         self,
@@ -78,5 +87,5 @@ class Rule:
             remedy=remedy or self.remedy,
             evidence=evidence,
             related=related,
-            taxonomy=self.taxonomy,
+            taxonomy=self.catalogued,
         )

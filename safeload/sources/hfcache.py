@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -161,6 +160,8 @@ def write_tree(place: Place, rows: Mapping[str, Mapping[str, object]]) -> bool:
 
 
 def _replace(path: str, text: str) -> bool:
+    import secrets
+
     draft = f"{path}.{secrets.token_hex(6)}.tmp"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +25,8 @@ from safeload.sources.folder import FolderSnapshot
 from safeload.sources.hfcache import COMMIT, Place
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from huggingface_hub import HfApi
 
 _DOWNLOADS = 8
@@ -256,6 +255,10 @@ class _Remote:
 
     def _awaited(self, items: Iterator[T], at_a_time: int) -> Iterator[T]:
         """The items of a listing, for whose pages the client would wait for ever."""
+        import threading
+        from concurrent.futures import Future
+        from concurrent.futures import TimeoutError as FutureTimeout
+
         from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
 
         patience = _PATIENCE * HF_HUB_DOWNLOAD_TIMEOUT

@@ -12,7 +12,6 @@ from __future__ import annotations
 import enum
 import fcntl
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +27,7 @@ from safeload.sources.hashers import new_hasher
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:
+
     from safeload.sources.digest_memo import DigestMemo
 
 WINDOW = 1 << 20
@@ -231,6 +231,8 @@ class PinnedFile:
     def _ask_lease(self) -> Lease:
         if not hasattr(fcntl, "F_SETLEASE"):
             return Lease.UNAVAILABLE
+        import signal
+
         descriptor = self.fileno()
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)

@@ -11,7 +11,6 @@ from safeload.core.names import Location, escape
 from safeload.sources.base import Snapshot
 from safeload.sources.failures import quoted
 from safeload.sources.hfcache import is_relative
-from safeload.sources.hub import hub_snapshot, is_hub_id
 from safeload.sources.local import local_snapshot, missing
 
 _HUB = "hf://"
@@ -48,10 +47,12 @@ def resolve(
     elif os.path.lexists(text):
         snapshot: Snapshot = local_snapshot(text, limits=limits, notes=_local_notes(text, revision))
         return _with_subfolder(snapshot, folder)
-    elif isinstance(reference, str) and is_hub_id(text):
+    elif isinstance(reference, str) and _is_hub_id(text):
         repository = text
     else:
         raise missing(text)
+    from safeload.sources.hub import hub_snapshot
+
     snapshot = hub_snapshot(
         repository,
         reference=text,
@@ -66,9 +67,15 @@ def resolve(
     return _with_subfolder(snapshot, folder)
 
 
+def _is_hub_id(text: str) -> bool:
+    from safeload.sources.hub import is_hub_id  # a local path needs none of it
+
+    return is_hub_id(text)
+
+
 def _hub_reference(text: str, revision: str | None) -> tuple[str, str | None]:
     name, at, own = text.removeprefix(_HUB).removeprefix("models/").partition("@")
-    if not is_hub_id(name) or (at and not own):
+    if not _is_hub_id(name) or (at and not own):
         raise UsageError(
             f"{escape(text)!r} was not loaded",
             where=escape(text),
@@ -87,7 +94,7 @@ def _hub_reference(text: str, revision: str | None) -> tuple[str, str | None]:
 
 def _local_notes(text: str, revision: str | None) -> tuple[str, ...]:
     notes: list[str] = []
-    if not os.path.isabs(text) and is_hub_id(text):
+    if not os.path.isabs(text) and _is_hub_id(text):
         notes.append(
             f"{escape(text)} is taken for the local path {escape(os.path.abspath(text))}, "
             f"not for the model of that name on the hub, which is {_HUB}{escape(text)}"

@@ -20,11 +20,18 @@ class Row:
     """`(module, library)`: a library that one module may import; lazily, unless the row says otherwise."""
 
 
+BELOW = ("registry", "index")
+
 TABLE = {
+    # Below everything: what is known of registries without importing them.
+    "registry": Row(()),
+    "index": Row(()),
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
-    "formats": Row(("core", "formats")),
+    "formats": Row(("core", "formats", *BELOW)),
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
-    "rules": Row(("core", "rules", "formats.base", "formats.python"), theirs_in=(("rules.fickling", "fickling"),)),
+    "rules": Row(
+        ("core", "rules", "formats.base", "formats.python", *BELOW), theirs_in=(("rules.fickling", "fickling"),)
+    ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(
         ("core", "trust"),
@@ -37,10 +44,10 @@ TABLE = {
         ),
     ),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
-    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
-    "reporters": Row(("core", "reporters"), ("rich",)),
+    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
+    "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine")),

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,25 @@ def test_scanning_needs_no_library(tmp_path: Path) -> None:
     code = BLOCK.format(names=names) + f"import safeload; print(safeload.scan({str(path)!r}).status)"
     result = python(code)
     assert (result.stdout.strip(), result.returncode) == ("dangerous", 0), result.stderr
+
+
+def test_a_scan_loads_only_what_it_uses(tmp_path: Path) -> None:
+    """Scanning one checkpoint to a pipe loads no third-party module, no store, no hub, no other format's reader, and
+    of the standard library nothing that is only needed to make classes, tables or digests."""
+    path = tmp_path / "model.bin"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02}q\x00.")
+        archive.writestr("model/version", b"3\n")
+    code = f"""
+import contextlib, io
+from safeload.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["scan", {str(path)!r}]) == 0
+assert not {{"dataclasses", "inspect", "tomllib", "datetime", "hashlib", "logging", "urllib", "tempfile", "random",
+            "concurrent", "multiprocessing", "asyncio", "socket", "ssl"}} & set(sys.modules), "too much"
+"""
+    foreign, ours = loaded(code)
+    assert foreign == []
+    modules = {name.removeprefix("safeload.") for name in ours}
+    assert not modules & {"sources.store", "sources.digest_memo", "sources.hub", "formats.flax", "formats.gguf"}
+    assert not modules & {"engine.admit", "engine.convert", "formats.json_config", "formats.safetensors"}

@@ -11,6 +11,7 @@ from safeload.formats import base as formats
 from safeload.formats.base import Part
 from safeload.rules import all_rules, judge
 from safeload.rules.base import Context, Rule
+from safeload.rules.taxonomies import TITLES, is_entry
 from tests.rules.streams import findings
 
 RULES = all_rules()
@@ -44,6 +45,10 @@ def test_a_rule_says_all_there_is_to_say(rule: Rule) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule.id)
     assert rule.title and len(rule.why) > 80 and rule.remedy
     assert any(entry.startswith("CWE-") for entry in rule.taxonomy)
+    assert all(is_entry(entry) for entry in rule.catalogued)
+    for catalogue in ("AML.", ("LLM", "ML")):
+        known = [entry for entry in rule.catalogued if entry.startswith(catalogue)]
+        assert known and all(entry in TITLES for entry in known)
     assert list(rule.bad()) and list(rule.good())
 
 

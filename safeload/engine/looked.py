@@ -1,0 +1,55 @@
+"""One file of a scan: opened once, inspected, and reported on whatever happens."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from safeload.core.errors import SafeloadError
+from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.engine.inspect import inspect
+from safeload.rules.taxonomies import complete
+
+if TYPE_CHECKING:
+    from safeload.sources.base import Snapshot
+    from safeload.sources.pinned import PinnedFile
+
+
+def look(file: PinnedFile, path: str, limits: Limits, *, shown: str, digests: Status | None = None) -> FileReport:
+    """The report on an open file; undecided if it cannot be read.
+
+    Args:
+        digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
+    """
+    try:
+        report = inspect(file, path, limits, shown=shown).report
+        if digests is not None and report.status >= digests:
+            report = replace(report, sha256=file.sha256())
+    except SafeloadError as error:
+        report = unreadable(path, error)
+    return report
+
+
+def shown(snapshot: Snapshot, path: str) -> str:
+    """What a person would call a file on a command line: its path on disk, or the model on the hub."""
+    if snapshot.kind == "directory":
+        return os.path.join(snapshot.reference, path)
+    return snapshot.reference
+
+
+def unreadable(path: str, error: SafeloadError) -> FileReport:
+    """The report on a file that could not be opened or read: undecided."""
+    finding = Finding(
+        rule="file-unreadable",
+        status=Status.UNDECIDED,
+        severity=Severity.MEDIUM,
+        confidence=Confidence.CERTAIN,
+        location=Location(path),
+        message=f"it could not be read: {error.why or error.what}",
+        remedy=error.remedy or "make it a regular file that you may read, or remove it",
+        taxonomy=complete(("CWE-703",)),
+    )
+    return FileReport(path=path, format="unreadable", size=0, findings=(finding,))

@@ -31,4 +31,5 @@ def find(name: str) -> Reporter:
     return reporter
 
 
-_NOT_ONE = ("__init__", "base")
+_NOT_ONE = ("__init__", "base", "cyclonedx")
+"""A bill of materials is no report: `safeload bom` writes it."""

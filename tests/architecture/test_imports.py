@@ -37,7 +37,11 @@ TABLE = {
     ),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
-    "reporters": Row(("core", "reporters"), ("rich",)),
+    "reporters": Row(
+        ("core", "reporters"),
+        ("rich",),
+        (("reporters.cyclonedx", "cyclonedx"), ("reporters.cyclonedx", "packageurl")),
+    ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
     "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),
     "__main__": Row(("cli",)),

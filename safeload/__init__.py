@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     )
     from safeload.engine.admission import Admission
     from safeload.engine.admit import admit
+    from safeload.engine.bom import Bill, bom
     from safeload.engine.convert.conversion import Conversion
     from safeload.engine.convert.job import convert
+    from safeload.engine.diff import Change, diff
+    from safeload.engine.explain import Explanation, explain
+    from safeload.engine.lock import Locked, lock
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
@@ -54,6 +58,10 @@ _HOME = {
     "admit": "safeload.engine.admit",
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
+    "lock": "safeload.engine.lock",
+    "diff": "safeload.engine.diff",
+    "explain": "safeload.engine.explain",
+    "bom": "safeload.engine.bom",
     "sign": "safeload.engine.sign",
     "verify": "safeload.engine.verify",
     # What one says.
@@ -70,6 +78,10 @@ _HOME = {
     # What one gets.
     "Admission": "safeload.engine.admission",
     "Conversion": "safeload.engine.convert.conversion",
+    "Locked": "safeload.engine.lock",
+    "Change": "safeload.engine.diff",
+    "Explanation": "safeload.engine.explain",
+    "Bill": "safeload.engine.bom",
     "Signed": "safeload.engine.sign",
     "Verification": "safeload.engine.verify",
     "Report": "safeload.core.finding",
@@ -97,6 +109,10 @@ __all__ = (
     "admit",
     "scan",
     "convert",
+    "lock",
+    "diff",
+    "explain",
+    "bom",
     "sign",
     "verify",
     "Options",
@@ -111,6 +127,10 @@ __all__ = (
     "OnlyApprovedCode",
     "Admission",
     "Conversion",
+    "Locked",
+    "Change",
+    "Explanation",
+    "Bill",
     "Signed",
     "Verification",
     "Report",

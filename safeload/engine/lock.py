@@ -36,6 +36,7 @@ from safeload.sources.store import Store
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import NAME, Lock, LockedFile, LockedModel, parse_lock, path_fault, pointer_oid
 from safeload.trust.locktext import dump
+from safeload.trust.manifest import NEVER_SIGNED
 
 _HUB = "https://huggingface.co"
 
@@ -226,6 +227,11 @@ def _signatures(guard: enforce.Guard, model: LockedModel, held: Held, apart: fro
     return replace(found, signatures=kept, marks=marks)
 
 
+def signable(model: LockedModel) -> dict[str, str]:
+    """Digests of what a signature of the model can be about: notes of git are never signed, and never loaded."""
+    return {path: one for path, one in model.digests.items() if path.partition("/")[0] not in NEVER_SIGNED}
+
+
 def _let_enter(guard: enforce.Guard, model: LockedModel, found: enforce.Found) -> None:
     """Raise `PolicyDenied` unless every layer lets the model into the lock."""
     evidence = found.into(
@@ -233,7 +239,7 @@ def _let_enter(guard: enforce.Guard, model: LockedModel, found: enforce.Found) -
             reference=guard.snapshot.reference,
             report=Report(target=guard.snapshot.reference),
             revision=guard.snapshot.revision,
-            digests=model.digests,
+            digests=signable(model),
         )
     )
     decisions = (rules.decision(one, guard.now.date(), entering=True) for one in guard.applied)

@@ -22,6 +22,7 @@ from safeload.core.evidence import VerifiedSignature
 from safeload.core.names import escape
 from safeload.trust.bundle import Bundle, read_bundle
 from safeload.trust.manifest import NEVER_SIGNED, WHOLE, Manifest, Piece, read_manifest
+from safeload.trust.signature_store import is_bundle
 from safeload.trust.signers import Identity, Signer
 
 
@@ -108,7 +109,8 @@ def verify_signatures(
     Never raises for what a bundle holds: that becomes a failure in the report.
 
     Args:
-        bundles: the bytes of each bundle by its path. These files are no part of the model.
+        bundles: the bytes of each bundle by its path. These files are no part of the model, and neither are others
+            that are called as signatures are.
         signers: who is trusted. None is an empty report full of failures, never a success.
         digests: where digests of files come from.
         listing: every file of the model.
@@ -125,7 +127,7 @@ def verify_signatures(
     """
     if now.tzinfo is None:
         raise UsageError("signatures were not verified", why="the time that counts has no time zone")
-    files = frozenset(listing) - bundles.keys()
+    files = frozenset(path for path in listing if not is_bundle(path)) - bundles.keys()
     good: list[_Signed] = []
     failures: list[SignatureFailure] = []
     for path, data in bundles.items():

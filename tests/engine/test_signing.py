@@ -356,3 +356,16 @@ def test_an_unchanged_file_is_not_read_again(model: Path, ours: PrivateKey, monk
     monkeypatch.setattr(PinnedFile, "_hash", lambda self, names: read.append(self.path) or hashing(self, names))
     assert examine(model, signers=[signer()]).ok
     assert read == []
+
+
+def test_signatures_are_no_extra_files(model: Path, ours: PrivateKey, tmp_path: Path) -> None:
+    """A model that was signed from elsewhere may carry its author's signatures, whoever trusts them."""
+    made = sign(model, key=ours, output=tmp_path / "ours.sig")
+    sign(model, key=PrivateKey(key("other")))
+    found = examine(model, signers=[signer()], bundles=[str(made.path)])
+    assert found.ok and found.files == tuple(sorted(FILES)) and found.uncovered == ()
+
+
+def test_progress_is_a_share() -> None:
+    """What a terminal shows; nothing to do is done."""
+    assert (str(Progress(1, 3)), str(Progress(0, 0))) == ("33%", "100%")

@@ -64,7 +64,7 @@ class Bench:
         return self._run([sys.executable, "-m", "safeload", *arguments])
 
     def _run(self, command: list[str | Path]) -> int:
-        done = subprocess.run(list(map(os.fspath, command)), capture_output=True, text=True, timeout=120)
+        done = subprocess.run([os.fspath(part) for part in command], capture_output=True, text=True, timeout=120)
         self.last = done.stdout + done.stderr
         return done.returncode
 
@@ -180,8 +180,8 @@ def by_certificate(bench: Bench) -> None:
                 bench.last
             )
         else:
-            signing = ["--signing_certificate", bench.folder / "leaf.crt"]
-            chain = ["--certificate_chain", bench.folder / "intermediate.crt"]
+            signing: list[str | Path] = ["--signing_certificate", bench.folder / "leaf.crt"]
+            chain: list[str | Path] = ["--certificate_chain", bench.folder / "intermediate.crt"]
             code = bench.theirs(
                 "sign", "certificate", "--private_key", leaf, *signing, *chain, "--signature", bundle, model
             )

@@ -18,6 +18,7 @@ import safeload
 from safeload.core.errors import MalformedInput, SourceError, UsageError, VerificationFailed
 from safeload.core.keys import PublicKey
 from safeload.engine.hashing import PinnedDigests, Progress
+from safeload.engine.request import Access
 from safeload.engine.sign import attach, prepare, sign
 from safeload.engine.verify import CONVERSION, ORIGINAL, examine
 from safeload.sources.digest_memo import DigestMemo
@@ -25,7 +26,10 @@ from safeload.sources.local import local_snapshot
 from safeload.sources.pinned import PinnedFile
 from safeload.trust.manifest import Piece
 from safeload.trust.private_key import PrivateKey
+from tests.hubserver import Hub, hub
 from tests.trust.signing import FILES, authority, by_certificate, key, oms, sha, signed, signer
+
+__all__ = ["hub"]
 
 
 @pytest.fixture
@@ -353,7 +357,12 @@ def test_an_unchanged_file_is_not_read_again(model: Path, ours: PrivateKey, monk
     examine(model, signers=[signer()])
     read: list[str] = []
     hashing = PinnedFile._hash
-    monkeypatch.setattr(PinnedFile, "_hash", lambda self, names: read.append(self.path) or hashing(self, names))
+
+    def spied(self: PinnedFile, names: list[str]) -> dict[str, str]:
+        read.append(self.path)
+        return hashing(self, names)
+
+    monkeypatch.setattr(PinnedFile, "_hash", spied)
     assert examine(model, signers=[signer()]).ok
     assert read == []
 
@@ -369,3 +378,16 @@ def test_signatures_are_no_extra_files(model: Path, ours: PrivateKey, tmp_path: 
 def test_progress_is_a_share() -> None:
     """What a terminal shows; nothing to do is done."""
     assert (str(Progress(1, 3)), str(Progress(0, 0))) == ("33%", "100%")
+
+
+def test_a_model_on_the_hub_verifies(hub: Hub, ours: PrivateKey, model: Path) -> None:
+    """By its id, at the commit it resolves to; a change there fails, and its cache verifies without a connection."""
+    sign(model, key=ours)
+    files = {str(path.relative_to(model)): path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    commit = hub.add("org/tiny", {**files, ".gitattributes": b"*.safetensors filter=lfs"})
+    found = examine("org/tiny", signers=[signer()])
+    assert found.ok and found.revision == commit and found.uncovered == (".gitattributes",)
+    hub.forget()
+    assert examine("org/tiny", signers=[signer()], access=Access(local_files_only=True)).ok and not hub.asked
+    hub.add("org/other", {**files, "config.json": b"[]"})
+    assert [one.path for one in examine("org/other", signers=[signer()]).report.mismatches] == ["config.json"]

@@ -16,6 +16,7 @@ from safeload.core.names import Location, escape
 from safeload.trust.bundle import Bundle
 from safeload.trust.fields import Field, read_json
 from safeload.trust.signers import Identity, matches, refused, wrong_method
+from safeload.trust.signers.certificate import unreadable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -72,7 +73,7 @@ class KeylessSigner:
             leaf = theirs.signing_certificate.public_bytes(_der())
         except errors.Error as error:
             raise refused(bundle, self, escape(str(error))) from None
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError) as error:
+        except (*unreadable(), KeyError, AttributeError, IndexError, AssertionError) as error:
             why = f"Sigstore cannot read it: {escape(str(error)) or type(error).__name__}"
             raise MalformedInput("a keyless signature cannot be read", where=bundle.where, why=why) from None
         if (kind, payload, (leaf,)) != (bundle.envelope.payload_type, bundle.envelope.payload, bundle.certificates):

@@ -127,6 +127,8 @@ def verify_signatures(
     """
     if now.tzinfo is None:
         raise UsageError("signatures were not verified", why="the time that counts has no time zone")
+    listing = frozenset(listing)
+    subset = None if subset is None else frozenset(subset)
     files = frozenset(path for path in listing if not is_bundle(path)) - bundles.keys()
     good: list[_Signed] = []
     failures: list[SignatureFailure] = []
@@ -149,8 +151,8 @@ def verify_signatures(
         if mismatches:
             failures.append(_not_these_files(signed, mismatches))
         else:
-            covers = signed.manifest.paths & frozenset(listing)
-            verified.extend(_verified(signed, covers if subset is None else covers & frozenset(subset)))
+            covers = signed.manifest.paths & listing
+            verified.extend(_verified(signed, covers if subset is None else covers & subset))
     return SignatureReport(
         verified=tuple(verified),
         failures=tuple(failures),
@@ -211,9 +213,9 @@ def _differences(
     manifest: Manifest,
     found: Mapping[Piece, str | None],
     source: DigestSource,
-    listing: Collection[str],
+    listing: frozenset[str],
     files: frozenset[str],
-    subset: Collection[str] | None,
+    subset: frozenset[str] | None,
 ) -> Iterator[Mismatch]:
     """Step 3: each file that differs, once."""
     changed: set[str] = set()
@@ -225,12 +227,12 @@ def _differences(
             changed.add(path)
     for path in sorted(changed):
         yield Mismatch(path, "changed", "its bytes are not those signed")
-    for path in sorted(manifest.paths - frozenset(listing)):
+    for path in sorted(manifest.paths - listing):
         if subset is None or path in subset:
             yield Mismatch(path, "missing", "it was signed and is not there")
     if not manifest.complete:
         return
-    for path in sorted((files if subset is None else files & frozenset(subset)) - manifest.paths):
+    for path in sorted((files if subset is None else files & subset) - manifest.paths):
         if not (_left_out(path, manifest) or (manifest.sizes and source.size(path) == 0)):
             yield Mismatch(path, "extra", "it is there and was not signed")
 

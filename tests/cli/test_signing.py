@@ -141,7 +141,27 @@ def test_a_wrong_passphrase_signs_nothing(model: Path, word: str, tmp_path: Path
     assert main(["sign", "model", "--key", "acme"]) == 2
     os.chmod(tmp_path / "config/safeload/keys/acme.pem", 0o644)
     assert main(["sign", "model", "--key", "acme", "--passphrase-file", word]) == 2
+    assert main(["sign", "model", "--key", "nobody"]) == 2
+    assert main(["sign", "model"]) == 2
     assert sorted(os.listdir(model)) == ["config.json", "model.safetensors"]
+
+
+def test_half_a_key_cannot_sign(model: Path, home: Path, word: str) -> None:
+    """A public half that was imported verifies, and an attempt to sign with it is an error."""
+    main(["keys", "new", "acme", "--passphrase-file", word])
+    (home / "acme.pem").unlink()
+    assert main(["sign", "model", "--key", "acme", "--passphrase-file", word]) == 2
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written whole is removed, so that the name stays free."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["keys", "new", "acme", "--unsafe-no-passphrase"]) == 2
+    assert os.listdir(home) == []
 
 
 def _pem(private: Any, form: Any = serialization.PrivateFormat.PKCS8) -> bytes:

@@ -65,6 +65,7 @@ class KeylessSigner:
             raise wrong_method(bundle, self)
         self._fresh(now)
         models, verifier, errors = _sigstore()
+        broken = (*unreadable(), KeyError, AttributeError, IndexError, AssertionError)
         policy = _Expected(self.issuer, self.identity, self.workflow, errors.VerificationError)
         try:
             root = models.TrustedRoot(_trusted_root(self.trusted_root_json))
@@ -73,7 +74,7 @@ class KeylessSigner:
             leaf = theirs.signing_certificate.public_bytes(_der())
         except errors.Error as error:
             raise refused(bundle, self, escape(str(error))) from None
-        except (*unreadable(), KeyError, AttributeError, IndexError, AssertionError) as error:
+        except broken as error:
             why = f"Sigstore cannot read it: {escape(str(error)) or type(error).__name__}"
             raise MalformedInput("a keyless signature cannot be read", where=bundle.where, why=why) from None
         if (kind, payload, (leaf,)) != (bundle.envelope.payload_type, bundle.envelope.payload, bundle.certificates):

@@ -17,7 +17,9 @@ import safeload.transformers as guarded
 from safeload import Options, PolicyDenied
 from safeload.cli.main import main
 from safeload.trust import layers
+from tests.adapters import repos
 from tests.engine import signing
+from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)
 
 KEYS = {name: signing.key() for name in ("acme", "ci", "thief")}
 
@@ -167,3 +169,22 @@ def test_a_wrong_policy_is_no_policy_for_nobody(project: Path) -> None:
             load.from_pretrained(MODEL)
     with pytest.raises(ConfigError):
         guarded.pipeline("feature-extraction", model=MODEL)
+
+
+def test_from_the_hub_the_locked_commit_loads(project: Path, hub: Hub) -> None:  # noqa: F811
+    """By its name alone, whatever the branch is by now; another revision by name is refused; and so is a new owner."""
+    built = repos.build_safetensors(project / "src")
+    first = hub.add("acme/tiny", built)
+    assert main(["lock", "acme/tiny"]) == 0
+    _flip(built / "model.safetensors")
+    second = hub.add("acme/tiny", built)
+    for revision in ({}, {"revision": "main"}, {"revision": first}):
+        guarded.AutoModel.from_pretrained("acme/tiny", **revision)
+    with pytest.raises(PolicyDenied, match="revision: it is revision"):
+        guarded.AutoModel.from_pretrained("acme/tiny", revision=second)
+    with pytest.raises(PolicyDenied, match="revision: it is revision"):
+        guarded.pipeline("feature-extraction", model="acme/tiny", revision=second)
+    assert main(["lock", "acme/tiny", "--upgrade"]) == 0
+    guarded.AutoModel.from_pretrained("acme/tiny", revision=second)
+    with pytest.raises(PolicyDenied, match="downgrade: "):
+        guarded.AutoModel.from_pretrained("acme/tiny", revision=first)

@@ -196,8 +196,15 @@ class Guard:
 
     def _wants_signatures(self, match: LockMatch | None) -> bool:
         if match is not None:
-            return any(one.settings.require.of and not one.from_lock for one in self.applied)
+            return any(self._needs_live(one, match) for one in self.applied)
         return any(one.policy.signers for one in self.applied)
+
+    def _needs_live(self, applied: Applied, match: LockMatch) -> bool:
+        """Whether what the lock recorded is not enough for this layer."""
+        need = applied.settings.require
+        names = {rules.qualified(applied.policy, name) for name in need.of}
+        recorded = {one.signer for one in match.signatures} & names
+        return bool(need.of) and (not applied.from_lock or len(recorded) < need.threshold)
 
     def _marks(self, found: Found, digests: Mapping[str, str], whole: _Tree) -> Iterator[str]:
         """All that a revocation may name."""
@@ -372,15 +379,24 @@ def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel 
     if place := _place_of_file(snapshot):
         entry = choose(lock, place[0].repository, asked, place[0].commit)
         return None if entry is None else part(entry, place[1])
-    folder, root = os.path.realpath(os.path.dirname(lock.path)), os.path.realpath(snapshot.root)
-    for model in lock.models:
-        if not model.hub:
-            base = os.path.realpath(os.path.join(folder, model.id))
-            if base == root:
-                return model
-            if root.startswith(base.rstrip("/") + "/"):
-                return part(model, os.path.relpath(root, base))
-    return None
+    root = os.path.realpath(snapshot.root)
+    if exact := directory_entry(lock, root):
+        return exact
+    around = [(base, model) for base, model in _directories(lock) if root.startswith(base.rstrip("/") + "/")]
+    if not around:
+        return None
+    base, model = max(around, key=lambda one: len(one[0]))
+    return part(model, os.path.relpath(root, base))
+
+
+def directory_entry(lock: Lock, root: str) -> LockedModel | None:
+    """The entry of exactly this directory, by its path without links."""
+    return next((model for base, model in _directories(lock) if base == root), None)
+
+
+def _directories(lock: Lock) -> Iterator[tuple[str, LockedModel]]:
+    folder = os.path.realpath(os.path.dirname(lock.path))
+    return ((os.path.realpath(os.path.join(folder, model.id)), model) for model in lock.models if not model.hub)
 
 
 def part(entry: LockedModel, inner: str) -> LockedModel:
@@ -432,7 +448,8 @@ def locked_revision(reference: str, revision: str | None, options: Options) -> s
         return None
     commits: dict[str, str] = {}
     for lock in layers.locks(None if options.lock is None else os.fspath(options.lock)):
-        if entry := choose(lock, id, None):
+        entry = choose(lock, id, revision)
+        if entry is not None and (revision is None or entry.requested == revision):
             commits[entry.revision] = lock.path
     if len(commits) > 1:
         raise ConfigError(

@@ -259,7 +259,7 @@ class _Job:
         enforce.refuse_within(probe, lock.path)
         id, requested = _id(lock, probe), _requested(probe, asked)
         old = self._entry(lock, probe, id, requested)
-        snapshot = probe
+        id, snapshot = old.id if old is not None else id, probe
         if old is not None and old.hub and not self.upgrade and not self.check:
             snapshot = self._resolve(f"hf://{old.id}", old.revision)
         model, _ = describe(snapshot, self.options, id=id, requested=requested, entering=not self.check)
@@ -314,7 +314,7 @@ class _Job:
 
     def _entry(self, lock: Lock, snapshot: Snapshot, id: str, requested: str) -> LockedModel | None:
         if snapshot.kind == "directory":
-            return enforce.entry_for(lock, snapshot, None)
+            return enforce.directory_entry(lock, snapshot.root)
         return next((model for model in lock.of(id) if model.requested == requested), None)
 
 

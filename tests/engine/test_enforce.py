@@ -228,6 +228,9 @@ def test_one_file_and_one_folder_of_a_locked_model(project: Path, hub: Hub) -> N
     assert load("m/sub").lock is not None and load("m/model.safetensors").lock is not None
     flip(project / "m/sub/model.safetensors")
     assert "changed: model.safetensors" in denied("m/sub")
+    lock("m/sub")
+    assert load("m/sub").lock is not None
+    assert "changed: sub/model.safetensors" in denied("m", request=Request(subfolder="sub"))
     flip(project / "m/model.safetensors")
     assert "changed: model.safetensors" in denied("m/model.safetensors")
     write(project / "m/other.safetensors", (project / "m/model.safetensors").read_bytes())
@@ -300,6 +303,34 @@ def test_too_many_signatures_are_refused(project: Path) -> None:
         write(project / f"m/{number}.oms.sig", b"{}")
     with pytest.raises(SafeloadError, match="limit"):
         load()
+
+
+def test_the_default_branch_is_not_the_tag_that_is_locked(project: Path, hub: Hub) -> None:  # noqa: F811
+    """Who asks for `main` by name where a tag is locked gets no tag in its place: refused."""
+    hub.add("acme/demo", project / "m", revision="v1")
+    lock("acme/demo", revision="v1")
+    flip(project / "m/model.safetensors")
+    hub.add("acme/demo", project / "m")
+    assert "revision: " in denied("acme/demo", request=Request(revision="main"))
+    assert load("acme/demo").lock is not None
+
+
+def test_another_spelling_is_the_same_entry(project: Path, hub: Hub, published: str) -> None:  # noqa: F811
+    """Locking a model by other capitals does not make a second entry, which would stand beside the first."""
+    hub.repositories["ACME/Demo"] = hub.repositories["acme/demo"]
+    lock("ACME/Demo")
+    text = (project / "safeload.lock").read_text()
+    assert text.count("[[model]]") == 1
+    load("acme/demo")
+
+
+def test_a_model_locked_before_there_was_a_policy(project: Path) -> None:
+    """The lock knows no signer: the signature beside the model is verified, and counts."""
+    lock("m")
+    policy(project, REQUIRE_A)
+    assert "signers needed" in denied()
+    signing.sign(project / "m", KEYS["a"])
+    assert load().lock is not None
 
 
 def test_a_moved_tag_is_refused(project: Path, hub: Hub) -> None:  # noqa: F811

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
     from safeload.engine.admission import Admission
     from safeload.engine.admit import admit
     from safeload.engine.audit.report import Audit, audit
+    from safeload.engine.bom import Bill, bom
     from safeload.engine.convert.conversion import Conversion
     from safeload.engine.convert.job import convert
+    from safeload.engine.diff import Change, diff
+    from safeload.engine.explain import Explanation, explain
+    from safeload.engine.lock import Locked, lock
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
@@ -56,6 +60,10 @@ _HOME = {
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
     "audit": "safeload.engine.audit.report",
+    "lock": "safeload.engine.lock",
+    "diff": "safeload.engine.diff",
+    "explain": "safeload.engine.explain",
+    "bom": "safeload.engine.bom",
     "sign": "safeload.engine.sign",
     "verify": "safeload.engine.verify",
     # What one says.
@@ -73,6 +81,10 @@ _HOME = {
     "Admission": "safeload.engine.admission",
     "Audit": "safeload.engine.audit.report",
     "Conversion": "safeload.engine.convert.conversion",
+    "Locked": "safeload.engine.lock",
+    "Change": "safeload.engine.diff",
+    "Explanation": "safeload.engine.explain",
+    "Bill": "safeload.engine.bom",
     "Signed": "safeload.engine.sign",
     "Verification": "safeload.engine.verify",
     "Report": "safeload.core.finding",
@@ -101,6 +113,10 @@ __all__ = (
     "scan",
     "convert",
     "audit",
+    "lock",
+    "diff",
+    "explain",
+    "bom",
     "sign",
     "verify",
     "Options",
@@ -116,6 +132,10 @@ __all__ = (
     "Admission",
     "Audit",
     "Conversion",
+    "Locked",
+    "Change",
+    "Explanation",
+    "Bill",
     "Signed",
     "Verification",
     "Report",

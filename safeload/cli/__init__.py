@@ -11,6 +11,7 @@ COMMANDS = {
     "lock": "pin models to exact bytes in safeload.lock, or check that they still are",
     "policy": "write, check and explain safeload.toml: who may publish what",
     "diff": "compare two locks, directories or models, file by file",
+    "bom": "write a CycloneDX bill of materials of a model",
     "keys": "make and list the keys that sign models",
     "sign": "sign a model's files, so that others can tell whose they are",
     "verify": "say who signed a model, which files, and what differs",

@@ -64,8 +64,12 @@ def passphrase(parsed: argparse.Namespace, *, twice: bool) -> bytes:
     else:
         from getpass import getpass
 
-        found = getpass("Passphrase: ").encode()
-        if twice and getpass("Once more: ").encode() != found:
+        try:
+            found = getpass("Passphrase: ").encode()
+            again = getpass("Once more: ").encode() if twice else found
+        except EOFError:
+            raise UsageError("nothing was done", why="there was no passphrase") from None
+        if again != found:
             raise UsageError("nothing was done", why="the two passphrases differ")
     if not found:
         raise UsageError("nothing was done", why="the passphrase is empty", remedy="--unsafe-no-passphrase, if meant")

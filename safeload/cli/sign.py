@@ -57,8 +57,8 @@ def run(parsed: argparse.Namespace) -> int:
     output = output_of(parsed.path, parsed.output)
     if parsed.emit_pae:
         refuse_existing(output, overwrite=parsed.overwrite)
-        with waiting(f"digesting {parsed.path}"):
-            envelope = prepare(parsed.path, output=output, ignore=parsed.ignore)
+        with waiting(f"digesting {parsed.path}") as tell:
+            envelope = prepare(parsed.path, output=output, ignore=parsed.ignore, progress=lambda at: tell(f"{at} "))
         _write(parsed.emit_pae, envelope.signed_bytes())
         print(parsed.emit_pae)
         after = f"--attach-signature SIG --pae {parsed.emit_pae} --key PUB"
@@ -81,7 +81,7 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         refuse_existing(output, overwrite=parsed.overwrite)
         key = _private(parsed)
-        with waiting(f"signing {parsed.path}"):
+        with waiting(f"signing {parsed.path}") as tell:
             signed = sign(
                 parsed.path,
                 key=key,
@@ -89,6 +89,7 @@ def run(parsed: argparse.Namespace) -> int:
                 output=output,
                 ignore=parsed.ignore,
                 overwrite=parsed.overwrite,
+                progress=lambda at: tell(f"{at} "),
             )
     _tell(parsed, signed)
     return 0

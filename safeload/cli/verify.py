@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     signers = _by_hand(parsed)
     named, revoked = trusted_by_policy(parsed.policy)
-    with waiting(f"verifying {parsed.reference}"):
+    with waiting(f"verifying {parsed.reference}") as tell:
         found = examine(
             parsed.reference,
             signers=signers or named,
@@ -63,6 +63,7 @@ def run(parsed: argparse.Namespace) -> int:
             access=Access(local_files_only=parsed.offline),
             original=parsed.original,
             revoked=revoked,
+            progress=lambda at: tell(f"{at} "),
         )
     if parsed.json:
         from safeload.reporters.json import dump

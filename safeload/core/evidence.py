@@ -49,7 +49,7 @@ class Difference:
     """The snapshot is not what a lock or a signature says it is."""
 
     kind: str
-    """`changed`, `extra`, `missing`, `revision`, `moved`, `renamed`, `downgrade` or `signature`."""
+    """`changed`, `extra`, `missing`, `revision`, `moved`, `renamed`, `shadowed`, `downgrade` or `signature`."""
     message: str
     remedy: str
     file: str = ""

@@ -4,7 +4,7 @@
    bring its own judge, nor its own lock.
 2. A model on the hub that is named without a revision is the one that its lock names.
 3. The rule of each layer is chosen by the model's name after resolution. A hub that answers with another name than
-   was asked for is refused, unless a lock names it, wherever there is a policy file or a lock.
+   was asked for is refused, unless a lock names it, wherever there is a policy file or a lock names the model.
 4. Digests are compared with the lock; signatures are verified where a layer wants them now, or no lock vouches.
 5. The verdict is that of the caller's policy (the default, if none), of every layer, and of all that differs.
 """
@@ -29,6 +29,7 @@ from safeload.sources.hub import is_hub_id
 from safeload.sources.pinned import PinnedFile
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import Lock, LockedModel
+from safeload.trust.policy_file import PolicyFile
 from safeload.trust.rules import Applied
 from safeload.trust.signature_store import bundles_in
 
@@ -73,7 +74,7 @@ class Guard:
     @property
     def is_silent(self) -> bool:
         """Whether neither a policy file nor a lock has anything to say."""
-        return not self.applied and all(entry is None for _, entry in self.entries)
+        return not self.applied and all(entry is None for _, entry in self.entries) and not any(self._shadowed())
 
     @property
     def judges_findings_alone(self) -> bool:
@@ -169,8 +170,21 @@ class Guard:
         """All that a revocation may name, of a model whose every digest is known."""
         return frozenset(self._marks(found, digests, _Tree(lambda: digests, frozenset())))
 
+    def _shadowed(self) -> Iterator[Difference]:
+        """A path that stands before the model on the hub that a lock names."""
+        reference = self.snapshot.reference
+        if self.snapshot.kind in ("directory", "file") and is_hub_id(reference):
+            for lock, entry in self.entries:
+                if entry is None and any(model.hub for model in lock.of(reference)):
+                    yield Difference(
+                        kind="shadowed",
+                        message=f"{escape(reference)} is a path here, and the lock names a model on the hub",
+                        remedy=f"hf://{escape(reference)} for that one, ./{escape(reference)} for the path",
+                    )
+
     def _renamed(self) -> Iterator[Difference]:
-        """What has no lock entry to say that it is known."""
+        """A name that leads elsewhere: what has no lock entry to say that it is known."""
+        yield from self._shadowed()
         answered = self.snapshot.answered
         if answered is not None and not any(entry is not None for _, entry in self.entries):
             yield Difference(
@@ -182,16 +196,24 @@ class Guard:
 
     def _wants_signatures(self, match: LockMatch | None) -> bool:
         if match is not None:
-            return any(one.settings.require.of and not one.from_lock for one in self.applied)
+            return any(self._needs_live(one, match) for one in self.applied)
         return any(one.policy.signers for one in self.applied)
+
+    def _needs_live(self, applied: Applied, match: LockMatch) -> bool:
+        """Whether what the lock recorded is not enough for this layer."""
+        need = applied.settings.require
+        names = {rules.qualified(applied.policy, name) for name in need.of}
+        recorded = {one.signer for one in match.signatures} & names
+        return bool(need.of) and (not applied.from_lock or len(recorded) < need.threshold)
 
     def _marks(self, found: Found, digests: Mapping[str, str], whole: _Tree) -> Iterator[str]:
         """All that a revocation may name."""
         signatures = list(found.signatures)
-        for _, entry in self.entries:
+        for lock, entry in self.entries:
             if entry is not None:
                 signatures += entry.signatures
                 yield f"tree:{entry.tree}"
+                yield from (f"tree:{whole_one.tree}" for whole_one in lock.of(entry.id) if whole_one.id == entry.id)
                 yield from (f"file-sha256:{file.sha256}" for file in entry.files)
         yield from (f"file-sha256:{digest}" for digest in digests.values())
         for signature in signatures:
@@ -287,9 +309,20 @@ def guard_for(
         snapshot=snapshot,
         asked=asked,
         now=now or datetime.now(UTC),
-        applied=tuple(rules.apply(file, names) for file in files),
+        applied=tuple(_applied(files, names)),
         entries=tuple((lock, entry_for(lock, snapshot, asked)) for lock in locks),
     )
+
+
+def _applied(files: Sequence[PolicyFile], names: Sequence[str]) -> Iterator[Applied]:
+    """What each file says of each name of the model; the same rule once."""
+    for file in files:
+        seen: list[object] = []
+        for name in names:
+            one = rules.apply(file, (name,))
+            if one.rule not in seen:
+                seen.append(one.rule)
+                yield one
 
 
 def format_names() -> list[str]:
@@ -313,35 +346,74 @@ def refuse_within(snapshot: Snapshot, path: str) -> None:
 
 
 def targets(snapshot: Snapshot) -> tuple[str, ...]:
-    """A model's names for rules: the hub's own name for it in small letters, or `path:/…`."""
+    """A model's names for rules: the hub's own name for it in small letters, or `path:/…`.
+
+    A directory that stands before a model of its name on the hub has both, and what is asked of either is asked of it.
+    """
     if snapshot.kind in ("hub", "cache"):
         return ((snapshot.answered or snapshot.root).lower(),)
-    real = os.path.realpath(snapshot.root)
-    place = _place_of_file(snapshot) if snapshot.kind == "file" else None
-    return (place.repository.lower(),) if place is not None else (f"path:{real}",)
+    if place := _place_of_file(snapshot):
+        return (place[0].repository.lower(),)
+    shadowed = (snapshot.reference.lower(),) if is_hub_id(snapshot.reference) else ()
+    return (f"path:{os.path.realpath(snapshot.root)}", *shadowed)
 
 
-def _place_of_file(snapshot: Snapshot) -> Place | None:
+def _place_of_file(snapshot: Snapshot) -> tuple[Place, str] | None:
+    """Where in the hub's cache a single file lies, and its path in the model."""
+    if snapshot.kind != "file":
+        return None
     folder, name = os.path.split(snapshot.root)
-    found = find_place(os.path.join(os.path.realpath(folder), name))
-    return found[0] if found is not None else None
+    return find_place(os.path.join(os.path.realpath(folder), name))
 
 
 def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel | None:
-    """The entry of a lock that is about this model.
+    """The entry of a lock that is about this model; of a directory or file within one, the part that is about it.
 
     Raises:
         ConfigError: there are several, and nothing says which one is meant.
     """
     if snapshot.kind in ("hub", "cache"):
-        return choose(lock, snapshot.root, asked, snapshot.revision)
-    if snapshot.kind == "file":
+        entry = choose(lock, snapshot.root, asked, snapshot.revision)
+        found = find_place(os.path.realpath(snapshot.reference)) if snapshot.kind == "cache" else None
+        return part(entry, found[1]) if entry is not None and found is not None and found[1] else entry
+    if place := _place_of_file(snapshot):
+        entry = choose(lock, place[0].repository, asked, place[0].commit)
+        return None if entry is None else part(entry, place[1])
+    root = os.path.realpath(snapshot.root)
+    if exact := directory_entry(lock, root):
+        return exact
+    around = [(base, model) for base, model in _directories(lock) if root.startswith(base.rstrip("/") + "/")]
+    if not around:
         return None
-    folder = os.path.dirname(lock.path)
-    for model in lock.models:
-        if not model.hub and os.path.realpath(os.path.join(folder, model.id)) == snapshot.root:
-            return model
-    return None
+    base, model = max(around, key=lambda one: len(one[0]))
+    return part(model, os.path.relpath(root, base))
+
+
+def directory_entry(lock: Lock, root: str) -> LockedModel | None:
+    """The entry of exactly this directory, by its path without links."""
+    return next((model for base, model in _directories(lock) if base == root), None)
+
+
+def _directories(lock: Lock) -> Iterator[tuple[str, LockedModel]]:
+    folder = os.path.realpath(os.path.dirname(lock.path))
+    return ((os.path.realpath(os.path.join(folder, model.id)), model) for model in lock.models if not model.hub)
+
+
+def part(entry: LockedModel, inner: str) -> LockedModel:
+    """What an entry says of one directory of the model, or of one file, under the names they have for themselves."""
+    names = {
+        file.path: os.path.basename(file.path) if file.path == inner else file.path.removeprefix(inner + "/")
+        for file in entry.files
+        if file.path == inner or file.path.startswith(inner + "/")
+    }
+    return replace(
+        entry,
+        files=tuple(replace(file, path=names[file.path]) for file in entry.files if file.path in names),
+        signatures=tuple(
+            replace(one, covers=frozenset(names[path] for path in one.covers if path in names))
+            for one in entry.signatures
+        ),
+    )
 
 
 def choose(lock: Lock, id: str, asked: str | None, revision: str | None = None) -> LockedModel | None:
@@ -372,11 +444,12 @@ def locked_revision(reference: str, revision: str | None, options: Options) -> s
         ConfigError: a lock cannot be read or used, or two of them name different commits.
     """
     id = reference.removeprefix("hf://").removeprefix("models/")
-    if revision is not None or not is_hub_id(id) or (id == reference and os.path.lexists(reference)):
+    if revision not in (None, "main") or not is_hub_id(id) or (id == reference and os.path.lexists(reference)):
         return None
     commits: dict[str, str] = {}
     for lock in layers.locks(None if options.lock is None else os.fspath(options.lock)):
-        if entry := choose(lock, id, None):
+        entry = choose(lock, id, revision)
+        if entry is not None and (revision is None or entry.requested == revision):
             commits[entry.revision] = lock.path
     if len(commits) > 1:
         raise ConfigError(

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from safeload.engine.held import Held
 
 
+_MOST = 100
+"""Bundles of one model."""
+
+
 def signers_of(files: Iterable[PolicyFile]) -> list[Signer]:
     """Every signer of these policy files, under a name that tells the files apart: see `rules.qualified`."""
     return [
         dataclasses.replace(signer, name=qualified(file, signer.name))  # type: ignore[type-var]
-        for file in files
+        for file in {one.file: one for one in files}.values()
         for signer in file.signers.values()
     ]
 
@@ -45,6 +49,8 @@ def bundles_for(guard: Guard, apart: Iterable[str], held: Held) -> dict[str, byt
         name = guard.snapshot.answered or guard.snapshot.root
         for store in dict.fromkeys(one.policy.store for one in guard.applied if one.policy.store):
             found |= detached(store, name, guard.snapshot.revision)
+    if len(found) > _MOST:
+        raise LimitExceeded("members", allowed=_MOST, wanted=len(found), where=escape(guard.snapshot.reference))
     return found
 
 

@@ -12,7 +12,7 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import AllOf, NothingDiffers, Reason, Verdict
 from safeload.engine import enforce
-from safeload.engine.lock import describe
+from safeload.engine.lock import describe, signable
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.failures import os_failure
@@ -127,7 +127,7 @@ def explain(
     model, found = describe(snapshot, options, id=snapshot.root, entering=False)
     found = guard.completed(found, model.digests, model.tree)
     evidence = found.into(
-        Evidence(reference=text, report=Report(target=text), revision=snapshot.revision, digests=model.digests)
+        Evidence(reference=text, report=Report(target=text), revision=snapshot.revision, digests=signable(model))
     )
     decisions = tuple((one, rules.decision(one, guard.now.date())) for one in guard.applied)
     return Explanation(

@@ -27,6 +27,9 @@ class Progress(NamedTuple):
     done: int
     total: int
 
+    def __str__(self) -> str:
+        return f"{self.done / self.total:.0%}" if self.total else "100%"
+
 
 class PinnedDigests:
     """The digests of files that somebody opens: a `trust.signatures.DigestSource`.

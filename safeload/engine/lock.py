@@ -36,6 +36,7 @@ from safeload.sources.store import Store
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import NAME, Lock, LockedFile, LockedModel, parse_lock, path_fault, pointer_oid
 from safeload.trust.locktext import dump
+from safeload.trust.manifest import NEVER_SIGNED
 
 _HUB = "https://huggingface.co"
 
@@ -226,6 +227,11 @@ def _signatures(guard: enforce.Guard, model: LockedModel, held: Held, apart: fro
     return replace(found, signatures=kept, marks=marks)
 
 
+def signable(model: LockedModel) -> dict[str, str]:
+    """Digests of what a signature of the model can be about: notes of git are never signed, and never loaded."""
+    return {path: one for path, one in model.digests.items() if path.partition("/")[0] not in NEVER_SIGNED}
+
+
 def _let_enter(guard: enforce.Guard, model: LockedModel, found: enforce.Found) -> None:
     """Raise `PolicyDenied` unless every layer lets the model into the lock."""
     evidence = found.into(
@@ -233,7 +239,7 @@ def _let_enter(guard: enforce.Guard, model: LockedModel, found: enforce.Found) -
             reference=guard.snapshot.reference,
             report=Report(target=guard.snapshot.reference),
             revision=guard.snapshot.revision,
-            digests=model.digests,
+            digests=signable(model),
         )
     )
     decisions = (rules.decision(one, guard.now.date(), entering=True) for one in guard.applied)
@@ -253,7 +259,7 @@ class _Job:
         enforce.refuse_within(probe, lock.path)
         id, requested = _id(lock, probe), _requested(probe, asked)
         old = self._entry(lock, probe, id, requested)
-        snapshot = probe
+        id, snapshot = old.id if old is not None else id, probe
         if old is not None and old.hub and not self.upgrade and not self.check:
             snapshot = self._resolve(f"hf://{old.id}", old.revision)
         model, _ = describe(snapshot, self.options, id=id, requested=requested, entering=not self.check)
@@ -308,7 +314,7 @@ class _Job:
 
     def _entry(self, lock: Lock, snapshot: Snapshot, id: str, requested: str) -> LockedModel | None:
         if snapshot.kind == "directory":
-            return enforce.entry_for(lock, snapshot, None)
+            return enforce.directory_entry(lock, snapshot.root)
         return next((model for model in lock.of(id) if model.requested == requested), None)
 
 

@@ -17,7 +17,7 @@ from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
 from safeload.sources.store import Store
 from safeload.trust.manifest import Manifest, Piece, read_manifest
-from safeload.trust.signature_store import LARGEST, bundles_in, detached, read_file
+from safeload.trust.signature_store import LARGEST, bundles_in, detached, is_bundle, read_file
 from safeload.trust.signatures import SignatureFailure, SignatureReport, verify_signatures
 from safeload.trust.signers import Signer
 from safeload.trust.statement import PROVENANCE
@@ -189,7 +189,7 @@ def examine(
     )
     found = _bundles(snapshot, bundles, store)
     snapshot.fetch(snapshot.listing)
-    files = tuple(path for path in snapshot.listing if path not in found)
+    files = tuple(path for path in snapshot.listing if path not in found and not is_bundle(path))
     sizes = {path: listed.size or 0 for path, listed in snapshot.listing.items()}
     source = PinnedDigests(snapshot.open, Store().memo, close=True, sizes=sizes, progress=progress)
     report = verify_signatures(found, signers, source, snapshot.listing, now, files if partial else None)

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from safeload.core.errors import SourceError, UsageError
@@ -85,15 +86,17 @@ class Keyring:
 
     def private(self, name: str, passphrase: bytes | None) -> PrivateKey:
         """The private half. Raises `UsageError` if it is not here or the passphrase is wrong."""
-        stored = self.get(name)
-        if not stored.private_path:
-            raise UsageError(f"the key {name!r} cannot sign", where=self.folder, why="only its public half is here")
-        return read_private_key(self.private_pem(name), passphrase, Location(stored.private_path))
+        return read_private_key(self.private_pem(name), passphrase, Location(self._path(name, ".pem")))
 
     def private_pem(self, name: str) -> bytes:
-        """The file of the private half, as it lies there. Raises `UsageError` if others may read it."""
-        path = self._path(name, ".pem")
-        mode = os.stat(path).st_mode
+        """The file of the private half as it lies there. Raises `UsageError` if it is not, or others may read it."""
+        path = self.get(name).private_path
+        if not path:
+            raise UsageError(f"the key {name!r} cannot sign", where=self.folder, why="only its public half is here")
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            raise _failed("the key was not read", path, error) from error
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise UsageError(
                 f"the key {name!r} was not used",
@@ -129,7 +132,11 @@ class Keyring:
                 stream.write(data)
                 stream.flush()
                 os.fsync(descriptor)
+        except FileExistsError as error:  # somebody was faster: theirs stays
+            raise _failed("the key was not written", path, error) from error
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(path)
             raise _failed("the key was not written", path, error) from error
 
 

@@ -1,11 +1,11 @@
 """Where policy files and locks lie, and how they are read: once, and again only when the file is another one.
 
     system    /etc/safeload/policy.toml
-    user      $XDG_CONFIG_HOME/safeload/policy.toml, else ~/.config/safeload/policy.toml
+    user      ~/.config/safeload/policy.toml, and $XDG_CONFIG_HOME/safeload/policy.toml
     project   safeload.toml: the one that was named, else the nearest from the working directory up to its project
 
-1. All three count, each by itself. None can loosen another, and no environment variable chooses one: the place of the
-   user's file follows the variable that the system gives it, and a missing user's file only leaves the other two.
+1. All count, each by itself. None can loosen another, and no environment variable takes one away: the user's own home
+   is the one that the system knows, and what the environment says only adds another place.
 2. Above the working directory only the directories up to the project's root (`.git` or `pyproject.toml`) are looked
    at. Without such a root, only the working directory itself is: somebody else may own what lies above.
 3. A file that somebody else may write is refused, and so is one that cannot be read.
@@ -18,6 +18,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from safeload.core.errors import ConfigError
@@ -47,12 +48,32 @@ _CACHE: dict[tuple[str, str], tuple[tuple[tuple[str, _Seen], ...], object]] = {}
 """By use and path: what the file, and those it names, were when it was read; and what it said."""
 
 
-def user_file() -> str:
-    """Where this user's policy lies."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.config")
-    return os.path.join(base, "safeload", "policy.toml")
+def user_files() -> tuple[str, ...]:
+    """Where this user's policy lies: below the home that the system knows, and below the one of the environment."""
+    import pwd
+
+    bases = [os.path.expanduser("~/.config")]
+    with suppress(KeyError):  # a user whom the system does not know, as in some containers
+        bases.insert(0, os.path.join(pwd.getpwuid(os.geteuid()).pw_dir, ".config"))
+    if os.path.isabs(given := os.environ.get("XDG_CONFIG_HOME", "")):
+        bases.append(given)
+    paths = (os.path.join(os.path.abspath(base), "safeload", "policy.toml") for base in bases)
+    return tuple(dict.fromkeys(paths))
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at `path`. What cannot be told is an error: it must not pass for nothing.
+
+    Raises:
+        ConfigError: a directory on the way may not be searched.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        raise _unusable(path, _why(error)) from error
+    return True
 
 
 def nearest(name: str, start: str | None = None) -> str | None:
@@ -61,7 +82,7 @@ def nearest(name: str, start: str | None = None) -> str | None:
     candidates: list[str] = []
     at = folder
     while True:
-        if os.path.lexists(os.path.join(at, name)):
+        if exists(os.path.join(at, name)):
             candidates.append(at)
         if any(os.path.lexists(os.path.join(at, root)) for root in _ROOTS):
             break
@@ -92,9 +113,9 @@ def policies(
         ConfigError: one of them cannot be read or used, or the chosen one is not there.
     """
     found: list[PolicyFile] = []
-    places = ("system", system or SYSTEM), ("user", user_file()), ("project", chosen or nearest(policy_file.NAME))
-    for layer, path in places:
-        if path is not None and (os.path.lexists(path) or path == chosen):
+    places = [("system", system or SYSTEM), *(("user", path) for path in user_files())]
+    for layer, path in (*places, ("project", chosen or nearest(policy_file.NAME))):
+        if path is not None and (path == chosen or exists(path)):
             found.append(read_policy(path, layer=layer, formats=formats))
     return tuple(found)
 
@@ -106,7 +127,7 @@ def read_policy(path: str, *, layer: str = "project", formats: Formats | None = 
         ConfigError: it cannot be read or used.
     """
     path = os.path.abspath(path)
-    folder = os.path.dirname(path)
+    folder = os.path.realpath(os.path.dirname(path))
 
     def make(data: bytes, seen: list[tuple[str, _Seen]]) -> PolicyFile:
         def read(named: str) -> bytes:
@@ -115,7 +136,9 @@ def read_policy(path: str, *, layer: str = "project", formats: Formats | None = 
             seen.append((inner, what))
             return data
 
-        return parse_policy(data, file=path, layer=layer, folder=folder, read=read, formats=formats)
+        return parse_policy(
+            data, file=path, layer=layer, folder=folder, read=read, real=os.path.realpath, formats=formats
+        )
 
     return _cached(f"policy-{layer}", path, policy_file.LARGEST, make)
 
@@ -178,6 +201,8 @@ def _read(path: str, *, most: int, follow: bool) -> tuple[bytes, _Seen]:
     with open(descriptor, "rb") as stream:
         if found.st_mode & stat.S_IWOTH:
             raise _unusable(path, "everybody may write it", f"chmod o-w {escape(path)}")
+        if found.st_uid not in (0, os.geteuid()) and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
+            raise _unusable(path, "somebody else put it into a directory that everybody may write")
         if found.st_size > most:
             raise _unusable(path, f"it has {found.st_size:,} bytes, and more than {most:,} are not read")
         data = stream.read(most + 1)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -39,6 +39,7 @@ _SIGNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HUB_PATTERN = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)?")
 _PATH_PATTERN = re.compile(r"path:[^\x00-\x1f\x7f?\[\]{}]{1,4000}")
 Read = Callable[[str], bytes]
+Real = Callable[[str], str]
 Formats = Callable[[], Collection[str]]
 """Every format there is; asked only if a policy names some."""
 """The bytes of a file that the policy names; raises `ConfigError`."""
@@ -116,6 +117,7 @@ def parse_policy(
     layer: str = "project",
     folder: str = "",
     read: Read,
+    real: Real = str,
     formats: Formats | None = None,
 ) -> PolicyFile:
     """Read a policy file. Total: any bytes give a policy or the error.
@@ -123,6 +125,7 @@ def parse_policy(
     Args:
         folder: the absolute directory that relative paths of models start from.
         read: gives the bytes of the files that it names.
+        real: gives a path without links; models are known by theirs.
         formats: gives every format there is; names that are none of them are errors.
 
     Raises:
@@ -149,7 +152,7 @@ def parse_policy(
         layer=layer,
         defaults=defaults,
         signers=signers,
-        rules=tuple(_rule(item, defaults, signers, formats, folder) for item in top.tables("rule")),
+        rules=tuple(_rule(item, defaults, signers, formats, folder, real) for item in top.tables("rule")),
         revoked=tuple(_revocation(item) for item in top.tables("revoke")),
         store=_store(top, folder),
         suppressed=_suppressed(top),
@@ -214,12 +217,20 @@ def _formats(table: Table, base: frozenset[str] | None, formats: Formats | None)
     return frozenset(found)
 
 
-def _rule(table: Table, base: Settings, signers: Mapping[str, Signer], formats: Formats | None, folder: str) -> Rule:
+def _rule(
+    table: Table, base: Settings, signers: Mapping[str, Signer], formats: Formats | None, folder: str, real: Real
+) -> Rule:
     patterns = table.texts("match")
     if not patterns:
         table.refuse("match", "it matches nothing")
     rule = Rule(
-        patterns=tuple(_pattern(table, index, text, folder) for index, text in enumerate(patterns)),
+        patterns=tuple(
+            dict.fromkeys(
+                pattern
+                for index, text in enumerate(patterns)
+                for pattern in _with_real(_pattern(table, index, text, folder), real)
+            )
+        ),
         settings=_settings(table, base, signers, formats),
         place=table.path,
         expires=table.day("expires"),
@@ -248,6 +259,16 @@ def _pattern(table: Table, index: int, text: str, folder: str) -> str:
             table.refuse(key, "it must be an absolute path here")
         path = f"{folder.rstrip('/')}/{path.removeprefix('./')}"
     return f"path:{path}"
+
+
+def _with_real(pattern: str, real: Real) -> Iterator[str]:
+    """The pattern, and for a path the same one with the links in its literal beginning followed."""
+    yield pattern
+    if pattern.startswith("path:"):
+        path = pattern.removeprefix("path:")
+        literal, star, rest = path.partition("*")
+        head, slash, tail = literal.rpartition("/") if star else (literal, "", "")
+        yield f"path:{real(head or '/').rstrip('/')}{slash}{tail}{star}{rest}"
 
 
 def _revocation(table: Table) -> Revocation:

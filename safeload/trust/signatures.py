@@ -22,6 +22,7 @@ from safeload.core.evidence import VerifiedSignature
 from safeload.core.names import escape
 from safeload.trust.bundle import Bundle, read_bundle
 from safeload.trust.manifest import NEVER_SIGNED, WHOLE, Manifest, Piece, read_manifest
+from safeload.trust.signature_store import is_bundle
 from safeload.trust.signers import Identity, Signer
 
 
@@ -108,7 +109,8 @@ def verify_signatures(
     Never raises for what a bundle holds: that becomes a failure in the report.
 
     Args:
-        bundles: the bytes of each bundle by its path. These files are no part of the model.
+        bundles: the bytes of each bundle by its path. These files are no part of the model, and neither are others
+            that are called as signatures are.
         signers: who is trusted. None is an empty report full of failures, never a success.
         digests: where digests of files come from.
         listing: every file of the model.
@@ -125,7 +127,9 @@ def verify_signatures(
     """
     if now.tzinfo is None:
         raise UsageError("signatures were not verified", why="the time that counts has no time zone")
-    files = frozenset(listing) - bundles.keys()
+    listing = frozenset(listing)
+    subset = None if subset is None else frozenset(subset)
+    files = frozenset(path for path in listing if not is_bundle(path)) - bundles.keys()
     good: list[_Signed] = []
     failures: list[SignatureFailure] = []
     for path, data in bundles.items():
@@ -147,8 +151,8 @@ def verify_signatures(
         if mismatches:
             failures.append(_not_these_files(signed, mismatches))
         else:
-            covers = signed.manifest.paths & frozenset(listing)
-            verified.extend(_verified(signed, covers if subset is None else covers & frozenset(subset)))
+            covers = signed.manifest.paths & listing
+            verified.extend(_verified(signed, covers if subset is None else covers & subset))
     return SignatureReport(
         verified=tuple(verified),
         failures=tuple(failures),
@@ -209,9 +213,9 @@ def _differences(
     manifest: Manifest,
     found: Mapping[Piece, str | None],
     source: DigestSource,
-    listing: Collection[str],
+    listing: frozenset[str],
     files: frozenset[str],
-    subset: Collection[str] | None,
+    subset: frozenset[str] | None,
 ) -> Iterator[Mismatch]:
     """Step 3: each file that differs, once."""
     changed: set[str] = set()
@@ -223,12 +227,12 @@ def _differences(
             changed.add(path)
     for path in sorted(changed):
         yield Mismatch(path, "changed", "its bytes are not those signed")
-    for path in sorted(manifest.paths - frozenset(listing)):
+    for path in sorted(manifest.paths - listing):
         if subset is None or path in subset:
             yield Mismatch(path, "missing", "it was signed and is not there")
     if not manifest.complete:
         return
-    for path in sorted((files if subset is None else files & frozenset(subset)) - manifest.paths):
+    for path in sorted((files if subset is None else files & subset) - manifest.paths):
         if not (_left_out(path, manifest) or (manifest.sizes and source.size(path) == 0)):
             yield Mismatch(path, "extra", "it is there and was not signed")
 

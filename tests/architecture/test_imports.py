@@ -45,7 +45,11 @@ TABLE = {
     ),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
-    "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
+    "reporters": Row(
+        ("core", "reporters", *BELOW),
+        ("rich",),
+        (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
+    ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
     "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),

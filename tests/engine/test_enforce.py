@@ -196,11 +196,141 @@ def published(project: Path, hub: Hub) -> str:  # noqa: F811
     return commit
 
 
-def test_the_locked_commit_loads_after_the_branch_moved(project: Path, hub: Hub, published: str) -> None:  # noqa: F811
-    """Whoever asks for no revision gets the one that is locked."""
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_the_locked_commit_loads_after_the_branch_moved(
+    project: Path,
+    hub: Hub,  # noqa: F811
+    published: str,
+    revision: str | None,
+) -> None:
+    """Whoever asks for no revision, or for the default branch, gets the one that is locked."""
     hub.add("acme/demo", {"config.json": b"{}"})
-    admission = load("acme/demo")
+    admission = load("acme/demo", request=Request(revision=revision))
     assert admission.revision == published and admission.lock is not None
+
+
+def test_a_directory_does_not_stand_in_for_a_locked_model(project: Path, hub: Hub, published: str) -> None:  # noqa: F811
+    """A local path of the same name is refused; whoever means it says so by its path."""
+    model(project / "acme/demo")
+    assert "shadowed: " in denied("acme/demo")
+    assert load("hf://acme/demo").lock is not None
+    load("./acme/demo")
+    (project / "safeload.lock").unlink()
+    policy(project, '[[rule]]\nmatch = ["acme/*"]\nrequire = "locked"\n')
+    assert "in no lock" in denied("acme/demo")
+    load("./acme/demo")
+
+
+def test_one_file_and_one_folder_of_a_locked_model(project: Path, hub: Hub) -> None:  # noqa: F811
+    """A part of a locked model is checked as that part, on this machine and in the hub's cache."""
+    model(project / "m/sub")
+    lock("m")
+    assert load("m/sub").lock is not None and load("m/model.safetensors").lock is not None
+    flip(project / "m/sub/model.safetensors")
+    assert "changed: model.safetensors" in denied("m/sub")
+    lock("m/sub")
+    assert load("m/sub").lock is not None
+    assert "changed: sub/model.safetensors" in denied("m", request=Request(subfolder="sub"))
+    flip(project / "m/model.safetensors")
+    assert "changed: model.safetensors" in denied("m/model.safetensors")
+    write(project / "m/other.safetensors", (project / "m/model.safetensors").read_bytes())
+    assert "extra: other.safetensors" in denied("m/other.safetensors")
+    hub.add("acme/demo", project / "m")
+    lock("acme/demo")
+    load("acme/demo")
+    cached = next(Path(os.environ["HF_HOME"]).rglob("snapshots/*"))
+    assert load(cached / "model.safetensors").lock is not None
+
+
+def test_a_rule_for_a_path_holds_through_links(project: Path) -> None:
+    """Neither a link to the model nor a link in the rule leads around it."""
+    (project / "linked").symlink_to("m")
+    (project / "place").symlink_to(".")
+    for pattern in ("path:./m", "path:place/m", "path:./linked", "path:place/*"):
+        policy(project, f'[[rule]]\nmatch = ["{pattern}"]\nrequire = "locked"\n')
+        for reference in ("m", "linked", "place/m", "./place/linked"):
+            assert "in no lock" in denied(reference), (pattern, reference)
+
+
+def test_the_environment_takes_no_policy_of_the_user_away(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's own file counts wherever `XDG_CONFIG_HOME` and `HOME` point."""
+    import pwd
+
+    home = tmp_path / "home"
+    write(home / ".config/safeload/policy.toml", b'version = 1\n[defaults]\nrequire = "locked"\n')
+    user = pwd.getpwuid(os.geteuid())
+    changed = pwd.struct_passwd((*user[:5], str(home), user[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: changed)
+    for name in ("XDG_CONFIG_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    assert "in no lock" in denied()
+
+
+def test_what_cannot_be_looked_for_is_not_absent(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that may not be searched is an error: a policy may lie in it."""
+    real = os.lstat
+
+    def searched(path: Any, *more: Any, **named: Any) -> os.stat_result:
+        if str(path) == layers.SYSTEM:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "lstat", searched)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_somebody_elses_lock_in_a_common_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory that everybody may write, what somebody else put there is refused."""
+    common = tmp_path / "common"
+    model(common / "m")
+    common.chmod(0o1777)
+    monkeypatch.chdir(common)
+    lock("m", options=Options(lock=common / "safeload.lock"))
+    load("m")
+    os.chown(common / "safeload.lock", 65533, -1)
+    with pytest.raises(ConfigError, match="somebody else"):
+        load("m")
+
+
+def test_too_many_signatures_are_refused(project: Path) -> None:
+    """A model that brings hundreds of bundles is refused before they are read one by one."""
+    policy(project, "")
+    for number in range(101):
+        write(project / f"m/{number}.oms.sig", b"{}")
+    with pytest.raises(SafeloadError, match="limit"):
+        load()
+
+
+def test_the_default_branch_is_not_the_tag_that_is_locked(project: Path, hub: Hub) -> None:  # noqa: F811
+    """Who asks for `main` by name where a tag is locked gets no tag in its place: refused."""
+    hub.add("acme/demo", project / "m", revision="v1")
+    lock("acme/demo", revision="v1")
+    flip(project / "m/model.safetensors")
+    hub.add("acme/demo", project / "m")
+    assert "revision: " in denied("acme/demo", request=Request(revision="main"))
+    assert load("acme/demo").lock is not None
+
+
+def test_another_spelling_is_the_same_entry(project: Path, hub: Hub, published: str) -> None:  # noqa: F811
+    """Locking a model by other capitals does not make a second entry, which would stand beside the first."""
+    hub.repositories["ACME/Demo"] = hub.repositories["acme/demo"]
+    lock("ACME/Demo")
+    text = (project / "safeload.lock").read_text()
+    assert text.count("[[model]]") == 1
+    load("acme/demo")
+
+
+def test_a_model_locked_before_there_was_a_policy(project: Path) -> None:
+    """The lock knows no signer: the signature beside the model is verified, and counts."""
+    lock("m")
+    policy(project, REQUIRE_A)
+    assert "signers needed" in denied()
+    signing.sign(project / "m", KEYS["a"])
+    assert load().lock is not None
 
 
 def test_a_moved_tag_is_refused(project: Path, hub: Hub) -> None:  # noqa: F811

@@ -59,7 +59,7 @@ STATES = {
     "signed and changed": lambda folder: (
         policy(folder, REQUIRE_A),
         signing.sign(folder / "m", KEYS["a"]),
-        flip(folder / "m/model.safetensors"),
+        ATTACKS["changed"](folder / "m"),
     ),
     "locked and changed": lambda folder: (lock("m"), ATTACKS["changed"](folder / "m")),
     "locked and extra": lambda folder: (lock("m"), ATTACKS["extra"](folder / "m")),

@@ -106,6 +106,22 @@ def test_a_certificate_that_is_none_is_a_failure(junk: str) -> None:
     assert "cannot be read" in why(check(changed(bundle(), *path, to=junk), signers=[by_certificate()]))
 
 
+def test_a_certificate_of_an_unknown_version_is_a_failure() -> None:
+    """`cryptography` has an error of its own for that, which is none of its others. Found by mutating bundles."""
+    leaf = authority().leaf()
+    assert leaf.count(b"\xa0\x03\x02\x01\x02") == 1
+    wrong = leaf.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x13")
+    assert "version" in why(check(signed(statement(), chain=[wrong]), signers=[by_certificate()]))
+
+
+def test_a_leaf_whose_key_is_of_no_known_kind_is_a_failure() -> None:
+    """The key's algorithm is replaced by one that nobody has heard of."""
+    leaf = authority().leaf()
+    ec_public_key = bytes.fromhex("06072a8648ce3d0201")
+    wrong = leaf.replace(ec_public_key, bytes.fromhex("06072a8648ce3d0279"))
+    assert "cannot be read" in why(check(signed(statement(), chain=[wrong]), signers=[by_certificate()]))
+
+
 def test_a_signer_is_checked_when_it_is_named() -> None:
     """Roots that are none, and attributes that nobody knows, are errors before anything is verified."""
     with pytest.raises(MalformedInput, match="root"):

@@ -83,7 +83,7 @@ class CertificateSigner:
         for pem in self.roots_pem:
             try:
                 found.extend(x509.load_pem_x509_certificates(pem))
-            except ValueError as error:
+            except unreadable() as error:
                 raise MalformedInput(
                     "a root certificate cannot be read", where=self.name, why=escape(str(error))
                 ) from None
@@ -146,7 +146,7 @@ class CertificateSigner:
             return list(policy.build_client_verifier().verify(chain[0], above).chain)
         except verification.VerificationError as error:
             raise refused(bundle, self, f"its chain of certificates does not hold: {escape(str(error))}") from None
-        except ValueError as error:  # a broken extension
+        except unreadable() as error:
             raise MalformedInput("a certificate cannot be read", where=bundle.where, why=escape(str(error))) from None
 
     def _leaf(self) -> ExtensionPolicy:
@@ -221,6 +221,22 @@ def _authority() -> ExtensionPolicy:
     )
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """What `cryptography` raises for certificates that it cannot read; a warning, where warnings are errors."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        UserWarning,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    )
+
+
 def read_certificates(bundle: Bundle) -> list[x509.Certificate]:
     """The certificates that a bundle brings. Raises `MalformedInput` for one that is none."""
     from cryptography import x509
@@ -229,8 +245,9 @@ def read_certificates(bundle: Bundle) -> list[x509.Certificate]:
     for index, data in enumerate(bundle.certificates):
         try:
             certificate = x509.load_der_x509_certificate(data)
-            _ = certificate.extensions, certificate.subject, certificate.issuer  # read when they are first asked for
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            # All of this is read when it is first asked for: now, so that nothing is found broken later.
+            _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
+        except unreadable() as error:
             raise MalformedInput(
                 f"certificate {index} of a signature cannot be read", where=bundle.where, why=escape(str(error))
             ) from None
@@ -254,6 +271,6 @@ def chain_from_pem(pem: bytes) -> tuple[tuple[bytes, ...], bytes]:
     try:
         chain = x509.load_pem_x509_certificates(pem)
         key = chain[0].public_key()
-    except ValueError as error:
+    except unreadable() as error:
         raise MalformedInput("the certificates cannot be read", why=escape(str(error))) from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in chain), accepted_key(key, "the leaf").pem()

@@ -16,6 +16,7 @@ from safeload.core.names import Location, escape
 from safeload.trust.bundle import Bundle
 from safeload.trust.fields import Field, read_json
 from safeload.trust.signers import Identity, matches, refused, wrong_method
+from safeload.trust.signers.certificate import unreadable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -64,22 +65,24 @@ class KeylessSigner:
             raise wrong_method(bundle, self)
         self._fresh(now)
         models, verifier, errors = _sigstore()
+        broken: tuple[type[Exception], ...] = (*unreadable(), KeyError, AttributeError, IndexError, AssertionError)
         policy = _Expected(self.issuer, self.identity, self.workflow, errors.VerificationError)
         try:
             root = models.TrustedRoot(_trusted_root(self.trusted_root_json))
-            kind, payload = verifier(trusted_root=root).verify_dsse(models.Bundle.from_json(bundle.data), policy)
+            theirs = models.Bundle.from_json(bundle.data)
+            kind, payload = verifier(trusted_root=root).verify_dsse(theirs, policy)
+            leaf = theirs.signing_certificate.public_bytes(_der())
         except errors.Error as error:
             raise refused(bundle, self, escape(str(error))) from None
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError) as error:
+        except broken as error:
             why = f"Sigstore cannot read it: {escape(str(error)) or type(error).__name__}"
             raise MalformedInput("a keyless signature cannot be read", where=bundle.where, why=why) from None
-        if payload != bundle.envelope.payload or kind != bundle.envelope.payload_type:
-            raise refused(bundle, self, "Sigstore read another statement in it than we did")
-        leaf = hashlib.sha256(bundle.certificates[0]).hexdigest()
+        if (kind, payload, (leaf,)) != (bundle.envelope.payload_type, bundle.envelope.payload, bundle.certificates):
+            raise refused(bundle, self, "Sigstore read something else in it than we did")
         return Identity(
             text=f"sigstore:{escape(self.issuer)} {escape(policy.seen)}",
             method="keyless",
-            fingerprints=frozenset({leaf}),
+            fingerprints=frozenset({hashlib.sha256(leaf).hexdigest()}),
             details={"issuer": escape(self.issuer), "identity": escape(policy.seen)},
         )
 
@@ -151,6 +154,12 @@ def _sigstore() -> tuple[Any, Any, Any]:
             remedy="pip install 'safeload[sigstore]'",
         ) from None
     return models, Verifier, errors
+
+
+def _der() -> Any:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return Encoding.DER
 
 
 def _trusted_root(data: bytes) -> Any:

@@ -16,7 +16,7 @@ from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import Report, Status
 from safeload.core.names import escape
 from safeload.reporters import names
-from safeload.values import dataclass, replace
+from safeload.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from safeload.engine.accepted import Accepted
@@ -30,7 +30,10 @@ _STANDARD_INPUT = "-"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a file, a directory, a model on the hub, or - for standard input"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file, a directory, a model on the hub, an address (hf://, https://, s3://, gs://), or - for standard input",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--stdin-name", metavar="NAME", help="what the file on standard input is called")
@@ -80,6 +83,8 @@ class _Asked:
     baseline: Baseline | None
     accepted: Accepted
     digests: Status | None
+    notes: list[str] = field(default_factory=list)
+    """What the scan itself says, such as how much of a remote model was read."""
 
 
 def _asked(parsed: argparse.Namespace) -> _Asked:
@@ -152,7 +157,14 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
         if path == _STANDARD_INPUT:
             return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
         request = Request(revision=parsed.revision) if parsed.revision else None
-        return scan(path, request=request, digests=asked.digests, progress=progress, workers=parsed.workers)
+        return scan(
+            path,
+            request=request,
+            digests=asked.digests,
+            progress=progress,
+            workers=parsed.workers,
+            note=asked.notes.append,
+        )
 
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:
@@ -176,7 +188,7 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
             stream.write(text)
         note(f"{parsed.write_baseline}: {count:,} known findings; dangerous ones are never among them")
         triaged = decide(baseline=read_baseline(parsed.write_baseline))
-    return replace(triaged, notes=(*asked.accepted.notes, *triaged.notes))
+    return replace(triaged, notes=(*asked.accepted.notes, *asked.notes, *triaged.notes))
 
 
 def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:

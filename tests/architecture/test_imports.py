@@ -32,7 +32,9 @@ TABLE = {
     "rules": Row(("core", "rules", "formats.base", *BELOW), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust", *BELOW), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
-    "sources": Row(("core", "sources", *BELOW), theirs_in=(("sources.hub", "huggingface_hub"),)),
+    "sources": Row(
+        ("core", "sources", *BELOW), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.fsspec_ranges", "fsspec"))
+    ),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
     "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.

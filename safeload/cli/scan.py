@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a file, a directory, a model on the hub, an address (hf://, https://, s3://, gs://), or - for standard input",
+        help="a file, a directory, a model on the hub, an address (hf:, https:, s3:, gs:), or - for standard input",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--stdin-name", metavar="NAME", help="what the file on standard input is called")

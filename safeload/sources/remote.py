@@ -55,7 +55,7 @@ class RangedSnapshot:
         return file
 
     def _origin(self, path: str) -> Origin:
-        raise NotImplementedError
+        raise AssertionError("every kind has its own")
 
     def account(self) -> str:
         """How many bytes of how many were read, in words; "" if nothing was."""

@@ -55,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", metavar="FILE", help="take [[suppress]] from this file, not from the nearest safeload.toml"
     )
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
+    parser.add_argument("--no-cache", action="store_true", help="remember nothing, and read every file again")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
@@ -163,6 +164,7 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
             digests=asked.digests,
             progress=progress,
             workers=parsed.workers,
+            cache=not parsed.no_cache,
             note=asked.notes.append,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeGuard, cast
 
@@ -16,6 +17,8 @@ from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
 
 if TYPE_CHECKING:
+    from safeload.engine.results import Results
+    from safeload.sources.pinned import PinnedFile
     from safeload.sources.remote import RangedSnapshot
 
 Progress = Callable[[int, int], None]
@@ -34,6 +37,7 @@ def scan(
     progress: Progress | None = None,
     workers: int | None = 1,
     note: Callable[[str], None] | None = None,
+    cache: bool = False,
 ) -> Report:
     """Report on every file of a directory, a single file, or a hub model.
 
@@ -44,6 +48,7 @@ def scan(
     Args:
         digests: files that are at least this bad are read whole, through the same descriptor, for their sha256.
         progress: is called after each file, from one thread at a time.
+        cache: remember below `options.store` what was found, and do not read again what nobody could have changed.
         note: is told what a person should hear of the scan itself, such as how much of a remote model was read.
         workers: how many processes read files; `None` for as many as the cores, where there are enough files.
 
@@ -54,14 +59,31 @@ def scan(
     options, request = options or Options(), request or Request()
     snapshot = _snapshot(os.fspath(target), options.limits, request)
     snapshot.fetch(snapshot.listing)
+    results = _results(snapshot, os.fspath(target), options, digests) if cache else None
     try:
         return scan_snapshot(
-            snapshot, target=os.fspath(target), options=options, digests=digests, progress=progress, workers=workers
+            snapshot,
+            target=os.fspath(target),
+            options=options,
+            digests=digests,
+            progress=progress,
+            workers=workers,
+            results=results,
         )
     finally:
         if note is not None:
             for text in (*snapshot.notes, *_account(snapshot)):
                 note(text)
+
+
+def _results(snapshot: Scannable, target: str, options: Options, digests: Status | None) -> Results | None:
+    if _is_remote(snapshot):
+        return None
+    from safeload.engine.results import Results
+    from safeload.sources.roots import default_root
+
+    root = os.fspath(options.store) if options.store is not None else default_root()
+    return Results(os.path.abspath(root), target, limits=options.limits, digests=digests)
 
 
 def _account(snapshot: Scannable) -> tuple[str, ...]:
@@ -123,6 +145,7 @@ def scan_snapshot(
     digests: Status | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
+    results: Results | None = None,
 ) -> Report:
     """Report on every file of a snapshot whose files are here. Raises nothing for what they hold."""
     paths = sorted(snapshot.listing)
@@ -136,26 +159,65 @@ def scan_snapshot(
 
     if _is_remote(snapshot):
         return Report(target=target, files=_at_once(snapshot, paths, options.limits, digests, done))
-    if (many := _workers(workers, len(paths))) > 1:
+    known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
+    left = [path for path in paths if path not in known]
+    opened = results.opened if results is not None else None
+    begun = time.monotonic()
+    if (many := _workers(workers, len(left))) > 1:
         from safeload.engine.workers import scan_in_parallel
 
         here = cast(Snapshot, snapshot)  # what is not remote
-        reports = scan_in_parallel(here, paths, options.limits, workers=many, digests=digests, done=done)
-        return Report(target=target, files=reports)
-    return Report(target=target, files=tuple(_each(snapshot, paths, options.limits, digests, done)))
+        found = scan_in_parallel(here, left, options.limits, workers=many, digests=digests, done=done, opened=opened)
+    else:
+        found = tuple(_each(snapshot, left, options.limits, digests, done, opened))
+    if results is not None:
+        results.spent(time.monotonic() - begun)
+        for report in found:
+            results.found(report)
+        results.save()
+    known |= zip(left, found, strict=True)
+    return Report(target=target, files=tuple(known[path] for path in paths))
+
+
+def _known(snapshot: Snapshot, paths: list[str], results: Results, done: Callable[[], None]) -> dict[str, FileReport]:
+    """The reports on files that were read before and have not changed."""
+    known = {}
+    for path in filter(results.known, paths):
+        try:
+            with snapshot.open(path) as file:
+                report = results.look_up(path, file)
+        except SafeloadError:
+            continue  # it is opened again, and what is wrong with it said
+        if report is not None:
+            known[path] = report
+            done()
+    return known
 
 
 def _each(
-    snapshot: Scannable, paths: list[str], limits: Limits, digests: Status | None, done: Callable[[], None]
+    snapshot: Scannable,
+    paths: list[str],
+    limits: Limits,
+    digests: Status | None,
+    done: Callable[[], None],
+    opened: Callable[[str, PinnedFile], None] | None,
 ) -> Iterator[FileReport]:
     for path in paths:
-        yield _one(snapshot, path, limits, digests)
+        yield _one(snapshot, path, limits, digests, opened)
         done()
 
 
-def _one(snapshot: Scannable, path: str, limits: Limits, digests: Status | None) -> FileReport:
+def _one(
+    snapshot: Scannable,
+    path: str,
+    limits: Limits,
+    digests: Status | None,
+    opened: Callable[[str, PinnedFile], None] | None = None,
+) -> FileReport:
     try:
         with snapshot.open(path) as file:
+            if opened is not None:
+                opened(path, cast("PinnedFile", file))
             return look(file, path, limits, shown=shown(snapshot, path), digests=digests)
     except SafeloadError as error:
         return unreadable(path, error)

@@ -44,6 +44,13 @@ def boot_id() -> str | None:
         return None
 
 
+def settled(file: PinnedFile) -> bool:
+    """Whether a write from now on is sure to change the file's times: its last change is older than a tick."""
+    newest = max(file.identity.mtime_ns, file.identity.ctime_ns)
+    tick = _TICK_NS if file.identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
+    return time.time_ns() - newest > tick
+
+
 class DigestMemo:
     """Remembers digests in `folder`, one small file per inode.
 
@@ -72,13 +79,8 @@ class DigestMemo:
             os.close(descriptor)
 
     def settled(self, file: PinnedFile) -> bool:
-        """Whether a write from now on is sure to change the file's times: its last change is older than a tick.
-
-        Asked before hashing. A younger file is hashed all the same, and not remembered.
-        """
-        newest = max(file.identity.mtime_ns, file.identity.ctime_ns)
-        tick = _TICK_NS if file.identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
-        return time.time_ns() - newest > tick
+        """See `settled`. Asked before hashing; a younger file is hashed all the same, and not remembered."""
+        return settled(file)
 
     def record(self, file: PinnedFile, digests: Mapping[str, str], *, this_boot_only: bool = False) -> bool:
         """Remember `digests` of `file` as it was when opened; say whether that was possible.

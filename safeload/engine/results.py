@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from safeload.core.limits import Limits
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:
-    from safeload.sources.pinned import PinnedFile
+    from safeload.sources.pinned import Identity, PinnedFile
 
 WORTH = 0.3
 """Seconds of reading from which a scan is remembered."""
@@ -48,7 +49,7 @@ class Results:
         self._path = os.path.join(self._folder, f"{zlib.crc32(f'{here} {target}'.encode(errors='replace')):08x}.json")
         self._rows = self._read()
         self._kept: dict[str, Any] = {}
-        self._pending: dict[str, list[int]] = {}
+        self._pending: dict[str, tuple[Identity, int]] = {}
         self._folders: dict[str, bool] = {}
         self._seconds = 0.0
 
@@ -74,21 +75,22 @@ class Results:
 
     def opened(self, path: str, file: PinnedFile) -> None:
         """Note what a file is before it is read."""
-        from safeload.sources.digest_memo import settled
-
-        if settled(file) and self._exclusive(file):
-            self._pending[path] = list(file.identity)
+        if self._exclusive(file):
+            self._pending[path] = (file.identity, time.time_ns())
 
     def found(self, report: FileReport) -> None:
         """Remember a report on a file that was `opened`. What could not be read is read again next time."""
-        identity = self._pending.pop(report.path, None)
+        if self._seconds < WORTH or report.path not in self._pending or report.format == "unreadable":
+            return
         from safeload.engine.carry import packed
+        from safeload.sources.digest_memo import settled
 
-        if identity is not None and report.format != "unreadable":
-            self._kept[report.path] = [identity, packed(report)]
+        identity, moment = self._pending.pop(report.path)
+        if settled(identity, moment):
+            self._kept[report.path] = [list(identity), packed(report)]
 
     def spent(self, seconds: float) -> None:
-        """Account for the time that reading took."""
+        """Account for the time that reading took, before `found` is told of it."""
         self._seconds += seconds
 
     def save(self) -> None:

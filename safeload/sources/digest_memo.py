@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import escape
-from safeload.sources.pinned import GIT_SHA1, SHA256, PinnedFile
+from safeload.sources.pinned import GIT_SHA1, SHA256, Identity, PinnedFile
 
 _DIGEST = {SHA256: re.compile(r"[0-9a-f]{64}"), GIT_SHA1: re.compile(r"[0-9a-f]{40}")}
 _LONGEST = 4096
@@ -44,11 +44,11 @@ def boot_id() -> str | None:
         return None
 
 
-def settled(file: PinnedFile) -> bool:
-    """Whether a write from now on is sure to change the file's times: its last change is older than a tick."""
-    newest = max(file.identity.mtime_ns, file.identity.ctime_ns)
-    tick = _TICK_NS if file.identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
-    return time.time_ns() - newest > tick
+def settled(identity: Identity, now: int) -> bool:
+    """Whether a write at that time is sure to change the file's times: its last change is older than a tick."""
+    newest = max(identity.mtime_ns, identity.ctime_ns)
+    tick = _TICK_NS if identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
+    return now - newest > tick
 
 
 class DigestMemo:
@@ -80,7 +80,7 @@ class DigestMemo:
 
     def settled(self, file: PinnedFile) -> bool:
         """See `settled`. Asked before hashing; a younger file is hashed all the same, and not remembered."""
-        return settled(file)
+        return settled(file.identity, time.time_ns())
 
     def record(self, file: PinnedFile, digests: Mapping[str, str], *, this_boot_only: bool = False) -> bool:
         """Remember `digests` of `file` as it was when opened; say whether that was possible.

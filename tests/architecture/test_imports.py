@@ -29,7 +29,10 @@ TABLE = {
     "index": Row(()),
     "core": Row(("core", "values"), theirs_in=(("core.keys", "cryptography"),)),
     "formats": Row(("core", "formats", *BELOW)),
-    "rules": Row(("core", "rules", "formats.base", *BELOW), theirs_in=(("rules.fickling", "fickling"),)),
+    # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
+    "rules": Row(
+        ("core", "rules", "formats.base", "formats.python", *BELOW), theirs_in=(("rules.fickling", "fickling"),)
+    ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust", *BELOW), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
     "sources": Row(

@@ -4,7 +4,8 @@
 
 Every scanner is the current release from PyPI in an environment of its own (`benchmarks/peers.py`); safeload is this
 checkout, installed as a wheel. Measured is the whole process, from its start to its end, with what the kernel says was
-its peak memory; output goes nowhere. Targets:
+its peak memory; output goes nowhere, and nothing is remembered from one run to the next. Processor time is what all of
+a scanner's processes used: on a busy machine it is the steadier number. Targets:
 
 * `small`     a torch checkpoint of 10 kB: the time to start
 * `zip`       a torch checkpoint of one gigabyte in 200 tensors
@@ -27,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,25 @@ torch.save({"optimizer": torch.zeros(100)}, f"{folder}/sharded/training_args.bin
 TARGETS = {"small": "small.pt", "zip": "zip.pt", "legacy": "legacy.pt", "many": "many", "sharded": "sharded"}
 
 
-def measure(command: list[str]) -> tuple[float, float, int]:
-    """`(seconds, megabytes, exit code)` of one process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return time.perf_counter() - start, usage.ru_maxrss / 1000, process.returncode
+Row = tuple[float, float, float, int]
+"""Seconds, seconds of processor time, megabytes, exit code."""
+LAUNCH = """
+import os, sys, time
+nothing = os.open(os.devnull, os.O_RDWR)
+start = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[
+    (os.POSIX_SPAWN_DUP2, nothing, 1), (os.POSIX_SPAWN_DUP2, nothing, 2)])
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000, status >> 8)
+"""
+"""A process of its own, because a program's peak memory is at least that of whoever started it."""
+
+
+def measure(command: list[str]) -> Row:
+    """Run one command, and say what it took."""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCH, *command], capture_output=True, check=True)
+    seconds, processor, megabytes, code = done.stdout.split()
+    return float(seconds), float(processor), float(megabytes), int(code)
 
 
 class _Ranges(BaseHTTPRequestHandler):
@@ -116,8 +128,8 @@ def main() -> None:
 
     scan = ours()
     tools: dict[str, Any] = {
-        "safeload": lambda path: [*scan, str(path)],
-        "safeload, one worker": lambda path: [*scan, "--workers", "1", str(path)],
+        "safeload": lambda path: [*scan, "--no-cache", str(path)],
+        "safeload, one worker": lambda path: [*scan, "--no-cache", "--workers", "1", str(path)],
     }
     for peer in PEERS:
         if why := install(peer):
@@ -143,7 +155,7 @@ def main() -> None:
 
 
 def _target(path: Path, tools: dict[str, Any], rounds: int) -> dict[str, dict[str, float]]:
-    measured: dict[str, list[tuple[float, float, int]]] = {name: [] for name in tools}
+    measured: dict[str, list[Row]] = {name: [] for name in tools}
     for command in tools.values():
         measure(command(path))  # once for the disk's cache and for compiled files
     for _ in range(rounds):
@@ -152,9 +164,10 @@ def _target(path: Path, tools: dict[str, Any], rounds: int) -> dict[str, dict[st
     return {name: _median(rows) for name, rows in measured.items()}
 
 
-def _median(rows: list[tuple[float, float, int]]) -> dict[str, float]:
-    seconds, megabytes, codes = zip(*rows, strict=True)
-    return {"seconds": statistics.median(seconds), "megabytes": max(megabytes), "code": codes[-1]}
+def _median(rows: list[Row]) -> dict[str, float]:
+    seconds, processor, megabytes, codes = zip(*rows, strict=True)
+    median = {"seconds": statistics.median(seconds), "processor": statistics.median(processor)}
+    return {**median, "megabytes": max(megabytes), "code": codes[-1]}
 
 
 def _remote(path: Path, scan: list[str], rounds: int) -> dict[str, dict[str, float]]:
@@ -170,9 +183,10 @@ def _remote(path: Path, scan: list[str], rounds: int) -> dict[str, dict[str, flo
 
 def _print(target: str, rows: dict[str, dict[str, float]]) -> None:
     print(f"{target}\n")
-    print("| | median | peak memory | exit code |\n|---|---|---|---|")
+    print("| | median | processor | peak memory | exit code |\n|---|---|---|---|---|")
     for name, row in rows.items():
-        print(f"| {name} | {row['seconds'] * 1000:.0f} ms | {row['megabytes']:.0f} MB | {row['code']:.0f} |")
+        times = f"{row['seconds'] * 1000:.0f} ms | {row['processor'] * 1000:.0f} ms"
+        print(f"| {name} | {times} | {row['megabytes']:.0f} MB | {row['code']:.0f} |", flush=True)
     for row in rows.values():
         if "percent of the bytes" in row:
             print(f"\n{row['percent of the bytes']:.3f} % of the bytes were read")

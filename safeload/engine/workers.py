@@ -28,6 +28,7 @@ from safeload.engine.carry import unpacked
 from safeload.engine.looked import shown, unreadable
 from safeload.engine.worker import BATCH, MESSAGE
 from safeload.sources.base import Snapshot
+from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
 
 PATIENCE = 600.0
@@ -180,6 +181,10 @@ class _Worker:
                 pass_fds=(theirs.fileno(), writing),
                 start_new_session=True,
             )
+        except OSError as error:
+            ours.close()
+            os.close(self._answers)
+            raise os_failure(error, "a worker could not be started", path=sys.executable) from error
         finally:
             theirs.close()
             os.close(writing)

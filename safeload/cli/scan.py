@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,10 @@ _STANDARD_INPUT = "-"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="a file, a directory, a model on the hub, or - for standard input"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file, a directory, a model on the hub, an address (hf:, https:, s3:, gs:), or - for standard input",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--stdin-name", metavar="NAME", help="what the file on standard input is called")
@@ -52,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", metavar="FILE", help="take [[suppress]] from this file, not from the nearest safeload.toml"
     )
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
+    parser.add_argument("--no-cache", action="store_true", help="remember nothing, and read every file again")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
@@ -80,6 +84,8 @@ class _Asked:
     baseline: Baseline | None
     accepted: Accepted
     digests: Status | None
+    notes: list[str] = field(default_factory=list)
+    """What the scan itself says, such as how much of a remote model was read."""
 
 
 def _asked(parsed: argparse.Namespace) -> _Asked:
@@ -152,7 +158,15 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
         if path == _STANDARD_INPUT:
             return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
         request = Request(revision=parsed.revision) if parsed.revision else None
-        return scan(path, request=request, digests=asked.digests, progress=progress, workers=parsed.workers)
+        return scan(
+            path,
+            request=request,
+            digests=asked.digests,
+            progress=progress,
+            workers=parsed.workers,
+            cache=not parsed.no_cache,
+            note=asked.notes.append,
+        )
 
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:
@@ -176,7 +190,7 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
             stream.write(text)
         note(f"{parsed.write_baseline}: {count:,} known findings; dangerous ones are never among them")
         triaged = decide(baseline=read_baseline(parsed.write_baseline))
-    return replace(triaged, notes=(*asked.accepted.notes, *triaged.notes))
+    return replace(triaged, notes=(*asked.accepted.notes, *asked.notes, *triaged.notes))
 
 
 def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:

@@ -14,11 +14,10 @@ from safeload.engine.inspect import inspect
 from safeload.rules.taxonomies import complete
 
 if TYPE_CHECKING:
-    from safeload.sources.base import Snapshot
-    from safeload.sources.pinned import PinnedFile
+    from safeload.sources.base import Opened, Scannable
 
 
-def look(file: PinnedFile, path: str, limits: Limits, *, shown: str, digests: Status | None = None) -> FileReport:
+def look(file: Opened, path: str, limits: Limits, *, shown: str, digests: Status | None = None) -> FileReport:
     """The report on an open file; undecided if it cannot be read.
 
     Args:
@@ -33,7 +32,7 @@ def look(file: PinnedFile, path: str, limits: Limits, *, shown: str, digests: St
     return report
 
 
-def shown(snapshot: Snapshot, path: str) -> str:
+def shown(snapshot: Scannable, path: str) -> str:
     """What a person would call a file on a command line: its path on disk, or the model on the hub."""
     if snapshot.kind == "directory":
         return os.path.join(snapshot.reference, path)

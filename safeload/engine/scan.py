@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeGuard, cast
 
 from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
@@ -12,11 +13,17 @@ from safeload.core.limits import Limits
 from safeload.engine.looked import look, shown, unreadable
 from safeload.engine.options import Options
 from safeload.engine.request import Request
-from safeload.sources.base import Snapshot
+from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
+
+if TYPE_CHECKING:
+    from safeload.engine.results import Results
+    from safeload.sources.pinned import PinnedFile
+    from safeload.sources.remote import RangedSnapshot
 
 Progress = Callable[[int, int], None]
 """`(files done, files in all)`."""
+_CONNECTIONS = 8
 _WORTH = 300
 """Files that are worth the start of another process."""
 
@@ -29,15 +36,20 @@ def scan(
     digests: Status | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
+    note: Callable[[str], None] | None = None,
+    cache: bool = False,
 ) -> Report:
     """Report on every file of a directory, a single file, or a hub model.
 
-    Promised: no file is run, written, or fetched that is not part of the target; each file is in the report once.
+    Promised: no file is run, written, or fetched that is not part of the target; each file is in the report once. Of
+    models on the hub and at other addresses only the bytes that matter are fetched.
     Not promised: digests, unless `digests` asks for them. Scanning reads what matters, not the weights.
 
     Args:
         digests: files that are at least this bad are read whole, through the same descriptor, for their sha256.
         progress: is called after each file, from one thread at a time.
+        cache: remember below `options.store` what was found, and do not read again what nobody could have changed.
+        note: is told what a person should hear of the scan itself, such as how much of a remote model was read.
         workers: how many processes read files; `None` for as many as the cores, where there are enough files.
 
     Raises:
@@ -45,21 +57,69 @@ def scan(
         LimitExceeded: the target has more files than `options.limits.members`.
     """
     options, request = options or Options(), request or Request()
-    snapshot = resolve(
-        os.fspath(target),
+    snapshot = _snapshot(os.fspath(target), options.limits, request)
+    snapshot.fetch(snapshot.listing)
+    results = _results(snapshot, os.fspath(target), options, digests) if cache else None
+    try:
+        return scan_snapshot(
+            snapshot,
+            target=os.fspath(target),
+            options=options,
+            digests=digests,
+            progress=progress,
+            workers=workers,
+            results=results,
+        )
+    finally:
+        if note is not None:
+            for text in (*snapshot.notes, *_account(snapshot)):
+                note(text)
+
+
+def _results(snapshot: Scannable, target: str, options: Options, digests: Status | None) -> Results | None:
+    if _is_remote(snapshot):
+        return None
+    from safeload.engine.results import Results
+    from safeload.sources.roots import default_root
+
+    root = os.fspath(options.store) if options.store is not None else default_root()
+    return Results(os.path.abspath(root), target, limits=options.limits, digests=digests)
+
+
+def _account(snapshot: Scannable) -> tuple[str, ...]:
+    """How much of a model that is elsewhere was read."""
+    return (snapshot.account(),) if _is_remote(snapshot) and snapshot.account() else ()
+
+
+def _is_remote(snapshot: Scannable) -> TypeGuard[RangedSnapshot]:
+    return snapshot.kind == "remote"
+
+
+def _snapshot(target: str, limits: Limits, request: Request) -> Scannable:
+    """What a target names. Of what is not on this machine, nothing is fetched yet, and never all of it."""
+    within = ""
+    if "://" in target:
+        from safeload.sources.remote import is_remote, remote_snapshot, split_hub
+
+        if is_remote(target):
+            return remote_snapshot(target, revision=request.revision, limits=limits)
+        target, within = split_hub(target)
+    snapshot: Scannable = resolve(
+        target,
         revision=request.revision,
         subfolder=request.subfolder,
-        limits=options.limits,
+        limits=limits,
         cache_dir=request.access.cache_dir,
         token=request.access.token,
         local_files_only=request.access.local_files_only,
         force_download=request.access.force_download,
         proxies=request.access.proxies,
     )
-    snapshot.fetch(snapshot.listing)
-    return scan_snapshot(
-        snapshot, target=os.fspath(target), options=options, digests=digests, progress=progress, workers=workers
-    )
+    if snapshot.kind == "hub" or within:
+        from safeload.sources.remote import by_ranges
+
+        return by_ranges(snapshot, within=within)
+    return snapshot
 
 
 def scan_stream(
@@ -78,13 +138,14 @@ def scan_stream(
 
 
 def scan_snapshot(
-    snapshot: Snapshot,
+    snapshot: Scannable,
     *,
     target: str,
     options: Options,
     digests: Status | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
+    results: Results | None = None,
 ) -> Report:
     """Report on every file of a snapshot whose files are here. Raises nothing for what they hold."""
     paths = sorted(snapshot.listing)
@@ -96,24 +157,87 @@ def scan_snapshot(
         if progress is not None:
             progress(count, len(paths))
 
-    if (many := _workers(workers, len(paths))) > 1:
+    if _is_remote(snapshot):
+        return Report(target=target, files=_at_once(snapshot, paths, options.limits, digests, done))
+    known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
+    left = [path for path in paths if path not in known]
+    opened = results.opened if results is not None else None
+    begun = time.monotonic()
+    if (many := _workers(workers, len(left))) > 1:
         from safeload.engine.workers import scan_in_parallel
 
-        reports = scan_in_parallel(snapshot, paths, options.limits, workers=many, digests=digests, done=done)
-        return Report(target=target, files=reports)
-    return Report(target=target, files=tuple(_each(snapshot, paths, options.limits, digests, done)))
+        here = cast(Snapshot, snapshot)  # what is not remote
+        found = scan_in_parallel(here, left, options.limits, workers=many, digests=digests, done=done, opened=opened)
+    else:
+        found = tuple(_each(snapshot, left, options.limits, digests, done, opened))
+    if results is not None:
+        results.spent(time.monotonic() - begun)
+        for report in found:
+            results.found(report)
+        results.save()
+    known |= zip(left, found, strict=True)
+    return Report(target=target, files=tuple(known[path] for path in paths))
+
+
+def _known(snapshot: Snapshot, paths: list[str], results: Results, done: Callable[[], None]) -> dict[str, FileReport]:
+    """The reports on files that were read before and have not changed."""
+    known = {}
+    for path in filter(results.known, paths):
+        try:
+            with snapshot.open(path) as file:
+                report = results.look_up(path, file)
+        except SafeloadError:
+            continue  # it is opened again, and what is wrong with it said
+        if report is not None:
+            known[path] = report
+            done()
+    return known
 
 
 def _each(
-    snapshot: Snapshot, paths: list[str], limits: Limits, digests: Status | None, done: Callable[[], None]
+    snapshot: Scannable,
+    paths: list[str],
+    limits: Limits,
+    digests: Status | None,
+    done: Callable[[], None],
+    opened: Callable[[str, PinnedFile], None] | None,
 ) -> Iterator[FileReport]:
     for path in paths:
-        try:
-            with snapshot.open(path) as file:
-                yield look(file, path, limits, shown=shown(snapshot, path), digests=digests)
-        except SafeloadError as error:
-            yield unreadable(path, error)
+        yield _one(snapshot, path, limits, digests, opened)
         done()
+
+
+def _one(
+    snapshot: Scannable,
+    path: str,
+    limits: Limits,
+    digests: Status | None,
+    opened: Callable[[str, PinnedFile], None] | None = None,
+) -> FileReport:
+    try:
+        with snapshot.open(path) as file:
+            if opened is not None:
+                opened(path, cast("PinnedFile", file))
+            return look(file, path, limits, shown=shown(snapshot, path), digests=digests)
+    except SafeloadError as error:
+        return unreadable(path, error)
+
+
+def _at_once(
+    snapshot: Scannable, paths: list[str], limits: Limits, digests: Status | None, done: Callable[[], None]
+) -> tuple[FileReport, ...]:
+    """The same for files that are elsewhere: most of the time is waiting, so several are read at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    reports = []
+    with ThreadPoolExecutor(min(_CONNECTIONS, max(1, len(paths))), thread_name_prefix="safeload-remote") as pool:
+        try:
+            for report in pool.map(lambda path: _one(snapshot, path, limits, digests), paths):
+                reports.append(report)
+                done()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return tuple(reports)
 
 
 def _workers(asked: int | None, files: int) -> int:

@@ -28,6 +28,7 @@ from safeload.engine.carry import unpacked
 from safeload.engine.looked import shown, unreadable
 from safeload.engine.worker import BATCH, MESSAGE
 from safeload.sources.base import Snapshot
+from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
 
 PATIENCE = 600.0
@@ -47,8 +48,10 @@ def scan_in_parallel(
     workers: int,
     digests: Status | None = None,
     done: Callable[[], None] | None = None,
+    opened: Callable[[str, PinnedFile], None] | None = None,
 ) -> tuple[FileReport, ...]:
-    """The report on each of these files, in their order. `done` is called after each, from one thread at a time.
+    """The report on each of these files, in their order. `done` is called after each, from one thread at a time;
+    `opened` with each file before it is read, from any thread.
 
     Raises:
         UsageError: processes cannot be started from here.
@@ -57,7 +60,7 @@ def scan_in_parallel(
         raise UsageError(
             "workers were not started", why="nobody says where Python itself is", remedy="scan with one worker"
         )
-    job = _Job(snapshot, paths, limits, digests, done)
+    job = _Job(snapshot, paths, limits, digests, done, opened)
     with ThreadPoolExecutor(workers, thread_name_prefix="safeload-scan") as pool:
         try:
             for task in [pool.submit(job.work) for _ in range(workers)]:
@@ -77,8 +80,9 @@ class _Job:
         limits: Limits,
         digests: Status | None,
         done: Callable[[], None] | None,
+        opened: Callable[[str, PinnedFile], None] | None,
     ) -> None:
-        self.snapshot, self.done = snapshot, done
+        self.snapshot, self.done, self.opened = snapshot, done, opened
         self.reports: dict[str, FileReport] = {}
         self._waiting = deque(paths)
         self._lock = threading.Lock()
@@ -139,6 +143,8 @@ class _Job:
                 except SafeloadError as error:
                     self._add(unreadable(path, error))
                     continue
+                if self.opened is not None:
+                    self.opened(path, files[-1])
                 rows.append((path, shown(self.snapshot, path)))
                 length += len(json.dumps(rows[-1]))
             if not files:
@@ -175,6 +181,10 @@ class _Worker:
                 pass_fds=(theirs.fileno(), writing),
                 start_new_session=True,
             )
+        except OSError as error:
+            ours.close()
+            os.close(self._answers)
+            raise os_failure(error, "a worker could not be started", path=sys.executable) from error
         finally:
             theirs.close()
             os.close(writing)

@@ -6,7 +6,6 @@ The header is a Python literal. It is read by a small parser of its own, which k
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -65,7 +64,11 @@ def read_npy(blob: Blob, location: Location, limits: Limits, *, name: str = "arr
         yield Opaque(location=location, what="npy", detail=detail)
         return
     tensors = {path: _placed(view, location, path) for path, view in _tensors_of(content, name)}
-    metadata = {name: json.dumps(content)} if isinstance(content, list) else {}
+    metadata = {}
+    if isinstance(content, list):
+        import json
+
+        metadata[name] = json.dumps(content)
     yield TensorTable(location=location, tensors=tensors, metadata=metadata)
 
 

@@ -13,6 +13,7 @@ from safeload.core.errors import SafeloadError
 from safeload.core.finding import FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location, escape
 from safeload.reporters._screen import Piece, Screen, screen
+from safeload.reporters._screen import console as console
 from safeload.reporters.base import About, Aside, Reporter, aside_words, count
 
 MANY = 40

@@ -82,3 +82,39 @@ class Snapshot(Protocol):
         recorded digest was checked and differs.
         """
         ...
+
+
+class Opened(Protocol):
+    """An open file as far as looking at it goes: a `Blob`, wherever its bytes are."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, length: int) -> bytes: ...
+
+    def sha256(self) -> str:
+        """The digest of all its bytes. Raises `SourceError` or `VerificationFailed` if they cannot be had."""
+        ...
+
+    def __enter__(self) -> Opened: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Scannable(Protocol):
+    """As much of a `Snapshot` as a scan needs: also models that stay where they are have it."""
+
+    @property
+    def reference(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def listing(self) -> Mapping[str, Listed]: ...
+
+    def fetch(self, paths: Iterable[str]) -> None: ...
+
+    def open(self, path: str) -> Opened:
+        """Open one listed file. Raises `SourceError` or `VerificationFailed` if it cannot be had."""
+        ...

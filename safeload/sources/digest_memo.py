@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import escape
 from safeload.sources.hashers import DIGITS, SHA256
-from safeload.sources.pinned import PinnedFile
+from safeload.sources.pinned import Identity, PinnedFile
 
 _DIGEST = {name: re.compile(rf"[0-9a-f]{{{digits}}}") for name, digits in DIGITS.items()}
 _LONGEST = 4096
@@ -43,6 +43,13 @@ def boot_id() -> str | None:
             return stream.read(64).strip() or None
     except OSError:
         return None
+
+
+def settled(identity: Identity, now: int) -> bool:
+    """Whether a write at that time is sure to change the file's times: its last change is older than a tick."""
+    newest = max(identity.mtime_ns, identity.ctime_ns)
+    tick = _TICK_NS if identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
+    return now - newest > tick
 
 
 class DigestMemo:
@@ -73,13 +80,8 @@ class DigestMemo:
             os.close(descriptor)
 
     def settled(self, file: PinnedFile) -> bool:
-        """Whether a write from now on is sure to change the file's times: its last change is older than a tick.
-
-        Asked before hashing. A younger file is hashed all the same, and not remembered.
-        """
-        newest = max(file.identity.mtime_ns, file.identity.ctime_ns)
-        tick = _TICK_NS if file.identity.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
-        return time.time_ns() - newest > tick
+        """See `settled`. Asked before hashing; a younger file is hashed all the same, and not remembered."""
+        return settled(file.identity, time.time_ns())
 
     def record(self, file: PinnedFile, digests: Mapping[str, str], *, this_boot_only: bool = False) -> bool:
         """Remember `digests` of `file` as it was when opened; say whether that was possible.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 
 from safeload.core.errors import SourceError
 from safeload.core.names import Location, escape
@@ -16,6 +15,8 @@ _HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
 
 def quoted(path: str) -> str:
     """`path` as one word of a command line that is safe to print and, for ordinary names, to paste."""
+    import shlex
+
     return shlex.quote(escape(path))
 
 

@@ -12,7 +12,6 @@ whoever can write the cache can write the record.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -135,6 +134,8 @@ def read_tree(place: Place, *, limits: Limits) -> dict[str, Listed] | None:
             data = file.read_at(0, limits.text_bytes)
     except SourceError:
         return None
+    import json
+
     try:
         document = json.loads(data)
         if document["format_version"] != _TREE_VERSION:
@@ -154,6 +155,8 @@ def write_tree(place: Place, rows: Mapping[str, Mapping[str, object]]) -> bool:
     Each row has `size`, `blob_id`, and where they exist `lfs_sha256`, `lfs_size`, `xet_hash`. Says whether the
     cache could be written; nothing else depends on it.
     """
+    import json
+
     path = os.path.join(place.cache, repository_folder(place.repository), "trees", f"{place.commit}.json")
     document = {"format_version": _TREE_VERSION, "files": {name: dict(rows[name]) for name in sorted(rows)}}
     return _replace(path, json.dumps(document, indent=1))

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from safeload.core.errors import LimitExceeded, SafeloadError, SourceError, UsageError
 from safeload.core.limits import Limits
@@ -201,6 +202,14 @@ class HubSnapshot(FolderSnapshot):
                 remedy=first.remedy,
             ) from first
 
+    def is_here(self, path: str) -> bool:
+        """Whether opening a file takes no connection."""
+        return path in self._fetched or (not self._force and self._cached(path))
+
+    def address(self, path: str) -> tuple[str, dict[str, str]]:
+        """Where the hub has a file of this commit, and the headers that only the hub may see."""
+        return self._remote.address(self._place, path)
+
     def _cached(self, path: str) -> bool:
         return os.path.exists(os.path.join(self._place.folder, path))
 
@@ -296,6 +305,16 @@ class _Remote:
                 endpoint=self.endpoint,
                 library_name="safeload",
             )
+
+    def address(self, place: Place, path: str) -> tuple[str, dict[str, str]]:
+        with _Ours(self.repository, self.revision, path):
+            from huggingface_hub import constants
+            from huggingface_hub.utils._headers import build_hf_headers
+
+            headers = build_hf_headers(token=self.token, library_name="safeload")
+            token = {name: text for name, text in headers.items() if name.lower() == "authorization"}
+            endpoint = self.endpoint or constants.ENDPOINT
+        return f"{endpoint}/{place.repository}/resolve/{place.commit}/{quote(path)}", token
 
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi

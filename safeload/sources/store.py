@@ -35,17 +35,10 @@ from safeload.sources.digest_memo import DigestMemo
 from safeload.sources.entry import KINDS, Entry, Kind, read_record, record_of, write_record
 from safeload.sources.failures import os_failure, quoted
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
+from safeload.sources.roots import default_root as default_root
 
 LAYOUT = "v1"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-
-
-def default_root() -> str:
-    """`$SAFELOAD_HOME`, else `$XDG_CACHE_HOME/safeload`, else `~/.cache/safeload`."""
-    if home := os.environ.get("SAFELOAD_HOME"):
-        return os.path.abspath(os.path.expanduser(home))
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(os.path.abspath(base), "safeload")
 
 
 class Stage:

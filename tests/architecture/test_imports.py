@@ -43,7 +43,14 @@ TABLE = {
             ("trust.private_key", "cryptography"),
         ),
     ),
-    "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.hashers", "blake3"))),
+    "sources": Row(
+        ("core", "sources", *BELOW),
+        theirs_in=(
+            ("sources.hub", "huggingface_hub"),
+            ("sources.hashers", "blake3"),
+            ("sources.fsspec_ranges", "fsspec"),
+        ),
+    ),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
     "reporters": Row(
         ("core", "reporters", *BELOW),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safeload.core.errors import UsageError
+from safeload.core.errors import SourceError, UsageError
 from safeload.core.finding import FileReport, Finding, Report, Status
 from safeload.engine import carry, workers
 from safeload.engine.options import Options
@@ -183,3 +183,10 @@ def test_what_is_no_report_is_refused(folder: Path, change: dict[str, object]) -
         carry.unpacked({name: value for name, value in packed.items() if name != "format"})
     with pytest.raises(ValueError):
         carry.unpacked([packed])
+
+
+def test_a_worker_that_cannot_be_started_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no process can be started, the scan says so instead of scanning otherwise."""
+    monkeypatch.setattr("sys.executable", str(folder / "no-python"))
+    with pytest.raises(SourceError, match="a worker could not be started"):
+        scan(folder, workers=2)

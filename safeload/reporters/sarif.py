@@ -59,7 +59,11 @@ def uri(name: str) -> dict[str, Any]:
 
 
 def _quoted(name: str) -> str:
-    return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+    try:
+        data = name.encode("utf-8", "surrogateescape")  # a name that is no UTF-8 gets its own bytes back
+    except UnicodeEncodeError:
+        data = name.encode("utf-8", "surrogatepass")
+    return quote(data, safe="/")
 
 
 def log(reports: Sequence[Report], errors: Sequence[SafeloadError], about: About) -> dict[str, Any]:

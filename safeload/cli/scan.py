@@ -150,7 +150,11 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
 
     with scanning(path) as progress:
         if path == _STANDARD_INPUT:
-            return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
+            return scan_stream(
+                sys.stdin.buffer,
+                name="stdin" if parsed.stdin_name is None else parsed.stdin_name,
+                digests=asked.digests,
+            )
         request = Request(revision=parsed.revision) if parsed.revision else None
         return scan(path, request=request, digests=asked.digests, progress=progress)
 

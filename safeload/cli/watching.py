@@ -73,12 +73,15 @@ def _line(path: str, folder: str) -> Status:
 
     name = os.path.relpath(path, folder)
     try:
-        (file,) = scan(path).files
+        files = scan(path).files
     except SafeloadError as error:
         _print(Status.UNDECIDED, name, error.why or error.what)
         return Status.UNDECIDED
-    _print(file.status, name, _worst(file))
-    return file.status
+    if len(files) != 1:  # a folder took its place
+        _print(Status.UNDECIDED, name, "it is no longer the file that arrived")
+        return Status.UNDECIDED
+    _print(files[0].status, name, _worst(files[0]))
+    return files[0].status
 
 
 def _worst(file: FileReport) -> str:

@@ -71,6 +71,13 @@ def test_a_report_that_cannot_be_written_is_an_error(path: str, work: Path) -> N
     assert sorted(os.listdir(work)) == [".git", "models"]
 
 
+def test_a_device_is_not_replaced(work: Path) -> None:
+    """A pipe or device in place of the file is refused, not renamed over."""
+    os.mkfifo(work / "pipe")
+    assert main(["scan", "models/ours.pkl", "-o", "pipe"]) == 2
+    assert not os.path.isfile(work / "pipe")
+
+
 def test_a_report_never_replaces_what_is_scanned(work: Path) -> None:
     """`-o` on the scanned file is refused before anything is read."""
     assert main(["scan", "models/ours.pkl", "-o", "models/ours.pkl"]) == 2
@@ -175,6 +182,18 @@ def test_a_model_cannot_bring_its_own_acquittal(
     (work / "models/deep").mkdir()
     monkeypatch.chdir(work / "models/deep")
     assert scanned(capsys, "../ours.pkl")[0] == 1
+
+
+def test_a_found_file_speaks_for_its_own_folder(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An entry for an absolute path counts only in a file that was named by hand."""
+    text = suppress("pickle-unlisted-global", f"{work}/../elsewhere/*".replace("/work/..", ""))
+    (work / "safeload.toml").write_text(text)
+    other = work.parent / "elsewhere"
+    other.mkdir()
+    (other / "ours.pkl").write_bytes(UNLISTED)
+    code, data = scanned(capsys, str(other / "ours.pkl"))
+    assert code == 1 and "needs --policy" in data["notes"][0]
+    assert scanned(capsys, str(other / "ours.pkl"), "--policy", "safeload.toml")[0] == 0
 
 
 def test_a_file_that_others_may_write_suppresses_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,23 @@ def test_the_script_of_the_action_runs(data: bytes, code: int, tmp_path: Path) -
     assert not (tmp_path / "owned").exists()
 
 
+def test_a_scan_that_did_not_take_place_has_no_log(tmp_path: Path) -> None:
+    """A policy that is not there is code 2 without a log, an old one is gone, and the verdict fails for it."""
+    (tmp_path / "safeload.sarif").write_text("old")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "PATHS": ".",
+        "POLICY": "nothing.toml",
+        "BASELINE": "",
+    }
+    bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+    subprocess.run([*bash, step("scan")["run"]], env=environment, cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "output").read_text() == "code=2\n"
+    assert "steps.scan.outputs.sarif == ''" in step("verdict")["if"]
+
+
 def test_the_hook_names_a_command_and_the_files_it_is_for() -> None:
     """pre-commit would call `safeload scan` with names of model files, and with no sources."""
     (hook,) = read(HOOKS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from safeload.core.finding import Status
 from safeload.engine.baseline import fingerprint
 from safeload.engine.rulebook import cards
 from safeload.reporters.base import About
@@ -43,3 +44,34 @@ def test_the_page_filters_and_runs_nothing_foreign(tmp_path: Path) -> None:
     slipped = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     page.write_text(text.replace("</main>", f"{slipped}</main>"))
     assert "<title>safeload scan</title>" in shown(page, tmp_path / "profile")
+
+
+PROBE = """
+const said = [];
+const say = () => said.push(shown.textContent + " " + document.querySelectorAll(".file:not([hidden])").length);
+form.elements.text.value = "  EVIL.bin ";
+form.dispatchEvent(new Event("input"));
+say();
+form.elements.text.value = "";
+form.querySelector("input[value=safe]").checked = false;
+form.dispatchEvent(new Event("input"));
+say();
+const folded = document.querySelector("details:not([open])");
+document.getElementById("expand").click();
+said.push(folded.open);
+document.getElementById("expand").click();
+said.push(folded.open);
+document.title = said.join("; ");
+"""
+
+
+def test_files_are_filtered_and_unfolded(tmp_path: Path) -> None:
+    """Text and statuses hide what does not fit, whatever the case; the button opens all, then closes all."""
+    unverified = file("a.pkl", finding("a.pkl", status=Status.UNVERIFIED, message="names x"))
+    scan = Scanned(reports=(EVIL, report(unverified)), errors=(), about=About(rules=cards(), fingerprint=fingerprint))
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", scan.written("html"))  # to let the probe in
+    page = tmp_path / "report.html"
+    page.write_text(text.replace("</body>", f"<script>{PROBE}</script></body>"))
+    dom = shown(page, tmp_path / "profile")
+    title = re.search(r"<title>(.*)</title>", dom)
+    assert title and title[1] == "1 of 3 files 1; 2 of 3 files 2; true; false"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from jsonschema import Draft4Validator, Draft202012Validator
 
 from safeload.core.finding import Status
+from safeload.core.names import Location
 from safeload.engine.baseline import fingerprint
 from safeload.engine.rulebook import cards
 from safeload.engine.triage import Aside, Kind
@@ -123,6 +125,16 @@ def test_a_baseline_is_told_to_sarif() -> None:
     scan = Scanned(reports=(report(file("a", known, new)),), errors=(), about=told(aside=aside))
     states = [result["baselineState"] for result in json.loads(scan.written("sarif"))["runs"][0]["results"]]
     assert states == ["unchanged", "new"]
+
+
+def test_the_same_twice_is_told_apart() -> None:
+    """Two findings with the same words have the same stable fingerprint, and identities of their own for viewers."""
+    same = [dataclasses.replace(finding("a"), location=Location("a", offset=offset)) for offset in (1, 2)]
+    scan = Scanned(reports=(report(file("a", *same)),), errors=(), about=told())
+    prints = [result["partialFingerprints"] for result in json.loads(scan.written("sarif"))["runs"][0]["results"]]
+    assert len({each["safeload/v1"] for each in prints}) == 1
+    assert len({each["primaryLocationLineHash"] for each in prints}) == 2
+    assert len({each["fingerprint"] for each in json.loads(scan.written("codequality"))}) == 2
 
 
 def test_what_nobody_asked_to_see_is_counted() -> None:

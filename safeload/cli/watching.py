@@ -22,19 +22,8 @@ from safeload.core.names import escape
 _EVERY = 0.5
 """Seconds between two looks."""
 _COLOUR = {Status.SAFE: "32", Status.UNVERIFIED: "33", Status.UNDECIDED: "35", Status.DANGEROUS: "1;31"}
-_ALONE = (
-    "revision",
-    "stdin_name",
-    "format",
-    "json",
-    "output",
-    "select",
-    "ignore",
-    "show_accepted",
-    "baseline",
-    "write_baseline",
-    "policy",
-)
+_MEANT = frozenset({"paths", "watch", "run"})
+"""What has a meaning here. Any other option, also one that is yet to come, is refused."""
 
 
 def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sleep, settle: float = 2.0) -> int:
@@ -46,8 +35,8 @@ def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sl
     """
     from safeload.engine.watch import Watcher
 
-    for name in _ALONE:
-        if getattr(parsed, name):
+    for name, value in vars(parsed).items():
+        if value and name not in _MEANT:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--watch does not go with {option}", why="it prints lines", remedy="leave one out")
     if len(parsed.paths) != 1:
@@ -55,16 +44,16 @@ def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sl
     (folder,) = parsed.paths
     watcher = Watcher(folder, settle=settle)
     note(f"watching {folder}; {watcher.before:,} files are there already, which safeload scan looks at")
-    worst: dict[str, Status] = {}
+    worst, count = Status.SAFE, 0
     with _until_terminated():
         try:
             while True:
                 for path in watcher.look(time.monotonic()):
-                    worst[path] = _line(path, folder)
+                    worst, count = max(worst, _line(path, folder)), count + 1
                 wait(_EVERY)
         except KeyboardInterrupt:
-            note(f"{len(worst):,} files scanned")
-    return exit_code(worst.values())
+            note(f"{count:,} files scanned")
+    return exit_code([worst])
 
 
 def _line(path: str, folder: str) -> Status:

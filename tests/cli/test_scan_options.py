@@ -106,6 +106,8 @@ def test_selecting_changes_what_is_shown_and_nothing_else(work: Path, capsys: py
         ["--write-baseline", "models/baseline.json"],
         ["--stdin-name", "x"],
         ["--watch", "--json"],
+        ["--watch", "--no-policy"],
+        ["--watch", "--select", "pickle-"],
         ["--watch", "models"],
     ],
 )

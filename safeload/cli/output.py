@@ -143,6 +143,10 @@ def replaced(path: str) -> Iterator[TextIO]:
         UsageError: the file cannot be written there.
     """
     whole = os.path.realpath(path)
+    if os.path.lexists(whole) and not os.path.isfile(whole):
+        raise UsageError(
+            f"{escape(path)} was not written", why="it is no regular file", remedy="name another file, or leave -o out"
+        )
     draft = ""
     try:
         import tempfile

@@ -314,12 +314,12 @@ def guard_for(
     )
 
 
-def _applied(files: Sequence[PolicyFile], names: Sequence[str]) -> Iterator[Applied]:
+def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]]) -> Iterator[Applied]:
     """What each file says of each name of the model; the same rule once."""
     for file in files:
         seen: list[object] = []
-        for name in names:
-            one = rules.apply(file, (name,))
+        for group in names:
+            one = rules.apply(file, group)
             if one.rule not in seen:
                 seen.append(one.rule)
                 yield one
@@ -345,17 +345,19 @@ def refuse_within(snapshot: Snapshot, path: str) -> None:
         )
 
 
-def targets(snapshot: Snapshot) -> tuple[str, ...]:
+def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
     """A model's names for rules: the hub's own name for it in small letters, or `path:/…`.
 
-    A directory that stands before a model of its name on the hub has both, and what is asked of either is asked of it.
+    Names in one group are the same thing: a file has that of its directory as well. Of each group a rule is asked: a
+    directory that stands before a model of its name on the hub must do for either.
     """
     if snapshot.kind in ("hub", "cache"):
-        return ((snapshot.answered or snapshot.root).lower(),)
+        return (((snapshot.answered or snapshot.root).lower(),),)
     if place := _place_of_file(snapshot):
-        return (place[0].repository.lower(),)
-    shadowed = (snapshot.reference.lower(),) if is_hub_id(snapshot.reference) else ()
-    return (f"path:{os.path.realpath(snapshot.root)}", *shadowed)
+        return ((place[0].repository.lower(),),)
+    real = os.path.realpath(snapshot.root)
+    named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind == "file" else (f"path:{real}",)
+    return (named, (snapshot.reference.lower(),)) if is_hub_id(snapshot.reference) else (named,)
 
 
 def _place_of_file(snapshot: Snapshot) -> tuple[Place, str] | None:

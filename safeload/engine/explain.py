@@ -132,7 +132,7 @@ def explain(
     decisions = tuple((one, rules.decision(one, guard.now.date())) for one in guard.applied)
     return Explanation(
         reference=text,
-        names=enforce.targets(snapshot),
+        names=tuple(name for group in enforce.targets(snapshot) for name in group),
         revision=snapshot.revision,
         layers=tuple(Layer(one, policy.decide(evidence)) for one, policy in decisions),
         locks=tuple((lock.path, entry is not None) for lock, entry in guard.entries),

@@ -31,6 +31,7 @@ _BEFORE = "https://model_signing/Digests/v0.1"
 LENGTHS = {"sha256": 64, "blake2b": 128, "blake3": 64}
 """How many hexadecimal digits each algorithm has."""
 MOST_FILES = 1_000_000
+LONGEST_PATH = 4096
 _HEX = re.compile(r"(?:[0-9a-f]{2})+\Z")
 _PIECE = re.compile(r"(.+):(0|[1-9][0-9]{0,15}):([1-9][0-9]{0,15})\Z", re.DOTALL)
 NEVER_SIGNED = (".git", ".gitattributes", ".github", ".gitignore")
@@ -149,6 +150,8 @@ def _piece(item: Field, method: str, algorithm: str, sizes: dict[str, int]) -> P
 
 
 def _path(item: Field, name: str, *, whole: bool = False) -> str:
+    if len(name) > LONGEST_PATH:
+        raise LimitExceeded("text_bytes", allowed=LONGEST_PATH, wanted=len(name), where=item.get("name").where)
     return name if whole and name == WHOLE else safe_relative(name, location=item.get("name").where)
 
 

@@ -115,11 +115,13 @@ class Table:
         value = self._take(key, list, "a list of texts", default)
         if value is default:
             return default
+        seen: set[str] = set()
         for index, item in enumerate(value):
             if type(item) is not str or not item:
                 self.refuse(f"{key}[{index}]", "it must be a text that is not empty")
-            if item in value[:index] if len(value) < 100 else False:
+            if item in seen:
                 self.refuse(f"{key}[{index}]", f"{escape(item)!r} is there twice")
+            seen.add(item)
         return tuple(value)
 
     def table(self, key: str) -> Table | None:

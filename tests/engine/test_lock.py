@@ -252,3 +252,18 @@ def test_the_command_prints_what_happened(project: Path, capsys: pytest.CaptureF
     assert data["schema"] == "safeload.lock/1" and data["models"][0]["outcome"] == "unchanged"
     (folder / "vocab.txt").write_bytes(b"")
     assert main(["lock", "--check"]) == 1 and "changed: vocab.txt" in capsys.readouterr().out
+
+
+def test_a_conversion_says_where_it_came_from(project: Path, hub: Hub) -> None:  # noqa: F811
+    """The provenance beside a converted model is kept in its entry; what is no provenance says nothing."""
+    from safeload.engine.convert.job import convert
+    from tests.engine.models import model
+
+    model(project / "src/pickled", pickle=True)
+    commit = hub.add("acme/pickled", project / "src/pickled")
+    convert("acme/pickled", into=project / "safe")
+    done = one(project / "safe")
+    assert f"pkg:huggingface/acme/pickled@{commit}#pytorch_model.bin" in done.model.converted_from
+    assert written(project).models == (done.model,)
+    (project / "safe/conversion.intoto.json").write_bytes(b'{"predicate": []}')
+    assert one(project / "safe", upgrade=True).model.converted_from == ()

@@ -14,7 +14,7 @@ from safeload.trust.bundle import read_bundle
 from safeload.trust.manifest import read_manifest
 from tests.trust.signing import FILES, authority, by_certificate, check, key, oms, resource, signed, signer, statement
 
-NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8).map("n{}".format)
+NAMES = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=8).map("file{}".format)
 MODELS = st.dictionaries(
     st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=20), min_size=1, max_size=6
 )

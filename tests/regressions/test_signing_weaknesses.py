@@ -125,6 +125,11 @@ def test_an_unlisted_file_is_never_covered() -> None:
     assert "modeling_evil.py" not in found.covers
 
 
+def test_a_path_has_an_end() -> None:
+    """A name of a million directories is refused before anything is made of it."""
+    assert "limit" in why(check(signed(oms([resource("a/" * 500_000 + "a", b"")]))))
+
+
 def _cached(tmp_path: Path, payload_files: dict[str, bytes]) -> Path:
     """A snapshot as the hub's client lays it out: every file a link to a blob."""
     repository = tmp_path / "hub" / "models--acme--demo"

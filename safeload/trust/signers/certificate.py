@@ -229,6 +229,7 @@ def unreadable() -> tuple[type[Exception], ...]:
     return (
         ValueError,
         TypeError,
+        KeyError,  # for a name of an unknown kind, up to cryptography 45
         UserWarning,
         UnsupportedAlgorithm,
         x509.DuplicateExtension,

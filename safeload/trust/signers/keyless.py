@@ -65,7 +65,7 @@ class KeylessSigner:
             raise wrong_method(bundle, self)
         self._fresh(now)
         models, verifier, errors = _sigstore()
-        broken: tuple[type[Exception], ...] = (*unreadable(), KeyError, AttributeError, IndexError, AssertionError)
+        broken: tuple[type[Exception], ...] = (*unreadable(), AttributeError, IndexError, AssertionError)
         policy = _Expected(self.issuer, self.identity, self.workflow, errors.VerificationError)
         try:
             root = models.TrustedRoot(_trusted_root(self.trusted_root_json))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Protocol
 
 from safeload.core.errors import UsageError
@@ -28,6 +27,8 @@ class Hasher(Protocol):
 
 def new_hasher(algorithm: str, size: int) -> Hasher:
     """A hasher for a file of this size. Raises `UsageError` for an unknown one, or if its library is missing."""
+    import hashlib
+
     if algorithm == SHA256:
         return hashlib.sha256()
     if algorithm == BLAKE2B:
@@ -48,4 +49,5 @@ def _blake3() -> Hasher:
             why="that needs the library blake3, which is not installed",
             remedy="pip install 'safeload[fast]'",
         ) from None
-    return blake3()
+    hasher: Hasher = blake3()
+    return hasher

@@ -27,7 +27,11 @@ TABLE = {
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),
-    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__")),
+    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006).
+    "engine": Row(
+        ("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__"),
+        theirs_in=(("engine.convert.hdf5", "h5py"), ("engine.convert.hdf5", "numpy")),
+    ),
     "reporters": Row(("core", "reporters"), ("rich",)),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
     "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__"), ("rich",)),

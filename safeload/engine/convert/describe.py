@@ -17,7 +17,8 @@ from safeload.core.limits import Limits
 from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.convert import data
-from safeload.engine.convert.contents import Contents, contents_of
+from safeload.engine.convert.contents import Contents
+from safeload.engine.convert.keras import file_contents
 from safeload.engine.convert.selection import memory_of
 from safeload.engine.held import Held
 from safeload.engine.options import Options
@@ -87,7 +88,7 @@ def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None
         fault = ""
         contents, document = Contents(), None
         try:
-            contents = contents_of(inspected.parts, Location(name), options.limits)
+            contents = file_contents(inspected, held.open(name), options.limits)
             document = _data(contents, name, options.limits)
         except MalformedInput as error:
             fault = f"{error.what}: {error.why}" + (f" ({error.where})" if error.where else "")

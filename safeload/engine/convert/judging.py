@@ -9,6 +9,7 @@ from safeload.core.evidence import Evidence
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf
+from safeload.engine.convert.keras import without_weights
 from safeload.engine.convert.order import Order
 from safeload.engine.held import Held
 
@@ -20,7 +21,7 @@ def judge(held: Held, order: Order) -> Report:
         PolicyDenied: it refused them.
         MalformedInput: it refused them because one cannot be read.
     """
-    reports = [inspected.report for inspected in held.inspected.values()]
+    reports = [without_weights(inspected) for inspected in held.inspected.values()]
     if order.options.unsafe_convert_dangerous:
         reports = [dataclasses.replace(one, used=one.status is not Status.DANGEROUS) for one in reports]
     digests = {} if _judges_findings_alone(order) else {path: held.open(path).sha256() for path in held.inspected}

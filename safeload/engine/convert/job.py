@@ -30,7 +30,7 @@ from safeload.engine.record import LeftOut
 from safeload.engine.request import Request
 
 _SAFE = frozenset({"safetensors", "gguf"})
-_NUMPY = frozenset({"npy", "npz", "joblib", "gzip", "bzip2", "xz", "lzma", "zlib", "hdf5", "flax"})
+_NUMPY = frozenset({"npy", "npz", "joblib", "gzip", "bzip2", "xz", "lzma", "lz4", "zlib", "hdf5", "flax"})
 
 
 def convert(

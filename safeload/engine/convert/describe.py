@@ -24,6 +24,7 @@ from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.formats.base import Part, PickleStream, TensorView
 from safeload.formats.dtypes import WIDTHS
+from safeload.rules.fickling import pseudo_source
 from safeload.sources.local import local_snapshot
 
 
@@ -62,6 +63,8 @@ class Inspection:
     data: Any
     """What is not a tensor, as `checkpoint.json` would hold it."""
     globals: tuple[GlobalFact, ...]
+    pseudo: tuple[tuple[str, str], ...] = ()
+    """Every pickle, by its place in the file, as the pseudo-source that fickling makes of it; if it was asked for."""
     fault: str = ""
     """Why the tensors or the data could not be read."""
 
@@ -71,12 +74,14 @@ class Inspection:
         return sum(tensor.nbytes for tensor in self.tensors if not tensor.same_as)
 
 
-def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None) -> Inspection:
+def inspect_file(path: str | os.PathLike[str], *, pseudo: bool = False, options: Options | None = None) -> Inspection:
     """Read one file and say what is in it. Total for any bytes: what cannot be read is said in `fault`.
+
+    `pseudo` asks for the decompiled source of its pickles, which needs the extra `fickling`.
 
     Raises:
         SourceError: there is no such file, or it cannot be opened.
-        UsageError: it is a directory.
+        UsageError: it is a directory, or an extra that it takes is not installed.
     """
     options = options or Options()
     snapshot = local_snapshot(path, limits=options.limits)
@@ -98,6 +103,7 @@ def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None
             tensors=tuple(_tensors(contents)),
             data=document,
             globals=tuple(_globals(inspected.parts, inspected.report)),
+            pseudo=tuple(_pseudo(inspected.parts)) if pseudo else (),
             fault=fault,
         )
 
@@ -132,6 +138,12 @@ def _tensors(contents: Contents) -> Iterable[TensorFact]:
 def _nbytes(view: TensorView) -> int:
     width = WIDTHS.get(view.dtype)
     return view.storage.nbytes if width is None else prod(view.shape) * width
+
+
+def _pseudo(parts: Iterable[Part]) -> Iterable[tuple[str, str]]:
+    for part in parts:
+        if isinstance(part, PickleStream):
+            yield str(part.location), pseudo_source(part.reading, part.location)
 
 
 def _globals(parts: Iterable[Part], report: FileReport) -> Iterable[GlobalFact]:

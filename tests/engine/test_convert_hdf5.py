@@ -12,14 +12,16 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from safeload.core.errors import MalformedInput, SafeloadError, UsageError
+from safeload.core.errors import MalformedInput, PolicyDenied, SafeloadError, UsageError
 from safeload.engine.convert.compare import compare
 from safeload.engine.convert.describe import inspect_file
 from safeload.engine.convert.job import convert
 from tests.engine import models
+from tests.engine.checkpoints import saved
 
 ARRAYS: dict[str, Any] = {
     "layers/dense/vars/0": np.arange(12, dtype="f4").reshape(3, 4),
@@ -90,6 +92,30 @@ def test_the_weights_of_a_keras_archive_are_converted(tmp_path: Path, method: in
     path = models.write(tmp_path / "model.keras", keras(hdf5(everything), method))
     check(path, tmp_path)
     assert compare(path, tmp_path / "out.safetensors").equal
+
+
+def test_hdf5_beside_a_pickle_hides_neither(tmp_path: Path, touch: Callable[[], tuple[str, str, str]]) -> None:
+    """A member with Keras' name does not make another checkpoint Keras', nor a payload harmless."""
+    module, name, argument = touch()
+    buffer = io.BytesIO(saved({"w": torch.ones(2)}))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("model.weights.h5", hdf5(everything))
+    with pytest.raises(SafeloadError):
+        convert(models.write(tmp_path / "x.pt", buffer.getvalue()))
+    buffer = io.BytesIO(keras(hdf5(everything)))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("x.pkl", f"c{module}\n{name}\n(S'{argument}'\ntR.")
+    with pytest.raises(PolicyDenied):
+        convert(models.write(tmp_path / "x.keras", buffer.getvalue()))
+
+
+def test_an_archive_with_two_weights_is_refused(tmp_path: Path) -> None:
+    """Readers would differ about which of them counts."""
+    buffer = io.BytesIO(keras(hdf5(everything)))
+    with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning):
+        archive.writestr("model.weights.h5", hdf5(lambda file: file.update(w=np.ones(1))))
+    with pytest.raises(SafeloadError):
+        convert(models.write(tmp_path / "x.keras", buffer.getvalue()))
 
 
 def test_files_of_every_format_version_are_read(tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_what_cannot_be_followed_is_a_comment(data: bytes) -> None:
     assert pseudo_source(reading(data), PLACE).startswith("#") or data.startswith((b"]", b"("))
 
 
+@pytest.mark.parametrize("tuple_of", [b"h\0h\0\x86", b"](h\0h\0e", b"}(h\0h\0h\0h\0u"])
+def test_what_would_be_vast_is_not_written_out(tuple_of: bytes) -> None:
+    """Sixty pairs within each other are a short pickle, and more text than there are disks."""
+    text = pseudo_source(reading(b"\x80\x02)" + (b"q\0" + tuple_of) * 60 + b"."), PLACE)
+    assert text.startswith("#")
+
+
 @given(st.binary(max_size=200) | streams)
 def test_any_bytes_give_text(data: bytes) -> None:
     """Total: text, and no other error; the canary hears whatever acts."""

@@ -127,8 +127,13 @@ def require_space(folder: str, wanted: int) -> None:
         raise os_failure(full, "nothing was converted", path=os.path.join(folder, ""))
 
 
-def make(draft: Draft, planned: Planned, progress: Progress | None = None, *, each: bool = True) -> Made:
+def make(
+    draft: Draft, planned: Planned, progress: Progress | None = None, *, each: bool = True, several: bool = True
+) -> Made:
     """Write one tensor file into the draft, force it to disk and read it back; or find that this was done before.
+
+    `each` asks for the digest of every tensor. `several` says that other files follow, so that this one is worth a
+    note for the next attempt.
 
     Raises:
         SourceError: the file system refused.
@@ -145,7 +150,8 @@ def make(draft: Draft, planned: Planned, progress: Progress | None = None, *, ea
             where=Location(path),
             remedy="check the disk, then try again",
         )
-    write_small(path + _NOTE, json.dumps([carried.sha256, carried.digests]).encode())
+    if several:
+        write_small(path + _NOTE, json.dumps([carried.sha256, carried.digests]).encode())
     file = ConvertedFile(path=planned.name, size=planned.size, sha256=carried.sha256)
     return Made(file=file, digests=carried.digests)
 

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
-from safeload.engine.convert import repository
 from safeload.engine.convert.contents import other_values
 from safeload.engine.convert.conversion import Conversion, ConvertedFile
 from safeload.engine.convert.inputs import Inputs, Read, fetch, find_inputs, read
@@ -122,7 +121,10 @@ def _repository(order: Order) -> Conversion:
             why=f"it is a directory with configs, and {why}",
             remedy="--into DIR without options about tensors; or name the checkpoint file, or --into X.safetensors",
         )
-    return repository.convert_model(order.reference, order.into, order.request, order.options)
+    # Admission is a large part of the program, and a single checkpoint needs none of it.
+    from safeload.engine.convert.repository import convert_model
+
+    return convert_model(order.reference, order.into, order.request, order.options)
 
 
 def _is_idle(order: Order, found: Read) -> bool:

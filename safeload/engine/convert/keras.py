@@ -12,7 +12,7 @@ from safeload.core.names import Location
 from safeload.engine.convert.contents import Contents, contents_of
 from safeload.engine.convert.hdf5 import MEMBER, hdf5_contents
 from safeload.engine.inspect import Inspected
-from safeload.formats.base import Member
+from safeload.formats.base import Member, PickleStream, TensorTable
 from safeload.formats.zip_archive import read_archive
 from safeload.formats.zip_member import Budget, open_member
 
@@ -20,10 +20,12 @@ HDF5 = "hdf5"
 
 
 def holds_hdf5(inspected: Inspected) -> bool:
-    """Whether a file's tensors are in HDF5."""
-    return inspected.report.format == HDF5 or any(
-        isinstance(part, Member) and part.name == MEMBER for part in inspected.parts
-    )
+    """Whether a file's tensors are in HDF5: it is that, or an archive with such a member and no other checkpoint."""
+    if inspected.report.format != "zip":
+        return inspected.report.format == HDF5
+    parts = inspected.parts
+    others = any(isinstance(part, PickleStream | TensorTable) for part in parts)
+    return not others and any(isinstance(part, Member) and part.name == MEMBER for part in parts)
 
 
 def file_contents(inspected: Inspected, blob: Blob, limits: Limits) -> Contents:

@@ -109,12 +109,12 @@ def _fill(draft: Draft, plan: Plan, preview: Conversion) -> Conversion:
 def _make_all(draft: Draft, plan: Plan) -> tuple[list[Made], dict[str, str]]:
     """Every file of the output, and the digest of every file of the source; all at the same time."""
     meter = _Meter(plan.order.progress, 2 * sum(file.size for file in plan.files))
-    each = plan.order.digest_tensors
+    asked = {"each": plan.order.digest_tensors, "several": len(plan.files) > 1}
     workers = max(1, min(_FILES, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers) as hashing, ThreadPoolExecutor(workers) as writing:
         paths = plan.found.paths
         digests = hashing.map(lambda path: plan.held.open(path).sha256(), paths)
-        made = list(writing.map(lambda file: make(draft, file, meter.add, each=each), plan.files))
+        made = list(writing.map(lambda file: make(draft, file, meter.add, **asked), plan.files))
         return made, dict(zip(paths, digests, strict=True))
 
 

@@ -16,9 +16,13 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.errors import MalformedInput, PolicyDenied, SafeloadError, UsageError
+from safeload.core.limits import Limits
+from safeload.core.names import Location
 from safeload.engine.convert.compare import compare
 from safeload.engine.convert.describe import inspect_file
+from safeload.engine.convert.hdf5 import hdf5_contents
 from safeload.engine.convert.job import convert
 from tests.engine import models
 from tests.engine.checkpoints import saved
@@ -209,9 +213,12 @@ def test_what_leads_elsewhere_or_is_not_read_is_refused(
     tmp_path: Path, fill: Callable[[h5py.File], None], why: str
 ) -> None:
     """Links, external storage, virtual datasets, filters, what was never written: an error with the dataset's path."""
-    path = models.write(tmp_path / "x.h5", hdf5(fill))
-    with pytest.raises(MalformedInput) as caught:
+    data = hdf5(fill)
+    path = models.write(tmp_path / "x.h5", data)
+    with pytest.raises(SafeloadError):
         convert(path)
+    with pytest.raises(MalformedInput) as caught:
+        hdf5_contents(MemoryBlob(data), Location("x.h5"), Limits())
     assert why in caught.value.why
     assert (caught.value.where.path or "").startswith(("w", "a"))
     assert models.files_below(tmp_path) == {"x.h5"}

@@ -17,15 +17,16 @@ from safeload.formats.zip_archive import read_archive
 from safeload.formats.zip_member import Budget, open_member
 
 HDF5 = "hdf5"
+_ARCHIVES = ("zip", "keras")
 
 
 def holds_hdf5(inspected: Inspected) -> bool:
     """Whether a file's tensors are in HDF5: it is that, or an archive with such a member and no other checkpoint."""
-    if inspected.report.format != "zip":
-        return inspected.report.format == HDF5
-    parts = inspected.parts
+    kind, parts = inspected.report.format, inspected.parts
+    if kind not in _ARCHIVES:
+        return kind == HDF5
     others = any(isinstance(part, PickleStream | TensorTable) for part in parts)
-    return not others and any(isinstance(part, Member) and part.name == MEMBER for part in parts)
+    return not others and (kind == "keras" or any(isinstance(part, Member) and part.name == MEMBER for part in parts))
 
 
 def file_contents(inspected: Inspected, blob: Blob, limits: Limits) -> Contents:
@@ -43,10 +44,11 @@ def file_contents(inspected: Inspected, blob: Blob, limits: Limits) -> Contents:
     entries = [entry for entry in read_archive(blob, location, limits).entries if entry.name == MEMBER]
     place = Location(inspected.path, MEMBER)
     if len(entries) != 1 or entries[0].encrypted:
+        several = "the archive holds them more than once" if entries else f"the archive has no {MEMBER}"
         raise MalformedInput(
             "the weights of a Keras archive cannot be read",
             where=place,
-            why="they are encrypted" if len(entries) == 1 else "the archive holds them more than once",
+            why="they are encrypted" if len(entries) == 1 else several,
             remedy="fetch the file again, or ask its author",
         )
     return hdf5_contents(open_member(blob, entries[0], place, limits, Budget(blob.size)), place, limits)

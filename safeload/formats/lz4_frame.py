@@ -114,43 +114,50 @@ def unpack_block(packed: bytes, history: bytes, most: int) -> bytes:
     """The content of one block, which may refer to `history`. Raises `OSError` if it is damaged or above `most`."""
     made = bytearray(history)
     most += len(history)
-    at, end = 0, len(packed)
+    at, end, size = 0, len(packed), len(made)
+    # Millions of turns: calls would double the time.
     try:
-        while at < end:
+        while True:
             token = packed[at]
             at += 1
-            count, at = _length(packed, at, token >> 4)
-            if count > end - at or count > most - len(made):
-                raise IndexError
-            made += packed[at : at + count]
-            at += count
+            count = token >> 4
+            if count:
+                if count == 15:
+                    count, at = _length(packed, at)
+                stop, size = at + count, size + count
+                if stop > end or size > most:
+                    break
+                made += packed[at:stop]
+                at = stop
             if at == end:
                 return bytes(made[len(history) :])
-            distance = packed[at] | packed[at + 1] << 8
-            count, at = _length(packed, at + 2, token & 15)
-            count += 4
-            start = len(made) - distance
-            if not distance or start < 0 or count > most - len(made):
-                raise IndexError
-            if distance >= count:
+            start = size - (packed[at] | packed[at + 1] << 8)
+            at += 2
+            count = (token & 15) + 4
+            if count == 19:
+                count, at = _length(packed, at)
+                count += 4
+            if not 0 <= start < size or size + count > most:
+                break
+            if start + count <= size:
                 made += made[start : start + count]
             else:
-                made += (made[start:] * (count // distance + 1))[:count]
+                made += (made[start:] * (count // (size - start) + 1))[:count]
+            size += count
     except IndexError:
         pass
     raise OSError("a block is damaged")
 
 
-def _length(packed: bytes, at: int, count: int) -> tuple[int, int]:
-    """A length that goes on in further bytes if it is fifteen; and where what follows begins."""
-    if count == 15:
-        while True:
-            more = packed[at]
-            at += 1
-            count += more
-            if more != 255:
-                break
-    return count, at
+def _length(packed: bytes, at: int) -> tuple[int, int]:
+    """A length of fifteen that goes on in further bytes; and where what follows begins."""
+    count = 15
+    while True:
+        more = packed[at]
+        at += 1
+        count += more
+        if more != 255:
+            return count, at
 
 
 _P1, _P2, _P3, _P4, _P5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393

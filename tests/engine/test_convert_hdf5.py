@@ -34,6 +34,7 @@ ARRAYS: dict[str, Any] = {
     "big": np.arange(7, dtype=">i4"),
     "bool": np.array([True, False]),
     "complex": np.array([1 + 2j], dtype="c8"),
+    "compact": np.arange(3, dtype=">f4"),
     "empty": np.zeros((0, 3), "u2"),
 }
 COUNT = np.arange(1000, dtype="i8").reshape(10, 100)
@@ -55,7 +56,13 @@ def hdf5(fill: Callable[[h5py.File], object]) -> bytes:
 
 def everything(file: h5py.File) -> None:
     for name, array in ARRAYS.items():
-        file[name] = array
+        if name != "compact":
+            file[name] = array
+    compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    compact.set_layout(h5py.h5d.COMPACT)
+    space = h5py.h5s.create_simple((3,))
+    made = h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32BE, space, compact)
+    made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(3, dtype=">f4"))
     for name, options in PACKED.items():
         file.create_dataset(name, data=COUNT, **options)
 
@@ -169,6 +176,13 @@ def _external_link(file: h5py.File) -> None:
     file["w"] = h5py.ExternalLink("/etc/hostname", "/w")
 
 
+def _deep(file: h5py.File) -> None:
+    group: Any = file
+    for _ in range(100):
+        group = group.create_group("a" * 60)
+    group["w"] = np.ones(1)
+
+
 def _circle(file: h5py.File) -> None:
     file.create_group("a")["w"] = file["/"]
 
@@ -202,6 +216,7 @@ def _large_chunk(file: h5py.File) -> None:
         (_soft, "not followed"),
         (_external_link, "not followed"),
         (_circle, "two ways"),
+        (_deep, "4,096 characters"),
         (_unwritten, "never written"),
         (_half_written, "1 of its 2 chunks"),
         (_other_filter, "filter 32000"),

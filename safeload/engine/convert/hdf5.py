@@ -39,7 +39,11 @@ _TYPES = {
 _TEXT = "SOU"
 """numpy's letters for text and references: what is no tensor."""
 _CHUNKS = 1 << 20
-_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, IndexError)
+_COMPACT = 1 << 16
+"""Bytes of a dataset that stands in its header: that is no longer."""
+_LONGEST = 4096
+"""Characters of a path."""
+_FAULTS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, IndexError, MemoryError)
 """What h5py raises for files that HDF5 cannot read."""
 
 
@@ -124,35 +128,38 @@ class _Walk:
     def _objects(self, file: h5py.h5f.FileID) -> Iterator[tuple[str, Any]]:
         """Every object with its path; a group that is reached twice once. Not on the Python stack."""
         h5 = self.h5
-        waiting: list[tuple[str, Any]] = [("", h5.h5g.open(file, b"/"))]
-        seen = {h5.h5o.get_info(waiting[0][1]).addr}
+        root = h5.h5g.open(file, b"/")
+        waiting: list[tuple[str, Any, bytes]] = [("", root, b".")]
+        seen: set[int] = set()
         count = 0
         while waiting:
-            path, item = waiting.pop()
-            yield path, item
+            path, parent, name = waiting.pop()
+            item = h5.h5o.open(parent, name)
             if not isinstance(item, h5.h5g.GroupID):
+                yield path, item
                 continue
+            address = h5.h5o.get_info(item).addr
+            if address in seen:
+                raise _refused(self.location, "the group is reached in two ways", path)
+            seen.add(address)
+            yield path, item
             below = []
             for name in item:
                 count += 1
                 if count > self.limits.tensors:
                     raise LimitExceeded("tensors", allowed=self.limits.tensors, wanted=count, where=self.location)
                 child = f"{path}/{name.decode()}".lstrip("/")
+                if len(child) > _LONGEST:
+                    raise _refused(self.location, f"a path has more than {_LONGEST:,} characters", child[:200])
                 if item.links.get_info(name).type != h5.h5l.TYPE_HARD:
                     raise _refused(self.location, "it is a link to another place or file, which is not followed", child)
-                opened = h5.h5o.open(item, name)
-                if isinstance(opened, h5.h5g.GroupID):
-                    address = h5.h5o.get_info(opened).addr
-                    if address in seen:
-                        raise _refused(self.location, "the group is reached in two ways", child)
-                    seen.add(address)
-                below.append((child, opened))
+                below.append((child, item, name))
             waiting.extend(reversed(below))
 
     def _dataset(self, path: str, data: h5py.h5d.DatasetID) -> None:
         h5, plist = self.h5, data.get_create_plist()
         layout = plist.get_layout()
-        if layout == h5.h5d.VIRTUAL or (layout == h5.h5d.CONTIGUOUS and plist.get_external_count()):
+        if layout == h5.h5d.VIRTUAL or plist.get_external_count():
             raise _refused(self.location, "its data are in another file, which is not opened", path)
         kind = data.dtype
         shape = data.shape
@@ -184,6 +191,8 @@ class _Walk:
         if layout == h5.h5d.CHUNKED:
             return self._chunked(path, data, plist, shape, width), 0
         if layout == h5.h5d.COMPACT:
+            if nbytes > _COMPACT:
+                raise _refused(self.location, "it is larger than the place it is said to be in", path)
             return self._compact(data, nbytes), 0
         offset = data.get_offset()
         if offset is None:

@@ -5,9 +5,13 @@
 Builds checkpoints in a temporary directory, then measures, each in a fresh process, in turns, from its start to its
 end, with what the kernel says was its peak memory:
 
-* `safeload convert`, which hashes source, tensors and output, forces the output to disk and reads it back
+* `safeload convert`, which hashes source and output, forces the output to disk and reads it back
+* the same with `--json`, which hashes every tensor, too
 * `torch.load(weights_only=True, mmap=True)` followed by `safetensors.torch.save_file`, which does none of that
-* `cp`, and sha256 of the same bytes in one thread, as floors
+* `cp`, and sha256 of the same bytes in one thread; the floor is `cp` and two of these passes on all processors
+
+Beside the time that passes it shows the time that processors worked: on a machine with other work only that one is
+steady, since safeload keeps two processors busy and the others one.
 
 Every file is read once before measuring, so that the disk's cache is as warm for one side as for the other. Eight
 shards are converted by their index; torch converts them one after the other in one process.
@@ -24,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 BUILD = """
@@ -53,15 +58,31 @@ for path in glob.glob(sys.argv[1] + "/*.bin"):
 """
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """`(seconds, megabytes)` of one process."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one process took: seconds, seconds of processors, megabytes at its peak."""
+
+    seconds: float
+    work: float
+    size: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:5.2f} s ({self.work:5.2f} s) {self.size:4.0f} MB"
+
+
+def measure(command: list[str]) -> Cost:
+    """What one process costs. Ends the program, with what the process said, if it fails."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"code {process.returncode}: {' '.join(command)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            told = said.read().decode(errors="replace")
+            raise SystemExit(f"code {process.returncode}: {' '.join(command)}\n{told}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def sides(source: Path, out: Path, kind: str, most: int) -> dict[str, list[str]]:
@@ -69,17 +90,19 @@ def sides(source: Path, out: Path, kind: str, most: int) -> dict[str, list[str]]
     files = sorted(map(str, source.glob("*.bin")))
     target = files[0] if len(files) == 1 else str(source / "pytorch_model.bin.index.json")
     convert = [sys.executable, "-m", "safeload", "convert", target, "--into", str(out)]
+    convert += ["--max-shard-size", str(most)]
     return {
-        "safeload": [*convert, "--max-shard-size", str(most)],
+        "safeload": convert,
+        "--json": [*convert, "--json"],
         "torch": [sys.executable, "-c", TORCH, str(source), str(out), kind],
         "cp": ["cp", *files, str(out)],
         "sha256": [sys.executable, "-c", HASH, str(source)],
     }
 
 
-def run(gigabytes: float, kind: str, shards: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Median seconds and largest megabytes by side."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def run(gigabytes: float, kind: str, shards: int, rounds: int) -> dict[str, Cost]:
+    """Medians by side; of memory the largest."""
+    found: dict[str, list[Cost]] = {}
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "source")
         source.mkdir()
@@ -87,13 +110,17 @@ def run(gigabytes: float, kind: str, shards: int, rounds: int) -> dict[str, tupl
         subprocess.run([sys.executable, "-c", BUILD, str(source), str(count), str(shards), kind], check=True)
         most = -(-count // shards) * 4 * 1024 * 1024
         for _ in range(rounds):
-            for side in ("safeload", "torch", "cp", "sha256"):
+            for side in ("safeload", "--json", "torch", "cp", "sha256"):
                 with tempfile.TemporaryDirectory(dir=name) as out:
                     subprocess.run(["cat", *map(str, source.iterdir())], stdout=subprocess.DEVNULL, check=True)
                     os.sync()
                     found.setdefault(side, []).append(measure(sides(source, Path(out), kind, most)[side]))
     return {
-        side: (statistics.median(seconds for seconds, _ in all_), max(size for _, size in all_))
+        side: Cost(
+            statistics.median(one.seconds for one in all_),
+            statistics.median(one.work for one in all_),
+            max(one.size for one in all_),
+        )
         for side, all_ in found.items()
     }
 
@@ -112,11 +139,16 @@ def main() -> None:
         for kind in options.kinds:
             for shards in options.shards:
                 found = run(gigabytes, kind, shards, options.rounds)
-                ours, theirs, floor = found["safeload"][0], found["torch"][0], found["cp"][0]
-                cells = "  ".join(f"{side} {seconds:5.2f} s {size:5.0f} MB" for side, (seconds, size) in found.items())
-                row = {"gigabytes": gigabytes, "kind": kind, "shards": shards, "sides": found}
-                ratios = f"{ours / theirs:.2f} of torch, {ours / floor:.1f} of cp"
-                print(f"{gigabytes:g} GB {kind:6} {shards} files: {cells}: {ratios}")
+                ours, theirs = found["safeload"], found["torch"]
+                floor = found["cp"].seconds + 2 * found["sha256"].seconds / (os.cpu_count() or 1)
+                print(f"{gigabytes:g} GB {kind:6} {shards} files: {'; '.join(f'{k} {v}' for k, v in found.items())}")
+                print(
+                    f"    {ours.seconds / theirs.seconds:.2f} of torch, {ours.seconds / floor:.2f} of the floor;",
+                    end="",
+                )
+                print(f" work: {ours.work / theirs.work:.2f} of torch")
+                sides_ = {side: asdict(cost) for side, cost in found.items()}
+                row = {"gigabytes": gigabytes, "kind": kind, "shards": shards, "sides": sides_}
                 sys.stdout.flush()
                 rows.append(row)
     if options.json:

@@ -99,6 +99,8 @@ def run(parsed: argparse.Namespace) -> int:
             keep_data=parsed.keep_data,
             dry_run=parsed.dry_run,
             force=parsed.force,
+            # Only JSON shows them.
+            digest_tensors=parsed.json,
             request=Request(revision=parsed.revision, access=Access(local_files_only=parsed.offline)),
             options=Options(unsafe_convert_dangerous=parsed.unsafe_convert_dangerous),
             progress=progress,

@@ -23,6 +23,11 @@ _COLOUR = {"listed": "green", "unlisted": "yellow", "dangerous": "bold red"}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a checkpoint, or any other model file")
+    parser.add_argument(
+        "--pseudo",
+        action="store_true",
+        help="also show what its pickles would do, as Python that is not run (fickling)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
 
 
@@ -31,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
     from safeload.engine.convert.describe import inspect_file
 
     with waiting(f"inspecting {parsed.file}"):
-        found = inspect_file(parsed.file)
+        found = inspect_file(parsed.file, pseudo=parsed.pseudo)
     if parsed.json:
         _json(found)
     else:
@@ -57,6 +62,9 @@ def _show(found: Inspection) -> None:
         out.print(_tree(found.data))
     if found.globals:
         out.print(_globals(found))
+    for place, source in found.pseudo:
+        out.print(f"\npseudo-source of {place}, by fickling:", soft_wrap=True)
+        out.print(source, soft_wrap=True)
     if found.report.findings:
         find("terminal").write([Report(target=found.path, files=(found.report,))], (), sys.stdout)
     if found.fault:
@@ -165,6 +173,7 @@ def _json(found: Inspection) -> None:
             {"module": one.module, "name": one.name, "library": one.library, "status": one.status, "uses": one.uses}
             for one in found.globals
         ],
+        "pseudo": [{"place": place, "source": source} for place, source in found.pseudo],
         "fault": found.fault or None,
         "report": document([Report(target=found.path, files=(found.report,))]),
     }

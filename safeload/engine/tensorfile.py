@@ -14,12 +14,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
-from safeload.core.blob import Blob, Extent
+from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput, SourceError
 from safeload.core.names import Location, escape
 from safeload.engine.gather import gathered, is_contiguous, swapped
 from safeload.formats.base import TensorView
+from safeload.formats.window import outermost
 from safeload.sources.pinned import PinnedFile
 
 CODES: Mapping[str, tuple[str, int]] = {
@@ -136,8 +138,9 @@ def write(descriptor: int, tensors: Mapping[str, TensorView]) -> Written:
         SourceError: the file system refused, for lack of space for instance.
     """
     header, slots = layout(tensors)
+    reserve(descriptor, size_of(header, slots))
     output = _Output(descriptor)
-    _write_all(output, header, slots)
+    pour(output, header, slots)
     return Written(size_of(header, slots), output.hasher.hexdigest())
 
 
@@ -146,86 +149,92 @@ def size_of(header: bytes, slots: list[Slot]) -> int:
     return len(header) + (slots[-1].start + slots[-1].nbytes if slots else 0)
 
 
-def write_each(
-    descriptor: int, header: bytes, slots: list[Slot], progress: Callable[[int], None] | None = None
-) -> dict[str, str]:
-    """Write a layout as `write` does; return the sha256 of each tensor's bytes, computed on the way.
+class Sink(Protocol):
+    """What takes the bytes of a file in their order."""
 
-    `progress` is told of every number of bytes that was written. Raises what `write` raises.
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def copy(self, blob: Blob, start: int, length: int, where: Location) -> None:
+        """Take a range of a blob. Raises `MalformedInput`, with `where`, if the blob ends before it."""
+        ...
+
+
+def pour(sink: Sink, header: bytes, slots: list[Slot], done: Callable[[Slot], None] | None = None) -> None:
+    """Give a sink all bytes of a layout; tell `done` of every tensor that has gone by.
+
+    Raises:
+        MalformedInput: see `layout`; or the source became shorter.
+        SourceError: the file system refused, for lack of space for instance.
     """
-    output = _Output(descriptor, progress)
-    digests: dict[str, str] = {}
-
-    def done(slot: Slot) -> None:
-        digests[slot.name] = output.hasher.hexdigest()
-
-    _write_all(output, header, slots, done)
-    return digests
-
-
-def _write_all(output: _Output, header: bytes, slots: list[Slot], done: Callable[[Slot], None] | None = None) -> None:
     try:
-        _reserve(output.descriptor, size_of(header, slots))
-        output.write(header)
+        sink.write(header)
         for slot in slots:
-            if done is not None:
-                output.hasher = hashlib.sha256()
-            _write_slot(output, slot)
+            _write_slot(sink, slot)
             if done is not None:
                 done(slot)
     except OSError as error:
-        raise SourceError(
-            "converted weights could not be written",
-            why=error.strerror or str(error),
-            remedy="free some space, or choose another place with SAFELOAD_HOME",
-        ) from error
+        raise _refused(error) from error
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    """Take the whole space at once: a full disk shows now, and writing into it later is faster."""
+def reserve(descriptor: int, size: int) -> None:
+    """Take the whole space at once: a full disk shows now, and writing into it later is faster.
+
+    Raises `SourceError` if the file system refuses.
+    """
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-            raise
+            raise _refused(error) from error
         os.truncate(descriptor, size)
+
+
+def _refused(error: OSError) -> SourceError:
+    return SourceError(
+        "converted weights could not be written",
+        why=error.strerror or str(error),
+        remedy="free some space, or choose another place with SAFELOAD_HOME",
+    )
 
 
 class _Output:
     """Appends to a file and hashes what it appends. One megabyte is in memory at a time."""
 
-    def __init__(self, descriptor: int, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.progress = progress
         self.hasher = hashlib.sha256()
         self.buffer = memoryview(bytearray(_WINDOW))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.hasher.update(data)
-        length = len(data)
         while data:
             data = data[os.write(self.descriptor, data) :]
-        if self.progress is not None:
-            self.progress(length)
 
     def copy(self, blob: Blob, start: int, length: int, where: Location) -> None:
-        while isinstance(blob, Extent):
-            start += blob.start
-            blob = blob.outer
+        blob, start = outermost(blob, start)
         while length:
-            wanted = min(_WINDOW, length)
-            if isinstance(blob, PinnedFile):
-                count = blob.read_into(self.buffer[:wanted], start)
-                data: bytes | memoryview = self.buffer[:count]
-            else:
-                data = blob.read_at(start, wanted)
-            if not data:
-                raise MalformedInput("a tensor's bytes end early", where=where, why="the file became shorter")
-            self.write(data)
-            start, length = start + len(data), length - len(data)
+            count = read_window(blob, self.buffer[: min(_WINDOW, length)], start, where)
+            self.write(self.buffer[:count])
+            start, length = start + count, length - count
 
 
-def _write_slot(output: _Output, slot: Slot) -> None:
+def read_window(blob: Blob, window: memoryview, start: int, where: Location) -> int:
+    """Read a blob into memory that is there already; return how many bytes came, at least one.
+
+    Raises `MalformedInput` if there are none.
+    """
+    if isinstance(blob, PinnedFile):
+        count = blob.read_into(window, start)
+    else:
+        data = blob.read_at(start, len(window))
+        count = len(data)
+        window[:count] = data
+    if not count:
+        raise MalformedInput("a tensor's bytes end early", where=where, why="the file became shorter")
+    return count
+
+
+def _write_slot(output: Sink, slot: Slot) -> None:
     view = slot.view
     big = view.storage.big_endian and slot.itemsize > 1
     if is_contiguous(view) and not big:

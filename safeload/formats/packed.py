@@ -1,4 +1,4 @@
-"""Compressed pickles, as joblib writes them and people make by hand: gzip, bzip2, xz, lzma and zlib.
+"""Compressed pickles, as joblib writes them and people make by hand: gzip, bzip2, xz, lzma, lz4 and zlib.
 
 The content is read in place (`unpack`): what is small is kept, what is large is unpacked again whenever somebody
 reads it. Compressed data that is no pickle is named and not looked into.
@@ -15,12 +15,13 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part
 from safeload.formats.joblib_pickle import MARK, read_joblib
+from safeload.formats.lz4_frame import MAGIC as LZ4_MAGIC
 from safeload.formats.pickle_head import is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.plain_text import is_text
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
-from safeload.formats.unpack import BZIP2, GZIP, LZMA, XZ, ZLIB, Method, Unpacking
+from safeload.formats.unpack import BZIP2, GZIP, LZ4, LZMA, XZ, ZLIB, Method, Unpacking
 
 _HEAD = 1 << 16
 _IN_MEMORY = 16 << 20
@@ -98,6 +99,7 @@ _MAGIC: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
     "bzip2": (tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), (".bz2", *_PICKLES)),
     "xz": ((b"\xfd7zXZ\0",), (".xz", *_PICKLES)),
     "lzma": ((b"\x5d\0\0",), (".lzma", *_PICKLES)),
+    "lz4": ((LZ4_MAGIC,), (".lz4", *_PICKLES)),
     "zlib": ((b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"), (".z", *_PICKLES)),
 }
 
@@ -106,6 +108,7 @@ FORMATS = (
     _reader(BZIP2, "bzip2"),
     _reader(XZ, "xz"),
     _reader(LZMA, "lzma"),
+    _reader(LZ4, "lz4"),
     _reader(ZLIB, "zlib"),
 )
 """One format for each way of compressing; the registry takes them all."""

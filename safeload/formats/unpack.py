@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
+from safeload.formats.lz4_frame import Lz4Decompressor
 
 _PIECE = 1 << 16
 _BEHIND = 1 << 18
@@ -46,6 +47,7 @@ ZLIB = Method("zlib", zlib.decompressobj, keeps_input=False)
 GZIP = Method("gzip", lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), keeps_input=False)
 BZIP2 = Method("bzip2", bz2.BZ2Decompressor, keeps_input=True)
 XZ = Method("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_DICTIONARY), keeps_input=True)
+LZ4 = Method("LZ4", Lz4Decompressor, keeps_input=True)
 LZMA = Method("lzma", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_DICTIONARY), keeps_input=True)
 
 

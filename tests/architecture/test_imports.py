@@ -51,7 +51,11 @@ TABLE = {
             ("sources.fsspec_ranges", "fsspec"),
         ),
     ),
-    "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
+    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006).
+    "engine": Row(
+        ("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW),
+        theirs_in=(("engine.convert.hdf5", "h5py"), ("engine.convert.hdf5", "numpy")),
+    ),
     "reporters": Row(
         ("core", "reporters", *BELOW),
         ("rich",),

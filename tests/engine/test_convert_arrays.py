@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import lz4.frame
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -47,11 +48,12 @@ def same(found: dict[str, np.ndarray], prefix: str = "") -> None:
         bz2.compress,
         lzma.compress,
         lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+        lz4.frame.compress,
     ],
-    ids=["raw", "zlib", "gzip", "bz2", "xz", "lzma"],
+    ids=["raw", "zlib", "gzip", "bz2", "xz", "lzma", "lz4"],
 )
 def test_joblib_files_give_their_arrays(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    """Raw or compressed in any way that joblib does by itself, in C or Fortran order."""
+    """Raw or compressed in any way that joblib does, in C or Fortran order."""
     same(outcome(tmp_path, "m.joblib", compress(joblib_dump(VALUES))))
 
 

@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from safeload.core.errors import MalformedInput, SafeloadError, SourceError, UsageError, VerificationFailed
-from safeload.engine import tensorfile
-from safeload.engine.convert import draft, job, readback
+from safeload.engine.convert import conveyor, draft, making
 from safeload.engine.convert.job import convert
 from safeload.sources.pinned import PinnedFile
 from tests.engine import models
@@ -120,7 +119,7 @@ def test_free_space_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.Monke
     real = os.statvfs(tmp_path)
     fake = os.statvfs_result((*real[:4], 1, *real[5:]))
     monkeypatch.setattr(draft.os, "statvfs", lambda _: fake)
-    monkeypatch.setattr(draft, "make", None)
+    monkeypatch.setattr(making, "make", None)
     with unchanged(tmp_path), pytest.raises(SourceError, match="nothing was converted") as caught:
         convert(path)
     assert "are free" in caught.value.why
@@ -169,7 +168,7 @@ def test_an_output_into_a_file_is_refused(tmp_path: Path) -> None:
 def test_directories_that_were_made_go_again(tmp_path: Path) -> None:
     """After an error the directories that were made for the output are gone."""
     with pytest.raises(VerificationFailed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readback.ReadBack, "run", lambda self: self.wrong.update(w="it is a test"))
+        patch.setattr(draft, "carry", lambda *_, **__: conveyor.Carried("", {}, ["w"]))
         converted(tmp_path, STATE, into=tmp_path / "a/b")
     assert not (tmp_path / "a").exists()
 
@@ -177,15 +176,15 @@ def test_directories_that_were_made_go_again(tmp_path: Path) -> None:
 def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write to the source during the conversion is noticed before anything is published."""
     path = models.write(tmp_path / "x.bin", SOURCES["zip"])
-    real = job.make
+    real = making.make
 
-    def late(*arguments: Any) -> Any:
-        made = real(*arguments)
+    def late(*arguments: Any, **options: Any) -> Any:
+        made = real(*arguments, **options)
         with path.open("r+b") as stream:
             stream.write(b"X")
         return made
 
-    monkeypatch.setattr(job, "make", late)
+    monkeypatch.setattr(making, "make", late)
     with pytest.raises(VerificationFailed):
         convert(path)
     assert models.files_below(tmp_path) == {"x.bin"}
@@ -197,14 +196,15 @@ def test_a_disk_that_gives_other_bytes_back_is_noticed(
 ) -> None:
     """The output is read back, and must be what was written, whether it was copied or put together."""
     path = models.write(tmp_path / "x.bin", saved(value))
-    real = os.write
+    real = os.pwrite
 
-    def broken(descriptor: int, data: Any) -> int:
-        return real(descriptor, bytes(data[:-1]) + b"X" if len(data) == 2400 else data)
+    def broken(descriptor: int, data: Any, at: int) -> int:
+        return real(descriptor, bytes(data[:-1]) + b"X", at)
 
-    monkeypatch.setattr(tensorfile.os, "write", broken)
-    with unchanged(tmp_path), pytest.raises(VerificationFailed, match="read back"):
+    monkeypatch.setattr(conveyor.os, "pwrite", broken)
+    with unchanged(tmp_path), pytest.raises(VerificationFailed, match="read back") as caught:
         convert(path)
+    assert list(caught.value.mismatches) == ["layer.3"]
 
 
 class Stop(BaseException):
@@ -213,17 +213,17 @@ class Stop(BaseException):
 
 def interrupted(path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Convert, and be stopped after some shards."""
-    real, made = job.make, []
+    real, made = making.make, []
 
-    def stopping(*arguments: Any) -> Any:
+    def stopping(*arguments: Any, **options: Any) -> Any:
         if len(made) >= after:
             raise Stop
-        made.append(real(*arguments))
+        made.append(real(*arguments, **options))
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "make", stopping)
-        patch.setattr(job.os, "cpu_count", lambda: 1)
+        patch.setattr(making, "make", stopping)
+        patch.setattr(making.os, "cpu_count", lambda: 1)
         with pytest.raises(Stop):
             convert(path, max_shard_size=3000)
 

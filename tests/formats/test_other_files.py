@@ -10,6 +10,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import lz4.frame
 import pytest
 
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -86,7 +87,7 @@ def test_native_programs_are_code(head: bytes) -> None:
         (bz2.compress(b"prose" * 9), "x.txt.bz2", "bzip2"),
         (lzma.compress(b"prose" * 9), "x.txt.xz", "xz"),
         (zlib.compress(b"prose" * 9), "x.z", "zlib"),
-        (b"\x04\x22\x4d\x18" + bytes(range(64)), "x.joblib", "lz4"),
+        (lz4.frame.compress(b"prose" * 9), "x.txt.lz4", "lz4"),
         (b"\x28\xb5\x2f\xfd" + bytes(range(64)), "x.zst", "zstd"),
         (b"\x1c\0\0\0TFL3" + b"\x01" * 32, "model.tflite", "tflite"),
         (b"\x08\x07\x12\x07pytorch\x1a\x032.0" + b"\xff" * 8, "model.onnx", "onnx"),

@@ -11,6 +11,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 
+import lz4.frame
 import numpy
 import pytest
 
@@ -20,7 +21,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Opaque, PickleStream
 from safeload.formats.tree import named_tensors, tree
-from safeload.formats.unpack import BZIP2, GZIP, LZMA, XZ, ZLIB, Method, Unpacking
+from safeload.formats.unpack import BZIP2, GZIP, LZ4, LZMA, XZ, ZLIB, Method, Unpacking
 from tests.corpus.build import Payload, payload
 from tests.formats.helpers import data, kinds, of, reading, runs_system, value_of
 from tests.formats.joblib_files import joblib_dump
@@ -32,10 +33,16 @@ def _alone(raw: bytes) -> bytes:
     return lzma.compress(raw, lzma.FORMAT_ALONE)
 
 
+def _summed(raw: bytes) -> bytes:
+    """joblib writes no checksum; without one, nobody can notice damage within a literal."""
+    return lz4.frame.compress(raw, content_checksum=True)
+
+
 WAYS: tuple[tuple[str, Pack, Method], ...] = (
     ("gzip", gzip.compress, GZIP),
     ("bzip2", bz2.compress, BZIP2),
     ("xz", lzma.compress, XZ),
+    ("lz4", _summed, LZ4),
     ("lzma", _alone, LZMA),
     ("zlib", zlib.compress, ZLIB),
 )

@@ -23,7 +23,8 @@ class ConvertedTensor:
     file: str
     """Name of the output file that holds it."""
     sha256: str
-    """Digest of its bytes in row-major order, as they were read back from the output; empty in a preview."""
+    """Digest of its bytes in row-major order, which the output was compared with; empty in a preview, and where it
+    was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

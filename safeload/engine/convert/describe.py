@@ -17,12 +17,14 @@ from safeload.core.limits import Limits
 from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.convert import data
-from safeload.engine.convert.contents import Contents, contents_of
+from safeload.engine.convert.contents import Contents
+from safeload.engine.convert.keras import file_contents
 from safeload.engine.convert.selection import memory_of
 from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.formats.base import Part, PickleStream, TensorView
 from safeload.formats.dtypes import WIDTHS
+from safeload.rules.fickling import pseudo_source
 from safeload.sources.local import local_snapshot
 
 
@@ -61,6 +63,8 @@ class Inspection:
     data: Any
     """What is not a tensor, as `checkpoint.json` would hold it."""
     globals: tuple[GlobalFact, ...]
+    pseudo: tuple[tuple[str, str], ...] = ()
+    """Every pickle, by its place in the file, as the pseudo-source that fickling makes of it; if it was asked for."""
     fault: str = ""
     """Why the tensors or the data could not be read."""
 
@@ -70,12 +74,14 @@ class Inspection:
         return sum(tensor.nbytes for tensor in self.tensors if not tensor.same_as)
 
 
-def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None) -> Inspection:
+def inspect_file(path: str | os.PathLike[str], *, pseudo: bool = False, options: Options | None = None) -> Inspection:
     """Read one file and say what is in it. Total for any bytes: what cannot be read is said in `fault`.
+
+    `pseudo` asks for the decompiled source of its pickles, which needs the extra `fickling`.
 
     Raises:
         SourceError: there is no such file, or it cannot be opened.
-        UsageError: it is a directory.
+        UsageError: it is a directory, or an extra that it takes is not installed.
     """
     options = options or Options()
     snapshot = local_snapshot(path, limits=options.limits)
@@ -87,7 +93,7 @@ def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None
         fault = ""
         contents, document = Contents(), None
         try:
-            contents = contents_of(inspected.parts, Location(name), options.limits)
+            contents = file_contents(inspected, held.open(name), options.limits)
             document = _data(contents, name, options.limits)
         except MalformedInput as error:
             fault = f"{error.what}: {error.why}" + (f" ({error.where})" if error.where else "")
@@ -97,6 +103,7 @@ def inspect_file(path: str | os.PathLike[str], *, options: Options | None = None
             tensors=tuple(_tensors(contents)),
             data=document,
             globals=tuple(_globals(inspected.parts, inspected.report)),
+            pseudo=tuple(_pseudo(inspected.parts)) if pseudo else (),
             fault=fault,
         )
 
@@ -131,6 +138,12 @@ def _tensors(contents: Contents) -> Iterable[TensorFact]:
 def _nbytes(view: TensorView) -> int:
     width = WIDTHS.get(view.dtype)
     return view.storage.nbytes if width is None else prod(view.shape) * width
+
+
+def _pseudo(parts: Iterable[Part]) -> Iterable[tuple[str, str]]:
+    for part in parts:
+        if isinstance(part, PickleStream):
+            yield str(part.location), pseudo_source(part.reading, part.location)
 
 
 def _globals(parts: Iterable[Part], report: FileReport) -> Iterable[GlobalFact]:

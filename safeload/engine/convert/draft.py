@@ -15,18 +15,15 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from safeload.core.errors import SafeloadError, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.engine.convert.conversion import ConvertedFile
-from safeload.engine.convert.readback import Made, Planned, Progress, ReadBack
-from safeload.engine.tensorfile import write_each
+from safeload.engine.convert.conveyor import Carried, Made, Planned, Progress, carry, digest_of
 from safeload.sources.failures import os_failure
 
 _NOTE = ".digests.json"
-_FLUSHED = 1 << 25
-"""Bytes after which the disk is asked to begin."""
 
 
 class Draft:
@@ -130,8 +127,13 @@ def require_space(folder: str, wanted: int) -> None:
         raise os_failure(full, "nothing was converted", path=os.path.join(folder, ""))
 
 
-def make(draft: Draft, planned: Planned, progress: Progress | None = None) -> Made:
+def make(
+    draft: Draft, planned: Planned, progress: Progress | None = None, *, each: bool = True, several: bool = True
+) -> Made:
     """Write one tensor file into the draft, force it to disk and read it back; or find that this was done before.
+
+    `each` asks for the digest of every tensor. `several` says that other files follow, so that this one is worth a
+    note for the next attempt.
 
     Raises:
         SourceError: the file system refused.
@@ -139,75 +141,49 @@ def make(draft: Draft, planned: Planned, progress: Progress | None = None) -> Ma
         MalformedInput: the source became shorter.
     """
     path = draft.place(planned.name)
-    digests = _finished(path, planned)
-    if digests is not None:
-        back = ReadBack(path, planned, progress=progress)
-        back.run()
-    else:
-        digests, back = _write(path, planned, progress)
-    wrong = {**back.wrong, **{name: "its bytes differ" for name, one in back.digests.items() if one != digests[name]}}
-    if wrong:
+    note = _note(path, planned, each)
+    carried = _again(path, planned, note, progress) if note is not None else _write(path, planned, progress, each)
+    if carried.wrong:
         raise VerificationFailed(
             f"{escape(planned.name)!r} was not converted: what was read back differs from what was written",
-            mismatches={escape(name): why for name, why in wrong.items()},
+            mismatches={escape(name): "its bytes differ" for name in carried.wrong},
             where=Location(path),
             remedy="check the disk, then try again",
         )
-    write_small(path + _NOTE, json.dumps(digests).encode())
-    return Made(file=ConvertedFile(path=planned.name, size=planned.size, sha256=back.whole), digests=digests)
+    if several:
+        write_small(path + _NOTE, json.dumps([carried.sha256, carried.digests]).encode())
+    file = ConvertedFile(path=planned.name, size=planned.size, sha256=carried.sha256)
+    return Made(file=file, digests=carried.digests)
 
 
-def _finished(path: str, planned: Planned) -> dict[str, str] | None:
-    """The digests of a file that an earlier attempt finished; what they say is checked by reading it back."""
+def _note(path: str, planned: Planned, each: bool) -> Carried | None:
+    """What an earlier attempt said about the file that it finished, if it did."""
     try:
         with open(path + _NOTE, encoding="utf-8") as stream:
-            digests = json.load(stream)
-        same = os.path.getsize(path) == planned.size and set(digests) == {slot.name for slot in planned.slots}
+            whole, digests = json.load(stream)
+        wanted = {slot.name for slot in planned.slots} if each else set()
+        if os.path.getsize(path) == planned.size and set(digests) == wanted:
+            return Carried(whole, digests, [])
     except (FileNotFoundError, ValueError, TypeError):
-        return None
-    return digests if same else None
+        pass
+    return None
 
 
-def _write(path: str, planned: Planned, progress: Progress | None) -> tuple[dict[str, str], ReadBack]:
-    """Write a file; a second thread reads it back right behind, so that two processors share the hashing."""
+def _again(path: str, planned: Planned, note: Carried, progress: Progress | None) -> Carried:
+    """A file of an earlier attempt, if it is still what its note says."""
+    same = digest_of(path, progress) == note.sha256
+    return note if same else replace(note, wrong=[planned.name])
+
+
+def _write(path: str, planned: Planned, progress: Progress | None, each: bool) -> Carried:
     part = path + ".part"
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        back = ReadBack(part, planned, progress=progress, done=0)
-        flush = _Flush(descriptor)
-
-        def advance(count: int) -> None:
-            back.advance(count)
-            flush.advance(count)
-
-        with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(back.run)
-            try:
-                digests = write_each(descriptor, planned.header, planned.slots, advance)
-                os.fsync(descriptor)
-            finally:
-                back.finish()
-            reading.result()
+        carried = carry(descriptor, planned, each=each, progress=progress)
     finally:
         os.close(descriptor)
     os.rename(part, path)
-    return digests, back
-
-
-class _Flush:
-    """Lets the disk begin with what is written while the rest is hashed, so that forcing it in the end is short.
-
-    This advice drops only pages that are on disk already; those just written are not, and are sent there.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor, self.done, self.begun = descriptor, 0, 0
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        if self.done - self.begun >= _FLUSHED:
-            os.posix_fadvise(self.descriptor, self.begun, self.done - self.begun, os.POSIX_FADV_DONTNEED)
-            self.begun = self.done
+    return carried
 
 
 def write_small(path: str, data: bytes) -> None:

@@ -13,7 +13,8 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.core.paths import bare_name
 from safeload.engine import select
-from safeload.engine.convert.contents import Contents, contents_of
+from safeload.engine.convert.contents import Contents
+from safeload.engine.convert.keras import HDF5, file_contents, holds_hdf5
 from safeload.engine.convert.mosaic import joined
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
@@ -28,7 +29,10 @@ _INDEX = ".index.json"
 _METADATA = ".metadata"
 """What lists the tensors of a distributed checkpoint."""
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.[a-z]+)\Z")
-_CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".npz", ".npy", ".msgpack", ".h5", ".joblib", ".pkl")
+_CHECKPOINTS = (
+    ".bin", ".pt", ".pth", ".ckpt", ".safetensors", ".npz", ".npy", ".msgpack", ".h5", ".hdf5", ".keras", ".joblib",
+    ".pkl",
+)  # fmt: skip
 _REPOSITORY = ("config.json", "adapter_config.json", "model_index.json", "tokenizer_config.json")
 
 
@@ -237,8 +241,8 @@ def read(held: Held, inputs: Inputs, files: tuple[str, ...]) -> Read:
     for path in files:
         inspected = held.inspect(path)
         _refuse_unread(inspected)
-        found.formats.add(inspected.report.format)
-        contents = contents_of(inspected.parts, Location(path), held.limits)
+        found.formats.add(HDF5 if holds_hdf5(inspected) else inspected.report.format)
+        contents = file_contents(inspected, held.open(path), held.limits)
         for name, view in contents.tensors.items():
             if name in holder:
                 raise MalformedInput(

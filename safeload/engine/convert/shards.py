@@ -9,7 +9,7 @@ from math import prod
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.convert.readback import Planned
+from safeload.engine.convert.conveyor import Planned
 from safeload.engine.convert.selection import Chosen
 from safeload.engine.tensorfile import layout
 from safeload.formats.dtypes import bits_of

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Part, PickleStream
+from safeload.formats.base import Code, Component, Format, Irregularity, Operator, Part, PickleStream
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
 
@@ -29,7 +30,11 @@ _ORDER = ("stand-in", "torch-zip", "torch-legacy", "torch-tar", "safetensors", "
 """Of several formats that claim a file, these come first."""
 _PICKLED = frozenset({"pickle", "joblib", "torch-legacy"})
 """Formats that begin with a pickle."""
+_PROTOBUF = frozenset({"onnx", "tf-saved-model", "tf-meta-graph", "tf-graph", "keras-metadata", "coreml", "paddle"})
+"""Formats without a signature, whose readers pass over fields they do not know: one file can be several of them."""
+_LIKE_PROTOBUF = _PROTOBUF | {"sentencepiece"}
 _PERSID = b"P"
+_WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
 
@@ -100,7 +105,31 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_pickles(blob, location, limits or Limits(), claims[0]))
         except MalformedInput as error:
             fault = fault or error
+    if _LIKE_PROTOBUF & {format.name for format in claims}:
+        parts.extend(_hidden_graphs(blob, location, limits or Limits(), claims))
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)
+
+
+def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:
+    """What the readers of other formats without a signature would find in a file, if they can read it to its end."""
+    for format in formats():
+        if format.name not in _PROTOBUF or format in claims:
+            continue
+        try:
+            found = [part for part in format.read(blob, location, limits) if _is_named(part)]
+        except MalformedInput:
+            continue  # its own loader fails as well
+        if found:
+            detail = f"it is at once {claims[0].title} and {format.title}"
+            yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
+            yield from found
+
+
+def _is_named(part: Part) -> bool:
+    """Whether something has a name that a framework could know; noise has none."""
+    return isinstance(part, (Component, Code)) or (
+        isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
+    )
 
 
 def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: Format) -> Iterator[Part]:

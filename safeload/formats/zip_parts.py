@@ -27,10 +27,11 @@ from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
-Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
+Kind = Literal["torch-zip", "torchscript", "pt2", "keras", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
+_OF_KERAS = {"metadata.json", "model.weights.h5", "model.weights.npz"}
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
 _HEADER = 1 << 12
@@ -46,6 +47,8 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     if name.lower().endswith(PART):
         return "distcp"
     names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
+    if "config.json" in names and (names & _OF_KERAS or name.lower().endswith(".keras")):
+        return "keras"
     if any(map(_of_script, names)):
         return "torchscript"
     if any(map(_of_export, names)):

@@ -1,0 +1,69 @@
+"""What is known of the operators of graphs, by framework. One answer for the rules that judge them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from safeload.core.names import escape
+from safeload.formats.base import Operator
+from safeload.rules import operators_onnx, operators_tensorflow
+from safeload.rules.catalogue import FILE
+
+_PLAIN = re.compile(r"(?!\.\.?\Z)[\w.@+ -]{1,200}\Z|_temp[\w-]*/part\Z")
+"""A name within the directory of the model."""
+_GIVEN, _COMPUTED = "<given by the caller>", "<computed>"
+"""How readers say where a path comes from, if it is no constant."""
+_WRITES = frozenset({"SaveV2", "Save", "SaveSlices", "MergeV2Checkpoints"})
+
+
+class Known(NamedTuple):
+    """What an operator does: `reaches` in a clause, empty if it only computes; `listed` if somebody looked at it."""
+
+    listed: bool
+    reaches: str = ""
+
+
+def known(operator: Operator) -> Known:
+    """What is known of an operator. One that nobody listed may be anything."""
+    judge = {"tensorflow": _tensorflow, "onnx": _onnx}.get(operator.framework)
+    return judge(operator) if judge else Known(False)
+
+
+def _tensorflow(operator: Operator) -> Known:
+    name = operator.name
+    if name in operators_tensorflow.REACHES:
+        return Known(True, operators_tensorflow.REACHES[name])
+    if (form := operators_tensorflow.BY_TEXT.get(name)) is not None:
+        odd = [text for text in operator.arguments if not form.fullmatch(text)]
+        return Known(True, f"{FILE}: {escape(odd[0], 120)}" if odd else "")
+    if name in operators_tensorflow.PATHS:
+        return _path(operator)
+    return Known(operator.domain == "function" or name in operators_tensorflow.COMPUTES)
+
+
+def _path(operator: Operator) -> Known:
+    for text in operator.arguments:
+        if text == _COMPUTED and operator.name not in _WRITES:
+            return Known(False)
+        if text == _COMPUTED:
+            return Known(True, "writes files whose name the graph computes")
+        if text != _GIVEN and not _PLAIN.match(text):
+            verb = "writes" if operator.name in _WRITES else "reads"
+            return Known(True, f"{verb} {escape(text, 120)}, which the graph chooses")
+    return Known(True)
+
+
+def _onnx(operator: Operator) -> Known:
+    if operator.name in operators_onnx.REACHES:
+        return Known(True, operators_onnx.REACHES[operator.name])
+    if operator.domain.startswith("function"):
+        return Known(True)
+    return Known(operator.name in operators_onnx.COMPUTES.get(operator.domain, ()))
+
+
+def shown(operator: Operator) -> str:
+    """An operator as a person would write it."""
+    domain = f"{escape(operator.domain, 80)}::" if operator.domain and operator.domain != "function" else ""
+    times = f" ({operator.count:,} times)" if operator.count > 1 else ""
+    return f"{operator.framework} operator {domain}{escape(operator.name, 120)}{times}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from safeload.core.names import escape
 from safeload.formats.base import Operator
-from safeload.rules import operators_onnx, operators_tensorflow
+from safeload.rules import operators_onnx, operators_tensorflow, operators_torch
 from safeload.rules.catalogue import FILE
+from safeload.rules.wordlist import words
 
 _PLAIN = re.compile(r"(?!\.\.?\Z)[\w.@+ -]{1,200}\Z|_temp[\w-]*/part\Z")
 """A name within the directory of the model."""
@@ -26,7 +29,7 @@ class Known(NamedTuple):
 
 def known(operator: Operator) -> Known:
     """What is known of an operator. One that nobody listed may be anything."""
-    judge = {"tensorflow": _tensorflow, "onnx": _onnx}.get(operator.framework)
+    judge = _JUDGES.get(operator.framework)
     return judge(operator) if judge else Known(False)
 
 
@@ -60,6 +63,33 @@ def _onnx(operator: Operator) -> Known:
     if operator.domain.startswith("function"):
         return Known(True)
     return Known(operator.name in operators_onnx.COMPUTES.get(operator.domain, ()))
+
+
+def _torch(operator: Operator) -> Known:
+    if operator.name in operators_torch.REACHES:
+        return Known(True, operators_torch.REACHES[operator.name])
+    return Known(operator.domain in operators_torch.OWN)
+
+
+def _tflite(operator: Operator) -> Known:
+    """Custom operators; those of TensorFlow have its names after `Flex`."""
+    if operator.name.startswith("Flex"):
+        return _tensorflow(replace(operator, name=operator.name[4:]))
+    return Known(operator.name in _TFLITE)
+
+
+_TFLITE = words(
+    "TFLite_Detection_PostProcess Convolution2DTransposeBias MaxPoolingWithArgmax2D MaxUnpooling2D "
+    "TransformTensorBilinear TransformLandmarks Landmarks2TransformMatrix AudioSpectrogram Mfcc NumericVerify"
+)
+"""Custom operators that the runtime and its companions bring along."""
+_JUDGES: dict[str, Callable[[Operator], Known]] = {
+    "tensorflow": _tensorflow,
+    "onnx": _onnx,
+    "torchscript": _torch,
+    "tflite": _tflite,
+    "tflite-builtin": lambda operator: Known(True),
+}
 
 
 def shown(operator: Operator) -> str:

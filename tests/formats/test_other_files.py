@@ -87,7 +87,6 @@ def test_native_programs_are_code(head: bytes) -> None:
         (zlib.compress(b"prose" * 9), "x.z", "zlib"),
         (b"\x04\x22\x4d\x18" + bytes(range(64)), "x.joblib", "lz4"),
         (b"\x28\xb5\x2f\xfd" + bytes(range(64)), "x.zst", "zstd"),
-        (b"\x1c\0\0\0TFL3" + b"\x01" * 32, "model.tflite", "tflite"),
         (b"\x89PNG\r\n\x1a\n" + b"\x01" * 16, "logo.png", "image"),
         (b"PAR1" + b"\x80" * 16, "data.parquet", "parquet"),
     ],

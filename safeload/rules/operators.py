@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from safeload.core.names import escape
 from safeload.formats.base import Operator
-from safeload.rules import operators_onnx, operators_tensorflow, operators_torch
-from safeload.rules.catalogue import FILE
+from safeload.rules import operators_onnx, operators_paddle, operators_tensorflow, operators_torch
+from safeload.rules.catalogue import CODE, FILE
 from safeload.rules.wordlist import words
 
 _PLAIN = re.compile(r"(?!\.\.?\Z)[\w.@+ -]{1,200}\Z|_temp[\w-]*/part\Z")
@@ -78,6 +78,33 @@ def _tflite(operator: Operator) -> Known:
     return Known(operator.name in _TFLITE)
 
 
+def _coreml(operator: Operator) -> Known:
+    """Layers by number and operations by name are the runtime's own; custom ones are classes of an application."""
+    return Known(operator.domain != "custom" and operator.name.replace("_", "").isalnum())
+
+
+def _openvino(operator: Operator) -> Known:
+    return Known(_OPSET.fullmatch(operator.domain) is not None and operator.name.isalnum())
+
+
+def _paddle(operator: Operator) -> Known:
+    if operator.name in operators_paddle.REACHES:
+        return Known(True, operators_paddle.REACHES[operator.name])
+    return Known(operator.name in operators_paddle.COMPUTES)
+
+
+def _text(operator: Operator) -> Known:
+    """A graph as text, whose paths nobody follows."""
+    found = _tensorflow(operator)
+    return Known(False) if operator.name in operators_tensorflow.PATHS else found
+
+
+def _caffe(operator: Operator) -> Known:
+    """Layers are the library's own, but for those that import a Python module."""
+    return Known(True, CODE) if operator.name == "Python" else Known(operator.name.isidentifier())
+
+
+_OPSET = re.compile(r"opset\d{1,3}")
 _TFLITE = words(
     "TFLite_Detection_PostProcess Convolution2DTransposeBias MaxPoolingWithArgmax2D MaxUnpooling2D "
     "TransformTensorBilinear TransformLandmarks Landmarks2TransformMatrix AudioSpectrogram Mfcc NumericVerify"
@@ -88,6 +115,11 @@ _JUDGES: dict[str, Callable[[Operator], Known]] = {
     "onnx": _onnx,
     "torchscript": _torch,
     "tflite": _tflite,
+    "tensorflow-text": _text,
+    "caffe": _caffe,
+    "coreml": _coreml,
+    "openvino": _openvino,
+    "paddle": _paddle,
     "tflite-builtin": lambda operator: Known(True),
 }
 

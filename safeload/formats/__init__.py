@@ -20,6 +20,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Code, Component, Format, Irregularity, Operator, Part, PickleStream
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
+from safeload.formats.protobuf import Messages
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")
@@ -30,9 +31,18 @@ _ORDER = ("stand-in", "torch-zip", "torch-legacy", "torch-tar", "safetensors", "
 """Of several formats that claim a file, these come first."""
 _PICKLED = frozenset({"pickle", "joblib", "torch-legacy"})
 """Formats that begin with a pickle."""
-_PROTOBUF = frozenset({"onnx", "tf-saved-model", "tf-meta-graph", "tf-graph", "keras-metadata", "coreml", "paddle"})
-"""Formats without a signature, whose readers pass over fields they do not know: one file can be several of them."""
-_LIKE_PROTOBUF = _PROTOBUF | {"sentencepiece"}
+_PROTOBUF: dict[str, frozenset[int]] = {
+    "onnx": frozenset({7, 20, 25}),
+    "tf-saved-model": frozenset({2}),
+    "tf-meta-graph": frozenset({2, 7}),
+    "tf-graph": frozenset({1, 2}),
+    "keras-metadata": frozenset({1}),
+    "coreml": frozenset(range(200, 3001)),
+    "paddle": frozenset({1}),
+}
+"""Formats without a signature, whose readers pass over fields they do not know: one file can be several of them. With
+each, the numbers of the fields that hold what it runs."""
+_LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece"}
 _PERSID = b"P"
 _WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
 _LONGEST_LINE = 1 << 24
@@ -106,17 +116,28 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
         except MalformedInput as error:
             fault = fault or error
     if _LIKE_PROTOBUF & {format.name for format in claims}:
-        parts.extend(_hidden_graphs(blob, location, limits or Limits(), claims))
+        try:
+            parts.extend(_hidden_graphs(blob, location, limits or Limits(), claims))
+        except LimitExceeded as error:
+            fault = fault or error
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)
 
 
 def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:
     """What the readers of other formats without a signature would find in a file, if they can read it to its end."""
+    try:
+        numbers = Messages(blob, location, limits).numbers()
+    except LimitExceeded:
+        raise
+    except MalformedInput:
+        return  # no parser of protocol buffers reads it
     for format in formats():
-        if format.name not in _PROTOBUF or format in claims:
+        if format in claims or not _PROTOBUF.get(format.name, frozenset()) & numbers:
             continue
         try:
             found = [part for part in format.read(blob, location, limits) if _is_named(part)]
+        except LimitExceeded:
+            raise
         except MalformedInput:
             continue  # its own loader fails as well
         if found:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Part, Reference
+from safeload.formats.base import Format, Irregularity, Opaque, Part, PickleStream, Reference
 from safeload.formats.hdf5_attributes import attribute, heap_object
 from safeload.formats.hdf5_groups import Link, link, table_links
 from safeload.formats.hdf5_heaps import dense
@@ -30,6 +31,8 @@ from safeload.formats.hdf5_objects import (
     read_object,
 )
 from safeload.formats.keras_objects import embedded
+from safeload.formats.nested import nested_streams
+from safeload.formats.pickle_head import begins_with_protocol, calls_something
 
 _PLACES = (0, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 """Where a superblock may stand (it may be later: such files are of no format that this knows)."""
@@ -76,6 +79,9 @@ def read_hdf5(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     file = File(blob, location, limits)
     start = next(place for place in (*_PLACES, -1) if place < 0 or blob.read_at(place, 8) == SIGNATURE)
     root, fault = _root(file, start)
+    yield Opaque(
+        location=location, what="hdf5-data", detail="an HDF5 file, whose objects are read and whose data is not"
+    )
     waiting = [(root, "/")]
     seen: set[int] = set()
     while waiting:
@@ -142,6 +148,10 @@ def _attribute(file: File, message: Message, where: Location) -> Iterator[Part]:
     name, values = found
     place = Location(where.file, where.member, message.start, f"{where.path}@{name}")
     for value in values:
+        yield from _pickled(value, place, file.limits)
+        if name == "PSEUDOATOM" and value in (b"object", b"vlstring"):
+            detail = "a PyTables file with an array of objects, which PyTables unpickles"
+            yield Opaque(location=place, what="pytables-objects", detail=detail)
         text = value.strip()
         if name in _CONFIGS or text[:1] in (b"{", b"["):
             try:
@@ -149,6 +159,17 @@ def _attribute(file: File, message: Message, where: Location) -> Iterator[Part]:
             except MalformedInput:
                 if name in _CONFIGS:
                     raise
+
+
+def _pickled(value: bytes, place: Location, limits: Limits) -> Iterator[Part]:
+    """The pickles that an attribute is: PyTables unpickles attributes as soon as it opens the object."""
+    if len(value) < 2 or b"." not in value:
+        return
+    reading = read_pickle(MemoryBlob(value), location=place, limits=limits)
+    whole = reading.fault is None and (reading.trace or begins_with_protocol(value[:3]))
+    if whole or calls_something(reading):
+        yield PickleStream(location=place, reading=reading, role="member")
+        yield from nested_streams(reading, place, limits)
 
 
 def _external(file: File, message: Message, where: Location) -> Iterator[Part]:

@@ -72,8 +72,6 @@ class _Model:
                 self._tensor(one)
             elif one.number == 15:
                 self._sparse(one)
-            elif one.number == 16:
-                self._entry(one)
 
     def _function(self, function: Field, depth: int) -> None:
         name = domain = ""
@@ -88,8 +86,6 @@ class _Model:
                 self._node(one, depth)
             elif one.number == 11:
                 self._attribute(one, depth)
-            elif one.number == 14:
-                self._entry(one)
         self.functions.add((domain, name))
 
     def _node(self, node: Field, depth: int) -> None:
@@ -104,8 +100,6 @@ class _Model:
                 domain = self.messages.text(one)
             elif one.number == 5:
                 texts += self._attribute(one, depth)
-            elif one.number == 9:
-                self._entry(one)
         self.operators.setdefault((domain, kind), [0, node.start])[0] += 1
         kept = self.texts.setdefault((domain, kind), {})
         if len(kept) < _TEXTS:
@@ -133,8 +127,6 @@ class _Model:
 
     def _tensor(self, tensor: Field) -> None:
         for one in self.messages.fields(tensor.start, tensor.end):
-            if one.wire == BYTES and one.number == 16:
-                self._entry(one)
             if one.wire != BYTES or one.number != 13:
                 continue
             key, value = self.messages.first(one, 1), self.messages.first(one, 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -17,12 +17,12 @@ from safeload.core.names import Location
 from safeload.formats.window import Window
 
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
+_AHEAD = 2048
 _LONGEST_TEXT = 1 << 16
 """Bytes of one text that is kept: a name, a path, a short program. The rest of a longer one is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of a message: its number, how it is stored, and where or what it is."""
 
     number: int
@@ -57,28 +57,41 @@ class Messages:
         """
         at, end = start, self.size if end is None else end
         groups: list[int] = []
+        data, base = b"", at
         while at < end:
             self.left -= 1
             if self.left < 0:
                 raise LimitExceeded("nodes", allowed=self.most, wanted=self.most + 1, where=self.location.at(at))
             begin = at
-            tag, at = self.varint(at, end, 5)
+            # Most fields begin with two small numbers: those are read here, all others in `varint`.
+            if at - base + 2 > len(data):
+                data, base = self.window.bytes(at, min(_AHEAD, end - at)), at
+            tag = data[at - base] if at - base < len(data) else 0x80
+            if tag < 0x80:
+                at += 1
+            else:
+                tag, at = self.varint(at, end, 5)
             number, wire = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self.bad(f"a field has the number {number}", begin)
             value, first = 0, begin
-            if wire == VARINT:
-                value, at = self.varint(at, end, 10)
+            if wire in (VARINT, BYTES):
+                value = data[at - base] if at - base < len(data) and at < end else 0x80
+                if value < 0x80:
+                    at += 1
+                else:
+                    value, at = self.varint(at, end, 10)
+            if wire == BYTES:
+                if value > end - at:
+                    raise self.bad(f"{value:,} bytes are needed and {end - at:,} are left (truncated)", at)
+                first = at
+                at += value
+                value = 0
             elif wire in (FIXED64, FIXED32):
                 width = 8 if wire == FIXED64 else 4
                 if width > end - at:
                     raise self.bad("a number is cut off (truncated)", at)
                 value, at = int.from_bytes(self.window.bytes(at, width), "little"), at + width
-            elif wire == BYTES:
-                length, first = self.varint(at, end, 10)
-                if length > end - first:
-                    raise self.bad(f"{length:,} bytes are needed and {end - first:,} are left (truncated)", first)
-                at = first + length
             elif wire == GROUP:
                 groups.append(number)
                 if len(groups) > 100:
@@ -86,12 +99,16 @@ class Messages:
                 continue
             elif wire == END_GROUP and groups and groups.pop() == number:
                 continue
-            else:
+            elif wire != VARINT:
                 raise self.bad(f"a field is stored in a way that does not exist ({wire})", begin)
             if not groups:
                 yield Field(number, wire, value, first, at)
         if groups:
             raise self.bad("a group does not end (truncated)", end)
+
+    def numbers(self) -> frozenset[int]:
+        """The numbers of the fields at the top that hold bytes."""
+        return frozenset({one.number for one in self.fields() if one.wire == BYTES})
 
     def varint(self, at: int, end: int, longest: int) -> tuple[int, int]:
         """`(value, offset after it)`."""

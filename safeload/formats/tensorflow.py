@@ -101,12 +101,48 @@ def _meta_graph(messages: Messages, meta: Field | None, location: Location, limi
                     if part.number == 1 and part.wire == BYTES:
                         graph.assets.add(messages.first(part, 1).partition(":")[0])
             elif one.wire == BYTES and one.number == 7:
+                _bound(messages, one, graph)
                 yield from _objects(messages, one, location, limits)
     except MalformedInput as error:
         fault = error
     yield from operators(messages, graph)
     if fault is not None:
         raise fault
+
+
+def _bound(messages: Messages, objects: Field, graph: Graph) -> None:
+    """Which constants loaders hand to which functions: kept as numbers of objects, some of which are constants."""
+    constants: list[str] = []
+    functions: dict[str, list[int]] = {}
+    for one in messages.fields(objects.start, objects.end):
+        if one.wire != BYTES:
+            continue
+        if one.number == 1:
+            constants.append("")
+            for kind in messages.fields(one.start, one.end):
+                if kind.number == 9 and kind.wire == BYTES:
+                    constants[-1] = messages.first(kind, 1)
+        elif one.number == 2:
+            ids = functions.setdefault(messages.first(one, 1), [])
+            for value in messages.fields(one.start, one.end):
+                if value.number == 2 and value.wire == BYTES:
+                    for inner in messages.fields(value.start, value.end):
+                        if inner.number == 2:
+                            ids += _numbers(messages, inner)
+    for name, ids in functions.items():
+        graph.bound[name] = [constants[index] if index < len(constants) else "" for index in ids]
+
+
+def _numbers(messages: Messages, field: Field) -> list[int]:
+    """A repeated number, packed or not."""
+    if field.wire != BYTES:
+        return [field.value]
+    found = []
+    at = field.start
+    while at < field.end:
+        value, at = messages.varint(at, field.end, 10)
+        found.append(value)
+    return found
 
 
 def _objects(messages: Messages, graph: Field, location: Location, limits: Limits) -> Iterator[Part]:

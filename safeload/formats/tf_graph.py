@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from safeload.core.errors import LimitExceeded
 from safeload.formats.protobuf import BYTES, Field, Messages
@@ -27,8 +28,7 @@ _TEXTS = 1_000
 """Texts of one constant that are kept: paths come in small numbers, vocabularies do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     op: str
     inputs: tuple[str, ...]
     offset: int
@@ -55,6 +55,8 @@ class Graph:
     functions: dict[str, list[Body]] = field(default_factory=dict)
     assets: set[str] = field(default_factory=set)
     """Constants that a loader replaces by the path of a file of the model."""
+    bound: dict[str, list[str]] = field(default_factory=dict)
+    """What loaders hand to a function for its last parameters: names of constants of the graph; empty for the rest."""
 
     def all_bodies(self) -> Iterator[Body]:
         yield from self.bodies
@@ -200,7 +202,8 @@ class Origins:
             nodes = body.nodes.get(name)
             if nodes is None:
                 if name in body.parameters:
-                    callers = self._arguments(body, body.parameters.index(name))
+                    index = body.parameters.index(name)
+                    callers = self._arguments(body, index) + self._bound(body, index)
                     waiting += callers
                     found |= set() if callers else {GIVEN}
                 else:
@@ -235,3 +238,11 @@ class Origins:
             plain = len(inputs) == len(body.parameters)
             found += [(caller, one) for one in (inputs[index : index + 1] if plain else inputs)]
         return found
+
+    def _bound(self, body: Body, index: int) -> list[tuple[Body, str]]:
+        """The constants that a loader hands over for a parameter, by the object graph of a SavedModel."""
+        bound = self.graph.bound.get(self._names.get(id(body), ""), [])
+        place = index - (len(body.parameters) - len(bound))
+        if place < 0 or place >= len(bound) or not bound[place]:
+            return []
+        return [(main, bound[place]) for main in self.graph.bodies]

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.names import Location, escape
+from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.base import Code, Part, Text
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
+from safeload.rules.catalogue import ability
 
 _LONGEST = 1 << 16
 _NOTES = "metadata"
@@ -29,7 +30,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 
 def _calls(text: str) -> str:
     """The first call or attribute with underscores of an expression; empty for prose, numbers, lists and dicts."""
-    if len(text) > _LONGEST or not any(mark in text for mark in ("(", "__", "`")):
+    if len(text) > _LONGEST or not any(mark in text for mark in ("(", "import")):
         return ""
     try:
         tree = ast.parse(text.strip(), mode="exec")
@@ -40,6 +41,8 @@ def _calls(text: str) -> str:
             return "import"
         if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute, ast.Call, ast.Lambda)):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if isinstance(node.func, ast.Name) and not ability(GlobalName("builtins", name)):
+                continue  # `author(s)`: nothing that every program has
             return escape(f"{name}(…)", 80)
     return ""
 

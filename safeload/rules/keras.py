@@ -34,6 +34,8 @@ _FILES = (
     "origin",
 )
 """Settings that Keras opens as a file when they are text."""
+_LONGEST_NAME = 4096
+"""Longer texts are the content of a file, not its name."""
 _WRAPPED = frozenset({"src", "python", "api", "_tf_keras", "_v2", "v2"})
 _OUTSIDE = re.compile(r"^[/\\~]|(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[A-Za-z]:|://")
 
@@ -158,7 +160,8 @@ def _file(config: Any) -> str | None:
     """The first setting that names a file."""
     if not isinstance(config, dict):
         return None
-    return next((config[key] for key in _FILES if isinstance(config.get(key), str) and config[key]), None)
+    named = (config[key] for key in _FILES if isinstance(config.get(key), str))
+    return next((text for text in named if 0 < len(text) <= _LONGEST_NAME), None)
 
 
 def shown(part: Component) -> str:

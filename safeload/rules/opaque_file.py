@@ -12,6 +12,7 @@ from safeload.rules.not_the_file import STANDINS
 from safeload.rules.program import PROGRAMS
 
 MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"}) | {
+    "hdf5-data",
     "tf-checkpoint",
     "coreml-weights",
     "paddle-parameters",

@@ -118,6 +118,21 @@ def test_code_in_the_configuration_is_dangerous(tmp_path: Path, libver: Any, fix
     assert {"embedded-code", "keras-reaches-out"} <= rules(path.read_bytes(), "model.h5")
 
 
+def test_pickled_attributes_are_read(tmp_path: Path) -> None:
+    """PyTables, and pandas with it, unpickles attributes when it opens a file, and arrays of objects when it reads."""
+    path = tmp_path / "frame.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("frame").attrs["info"] = numpy.bytes_(b"cos\nsystem\n(S'true'\ntR.")
+    assert status(path.read_bytes(), "frame.h5") is Status.DANGEROUS
+    with h5py.File(path, "w") as file:
+        file.create_group("frame").attrs["info"] = numpy.bytes_(b"(dp0\nS'name'\np1\nI1\ns.")
+        file["frame"].attrs["title"] = "A sentence. And another."
+    assert status(path.read_bytes(), "frame.h5") is Status.SAFE
+    with h5py.File(path, "w") as file:
+        file.create_group("frame").attrs["PSEUDOATOM"] = numpy.bytes_(b"object")
+    assert status(path.read_bytes(), "frame.h5") is Status.UNDECIDED
+
+
 def test_an_attribute_of_a_named_type_is_undecided(tmp_path: Path) -> None:
     """A configuration whose type is kept elsewhere is not read here, and not called clean."""
     path = tmp_path / "model.h5"

@@ -76,6 +76,21 @@ def test_unknown_properties_of_outside_data_are_found() -> None:
     assert status(raw, "model.onnx") > Status.SAFE
 
 
+@pytest.mark.parametrize("text", ["__import__('os').system('true')", "os.getcwd()", "import os", "(lambda: 0)()"])
+def test_notes_that_programs_evaluate_are_read(text: str) -> None:
+    """Programs for object detection evaluate the notes of a model as Python."""
+    note = put(14, put(1, "names") + put(2, text))
+    assert rules(onnx(PLAIN, note), "model.onnx") == {"embedded-code"}
+
+
+@pytest.mark.parametrize(
+    "text", ["{0: 'person', 1: 'car'}", "[640, 640]", "author(s)", "A model (v1). See __init__.", "3"]
+)
+def test_notes_of_every_day_are_fine(text: str) -> None:
+    """Prose, numbers, lists and dictionaries call nothing."""
+    assert status(onnx(PLAIN, put(14, put(1, "names") + put(2, text))), "model.onnx") is Status.SAFE
+
+
 def test_tensors_in_attributes_point_too() -> None:
     """Constants hold tensors, and those may lie elsewhere."""
     held = put(1, "value") + put(5, onnx_tensor("../x"))

@@ -113,6 +113,17 @@ def test_a_path_is_followed_into_functions() -> None:
     assert status(graph(PLAIN, [saver]), "frozen.pb") is Status.SAFE
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_loaders_bind_to_a_function_counts(packed: bool) -> None:
+    """The object graph of a SavedModel says which constants a function gets beside what its caller gives."""
+    saver = function("save", [node("SaveV2", "s", ["captured"])], ["given", "captured"])
+    ids = put(2, b"\1") if packed else put(2, 1)
+    objects = put(1, put(8, b"")) + put(1, put(9, put(1, "path"))) + put(2, put(1, "save") + put(2, ids))
+    for text, expected in (("/home/user/.profile", Status.DANGEROUS), ("model", Status.SAFE)):
+        raw = saved_model(graph([constant("path", text)], [saver]), put(7, objects))
+        assert status(raw, "saved_model.pb") is expected
+
+
 def test_computed_paths_are_never_safe() -> None:
     """A path put together in a way that nobody here follows is no path that the caller chose."""
     made = [constant("p", "L2V0Yw"), node("DecodeBase64", "path", ["p"])]

@@ -42,7 +42,7 @@ _PROTOBUF: dict[str, frozenset[int]] = {
 }
 """Formats without a signature, whose readers pass over fields they do not know: one file can be several of them. With
 each, the numbers of the fields that hold what it runs."""
-_LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece"}
+_LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece", "opaque"}
 _PERSID = b"P"
 _WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
 _LONGEST_LINE = 1 << 24
@@ -141,8 +141,9 @@ def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple
         except MalformedInput:
             continue  # its own loader fails as well
         if found:
-            detail = f"it is at once {claims[0].title} and {format.title}"
-            yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
+            if claims[0].name != "opaque":
+                detail = f"it is at once {claims[0].title} and {format.title}"
+                yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
             yield from found
 
 

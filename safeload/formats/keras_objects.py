@@ -19,6 +19,7 @@ from safeload.formats.strict_json import parse_json
 _CODE = (b"\xe3", b"\x63")
 """How marshalled code begins, with and without the mark of a reference."""
 _NAMES = ("class_name", "spec_name")
+"""Keys that name a class; both may stand in one object, and both are looked up then."""
 _INNER = "config"
 
 
@@ -42,8 +43,9 @@ def objects(data: Any, location: Location, limits: Limits) -> Iterator[Part]:
         value, path = waiting.pop()
         where = Location(location.file, location.member, location.offset, path or location.path)
         if isinstance(value, dict):
-            if any(isinstance(value.get(key), str) for key in _NAMES):
-                yield _component(value, where)
+            for key in _NAMES:
+                if isinstance(value.get(key), str):
+                    yield _component(value, key, where)
             waiting += [(child, f"{path}.{key}".lstrip(".")) for key, child in reversed(value.items())]
         elif isinstance(value, list):
             waiting += [(child, f"{path}[{index}]") for index, child in reversed(list(enumerate(value)))]
@@ -59,8 +61,8 @@ def objects(data: Any, location: Location, limits: Limits) -> Iterator[Part]:
     yield Config(location=location, data=data)
 
 
-def _component(value: dict[str, Any], where: Location) -> Component:
-    name = next(value[key] for key in _NAMES if isinstance(value.get(key), str))
+def _component(value: dict[str, Any], key: str, where: Location) -> Component:
+    name = value[key]
     inner = value.get(_INNER)
     if name == "function" and isinstance(inner, str):
         name = inner

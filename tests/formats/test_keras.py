@@ -88,6 +88,11 @@ BAD = [
     layer("builtins", "eval"),
     layer("keras.layers", "Bidirectional", layer=layer("importlib", "import_module")),
     json.dumps(layer("os", "system")),
+    {"class_name": "__typespec__", "spec_name": "system", "module": "os", "registered_name": None, "config": []},
+    function("keras.initializers", "get"),
+    function("keras_hub.utils", "get_file"),
+    layer("keras.layers.Dense", "__init__"),
+    layer("numpy", "load"),
 ]
 ODD = [
     layer("my_package.layers", "MyLayer", "my_package>MyLayer"),

@@ -164,6 +164,23 @@ def test_one_file_that_is_two_models_is_dangerous() -> None:
     assert "polyglot" in kinds(reading(raw, "saved_model.pb")) and status(raw, "model.onnx") is Status.DANGEROUS
 
 
+@pytest.mark.parametrize("field", [put(99, "x"), put(3, 1)])
+def test_unknown_fields_hide_nothing(field: bytes) -> None:
+    """A file with fields of a version that nobody here knows is undecided, and what is found in it counts."""
+    for op, expected in (("PyFunc", Status.DANGEROUS), ("Add", Status.UNDECIDED)):
+        raw = saved_model(graph([node(op)]))
+        assert status(field + raw, "saved_model.pb") is expected and status(raw + field, "saved_model.pb") is expected
+
+
+def test_parts_that_are_split_are_read_together() -> None:
+    """Parsers merge a part that stands twice; each half counts here."""
+    raw = put(1, 1) + put(2, put(1, put(4, "serve")) + put(2, graph([node("Add")])) + put(2, graph([node("PyFunc")])))
+    assert status(raw, "saved_model.pb") is Status.DANGEROUS
+    tensor = put(8, put(8, "/etc/x")) + put(8, put(1, 7))
+    split = put(1, "p") + put(2, "Const") + put(5, put(1, "value") + put(2, tensor))
+    assert status(graph([split, node("SaveV2", "s", ["p"])]), "g.pb") is Status.DANGEROUS
+
+
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_truncated_graph_is_undecided_or_worse(cut: int) -> None:
     """Whatever was read until then still counts."""

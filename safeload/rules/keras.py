@@ -14,6 +14,7 @@ from safeload.rules.keras_names import (
     FAMILY,
     FUNCTIONS,
     HOMES,
+    OPERATIONS,
     TENSORFLOW,
     TENSORFLOW_REACHES,
     TENSORFLOW_TOP,
@@ -103,14 +104,15 @@ def _tensorflow(name: Any) -> Known:
 def _class(part: Component) -> Known:
     module, name = part.module, part.name
     if not module:
-        listed = name in CLASSES or name in FUNCTIONS or name == "SlicingOpLambda" or _of_family(part.registered)
+        listed = any(name in names for names in (CLASSES, FUNCTIONS, OPERATIONS, ("SlicingOpLambda",)))
+        listed = listed or _of_family(part.registered)
         return Known() if listed else Known(odd="is no class that Keras brings along")
     package, *homes = _within(module)
     if package in FAMILY and _CAMEL.match(name):
         return Known()
     if package == "keras" and _CAMEL.match(name):
-        if name in CLASSES and (not homes or homes[0] in HOMES or homes[0] in ("saving", "ops")):
-            return Known()
+        if name in CLASSES:
+            return Known()  # wherever a version keeps it, such as `keras.src.backend.torch.optimizers.torch_adam.Adam`
         if homes and homes[0] == "ops":
             return Known()
         if homes and homes[0] in HOMES:

@@ -63,6 +63,8 @@ GOOD = [
     layer("keras.layers", "Conv2D", filters=3, kernel_initializer=layer("keras.initializers", "GlorotUniform")),
     layer("keras.src.models.functional", "Functional", "Functional", layers=[]),
     layer("keras.src.ops.numpy", "GetItem", "GetItem"),
+    layer("keras.src.backend.torch.optimizers.torch_adam", "Adam", "Adam"),
+    {"class_name": "Relu", "config": {"name": "relu"}},
     layer("keras.layers", "StringLookup", vocabulary=["a", "b"]),
     layer("keras.layers", "Activation", activation=function("builtins", "relu")),
     layer("keras_hub.src.models.bert.bert_backbone", "BertBackbone", "keras_hub>BertBackbone"),

@@ -124,15 +124,17 @@ def _message(file: File, message: Message, where: Location) -> Iterator[Part | L
     elif kind in (LINK_INFO, ATTRIBUTE_INFO):
         flags = file.number(start + 1, 1)
         here = start + 2 + ((8 if kind == LINK_INFO else 2) if flags & 1 else 0)
-        heap, index = file.address(here), file.address(here + file.offsets)
-        if heap is not None and index is not None:
-            for at, size in dense(file, heap, index):
-                if kind == LINK_INFO:
-                    yield link(file, at, size)[0]
-                else:
-                    yield from _attribute(file, Message(ATTRIBUTE, at, size), where)
-        elif heap is not None:
+        heap, indexes = file.address(here), [file.address(here + file.offsets)]
+        if flags & 2:  # by name, and by the order in which they were made: libraries use either
+            indexes.append(file.address(here + 2 * file.offsets))
+        found = {one for index in indexes if heap is not None and index is not None for one in dense(file, heap, index)}
+        if heap is not None and not found:
             raise file.bad("links or attributes are kept without an index", start)
+        for at, size in sorted(found):
+            if kind == LINK_INFO:
+                yield link(file, at, size)[0]
+            else:
+                yield from _attribute(file, Message(ATTRIBUTE, at, size), where)
     elif kind == ATTRIBUTE:
         yield from _attribute(file, message, where)
     elif kind == EXTERNAL:

@@ -32,7 +32,8 @@ Kind = Literal["torch-zip", "torchscript", "pt2", "torch-package", "keras", "npz
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
-_OF_KERAS = {"metadata.json", "model.weights.h5", "model.weights.npz"}
+_OF_KERAS = (".weights.h5", ".weights.npz", ".weights.json")
+"""How Keras calls weights, beside the configuration of their model."""
 _NATIVE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv")
 _SOURCES = (".cpp", ".cc", ".cu", ".c", ".h", ".hpp")
 """What compilers of models leave in their archives."""
@@ -53,7 +54,7 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     if name.lower().endswith(PART):
         return "distcp"
     names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
-    if "config.json" in names and (names & _OF_KERAS or name.lower().endswith(".keras")):
+    if "config.json" in names and (name.lower().endswith(".keras") or any(one.endswith(_OF_KERAS) for one in names)):
         return "keras"
     if any(map(_of_script, names)):
         return "torchscript"

@@ -71,6 +71,17 @@ def test_every_object_is_reached(tmp_path: Path, libver: Any, groups: int) -> No
     assert {part.location.path for part in found} == {f"/{name}/outside" for name in names}
 
 
+def test_links_in_the_order_of_their_making_are_reached(tmp_path: Path) -> None:
+    """Groups that remember the order of their members have a second index, with other records."""
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w", libver="latest", track_order=True) as file:
+        group = file.create_group("many", track_order=True)
+        for index in range(300):
+            group[f"link_{index}"] = h5py.ExternalLink("other.h5", "/x")
+    result = reading(path.read_bytes(), "model.h5")
+    assert result.fault is None and len(of(result, Reference, kind="hdf5-external")) == 300
+
+
 @pytest.mark.parametrize("libver", VERSIONS, ids=str)
 def test_files_that_lie_elsewhere_are_found(tmp_path: Path, libver: Any) -> None:
     """External links, external storage, virtual data sets: each names its file (CVE-2026-1669)."""

@@ -61,6 +61,8 @@ SAFETENSORS = ".safetensors"
 _SAFE = frozenset({"safetensors", "gguf"})
 _NUMPY = frozenset({"npy", "npz", "joblib", "gzip", "bzip2", "xz", "lzma", "zlib", "hdf5", "flax"})
 _DATA = "checkpoint.json"
+_PROGRAM = frozenset({"program", "operator-unlisted", "operator-reaches-out"})
+"""Rules about what a program would do, which a conversion leaves behind."""
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are done, of how many; from several threads, one at a time."""
@@ -391,7 +393,7 @@ def _without_program(report: FileReport) -> FileReport:
     """The report on what a conversion takes: of a TorchScript archive the tensors, never the program."""
     if report.format != "torchscript":
         return report
-    return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule != "program"))
+    return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule not in _PROGRAM))
 
 
 class _Meter:

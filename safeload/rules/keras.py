@@ -52,16 +52,16 @@ def known(part: Component) -> Known:
     """What is known of an object. A name that nobody listed may be anything."""
     if (found := _special(part)) is not None:
         return found
+    found = _function(part) if part.framework == "keras-function" else _class(part)
+    if found.danger:
+        return found
     if (file := _file(part.config)) is not None:
-        outside = _OUTSIDE.search(file)
         reads = f"reads the file {escape(file, 120)}"
-        return Known(danger=reads + ", which is no part of the model") if outside else Known(odd=reads)
+        return Known(danger=f"{reads}, which is no part of the model") if _OUTSIDE.search(file) else Known(odd=reads)
     registered = part.registered
     if registered and registered != part.name and not _of_family(registered):
         return Known(odd=f"is registered as {escape(registered, 120)} by a program that must be imported")
-    if part.framework == "keras-function":
-        return _function(part)
-    return _class(part)
+    return found
 
 
 def _special(part: Component) -> Known | None:

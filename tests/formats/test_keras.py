@@ -95,6 +95,9 @@ BAD = [
     function("keras_hub.utils", "get_file"),
     layer("keras.layers.Dense", "__init__"),
     layer("numpy", "load"),
+    layer("os", "system", "custom>system"),
+    layer("subprocess", "Popen", vocabulary="vocab.txt"),
+    function("os", "system", "custom>system"),
 ]
 ODD = [
     layer("my_package.layers", "MyLayer", "my_package>MyLayer"),

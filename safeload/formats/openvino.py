@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import xml.parsers.expat
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +20,10 @@ class _Layers:
     def __init__(self, location: Location, limits: Limits) -> None:
         self.location = location
         self.limits = limits
-        self.parser = xml.parsers.expat.ParserCreate()
+        from xml.parsers import expat  # only here: few files are XML
+
+        self.broken = expat.ExpatError
+        self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self.begins
         self.parser.EndElementHandler = self.ends
         self.parser.StartDoctypeDeclHandler = self.declares
@@ -59,7 +61,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         for at in range(0, blob.size, _PIECE):
             layers.parser.Parse(blob.read_at(at, _PIECE), False)
         layers.parser.Parse(b"", True)
-    except xml.parsers.expat.ExpatError as error:
+    except layers.broken as error:
         fault = layers.bad(escape(str(error)))
     except MalformedInput as error:
         fault = error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
@@ -32,6 +31,8 @@ def _calls(text: str) -> str:
     """The first call or attribute with underscores of an expression; empty for prose, numbers, lists and dicts."""
     if len(text) > _LONGEST or not any(mark in text for mark in ("(", "import")):
         return ""
+    import ast  # only here: it costs more than all rules together
+
     try:
         tree = ast.parse(text.strip(), mode="exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):

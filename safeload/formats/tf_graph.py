@@ -24,6 +24,7 @@ _ALL = frozenset({"Pack", "Concat", "ConcatV2", "IdentityN", "PlaceholderWithDef
 _CHOICE = frozenset({"Select", "SelectV2"})
 _OUTSIDE = frozenset({"Placeholder", "PlaceholderV2", "_Arg"})
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
+_UP = ".."
 _TEXTS = 1_000
 """Texts of one constant that are kept: paths come in small numbers, vocabularies do not."""
 
@@ -187,8 +188,17 @@ class Origins:
             LimitExceeded: the graph is tangled beyond `Limits.nodes`.
         """
         found: set[str] = set()
+        later: list[tuple[Body, str]] = []
+        self._follow([(body, source)], found, later)
+        if later:  # what is joined to the first component matters only where it leads upwards
+            joined: set[str] = set()
+            self._follow(later, joined, later)
+            found |= {text for text in joined if _UP in text}
+        return found
+
+    def _follow(self, waiting: list[tuple[Body, str]], found: set[str], later: list[tuple[Body, str]]) -> None:
+        """Collect the constant texts at the beginning of inputs, and put aside what is joined to them."""
         seen: set[tuple[int, str]] = set()
-        waiting = [(body, source)]
         while waiting:
             body, source = waiting.pop()
             name = source.partition(":")[0]
@@ -211,7 +221,8 @@ class Origins:
                 continue
             for node in nodes:
                 found |= self._node(body, name, node, waiting)
-        return found
+                if node.op == "StringJoin":
+                    later += [(body, one) for one in node.inputs[1:] if not one.startswith("^")]
 
     def _node(self, body: Body, name: str, node: Node, waiting: list[tuple[Body, str]]) -> set[str]:
         inputs = [one for one in node.inputs if not one.startswith("^")]

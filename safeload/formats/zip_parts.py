@@ -286,7 +286,8 @@ def _language(name: str) -> str:
 
 def _program(name: str) -> str | None:
     """How operators are written in a member that is a part of a program; `None` for others."""
-    base = name.casefold().rpartition("/")[2]
+    name = name.casefold()  # torch's reader looks names up without regard to case
+    base = name.rpartition("/")[2]
     if "/code/" in f"/{name}" and base.endswith(".py"):
         return SOURCE
     if base == "bytecode.pkl":

@@ -13,7 +13,7 @@ from safeload.rules import operators_onnx, operators_paddle, operators_tensorflo
 from safeload.rules.catalogue import CODE, FILE
 from safeload.rules.wordlist import words
 
-_PLAIN = re.compile(r"(?!\.\.?\Z)[\w.@+ -]{1,200}\Z|_temp[\w-]*/part\Z")
+_PLAIN = re.compile(r"(?!.{0,400}\.\.)[\w.@+ -][\w.@+ /-]{0,400}\Z")
 """A name within the directory of the model."""
 _GIVEN, _COMPUTED = "<given by the caller>", "<computed>"
 """How readers say where a path comes from, if it is no constant."""

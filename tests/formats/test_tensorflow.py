@@ -92,6 +92,8 @@ def test_custom_operators_are_unverified() -> None:
         [constant("p", "/home/user/.bashrc"), node("Identity", "path", ["p"])],
         [constant("p", "../../x"), constant("s", "a"), node("StringJoin", "path", ["p", "s"])],
         [constant("p", "s3://bucket/x"), node("Placeholder", "b"), node("Select", "path", ["b", "b", "p"])],
+        [constant("p", "model"), constant("s", "/../../x"), node("StringJoin", "path", ["p", "s"])],
+        [node("Placeholder", "p"), constant("s", "/../../x"), node("StringJoin", "path", ["p", "s"])],
         [constant("p", "/x"), node("PlaceholderWithDefault", "path", ["p"])],
         [constant("path", "model"), constant("path", "/x")],
     ],

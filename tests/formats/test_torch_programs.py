@@ -53,6 +53,13 @@ def test_operators_that_reach_out_are_dangerous(line: bytes) -> None:
     assert "operator-reaches-out" in rules(script(line), "model.pt")
 
 
+def test_the_case_of_names_hides_nothing() -> None:
+    """torch's reader looks members up without regard to case."""
+    data = {"m/data.pkl": b"N.", "m/constants.pkl": b"N."}
+    raw = archive(**data, **{"m/CODE/__torch__.PY": SOURCE % b"y = torch.from_file('x')"})
+    assert "operator-reaches-out" in rules(raw, "model.pt")
+
+
 def test_a_plain_program_is_undecided() -> None:
     """Nothing bad was seen, and it is a program all the same."""
     raw = script(b"y = torch.conv2d(x, x)")

@@ -55,17 +55,17 @@ def _root(file: File, at: int) -> tuple[int, MalformedInput | None]:
         here = at + 24 + (4 if version else 0)
         _check_sizes(file, at)
         file.base = file.number(here, file.offsets)
-        end, root = file.address(here + 2 * file.offsets), file.address(here + 5 * file.offsets)
+        end, root = file.number(here + 2 * file.offsets, file.offsets), file.address(here + 5 * file.offsets)
     elif version in (2, 3):
         file.offsets, file.lengths = file.number(at + 9, 1), file.number(at + 10, 1)
         _check_sizes(file, at)
         file.base = file.number(at + 12, file.offsets)
-        end, root = file.address(at + 12 + 2 * file.offsets), file.address(at + 12 + 3 * file.offsets)
+        end, root = file.number(at + 12 + 2 * file.offsets, file.offsets), file.address(at + 12 + 3 * file.offsets)
     else:
         raise file.bad(f"version {version} of the superblock is not one that safeload reads", at)
     if root is None:
         raise file.bad("it has no root group", at)
-    missing = (end or 0) - file.size
+    missing = end - file.size  # counted from the beginning of the file, unlike addresses
     return root, file.bad(f"{missing:,} bytes of it are missing (truncated)", file.size) if missing > 0 else None
 
 

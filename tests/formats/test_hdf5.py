@@ -157,6 +157,9 @@ def test_a_user_block_hides_nothing(tmp_path: Path) -> None:
     """The library looks for its signature further on, and so does this."""
     path = tmp_path / "model.h5"
     with h5py.File(path, "w", userblock_size=1024) as file:
+        file["data"] = numpy.ones(100)
+    assert reading(path.read_bytes(), "model.h5").fault is None
+    with h5py.File(path, "w", userblock_size=1024) as file:
         file["link"] = h5py.ExternalLink("/etc/passwd", "/x")
     assert status(path.read_bytes(), "model.h5") is Status.DANGEROUS
 

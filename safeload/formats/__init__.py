@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
@@ -21,6 +21,7 @@ from safeload.formats.base import Code, Component, Format, Irregularity, Operato
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
 from safeload.formats.protobuf import Messages
+from safeload.formats.sentencepiece import after_pieces
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")
@@ -116,8 +117,10 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
         except MalformedInput as error:
             fault = fault or error
     if _LIKE_PROTOBUF & {format.name for format in claims}:
+        start = after_pieces(blob) if claims[0].name == "sentencepiece" else 0
+        rest: Blob = Extent(blob, start, blob.size - start) if start else blob
         try:
-            parts.extend(_hidden_graphs(blob, location, limits or Limits(), claims))
+            parts.extend(_hidden_graphs(rest, location, limits or Limits(), claims))
         except LimitExceeded as error:
             fault = fault or error
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)

@@ -183,6 +183,19 @@ def test_parts_that_are_split_are_read_together() -> None:
     assert status(graph([split, node("SaveV2", "s", ["p"])]), "g.pb") is Status.DANGEROUS
 
 
+def test_a_vocabulary_may_hide_a_graph() -> None:
+    """A sentencepiece model is a list of pieces; a graph among or behind them is found, and pieces alone are data."""
+    pieces = b"".join(put(1, put(1, f"w{index}") + b"\x15\0\0\0\0" + put(3, index % 3 + 1)) for index in range(50))
+    unscored = put(1, put(1, "x"))
+    good = pieces + unscored + put(2, put(3, 1))
+    assert reading(good, "spiece.model").formats == ("sentencepiece",) and status(good, "spiece.model") is Status.SAFE
+    for bad in (put(1, node("PyFunc", "p")), put(2, put(1, function("f", [node("PyFunc", "p")])))):
+        assert status(pieces + bad, "spiece.model") is Status.DANGEROUS
+        assert status(pieces + bad + pieces, "spiece.model") is Status.DANGEROUS
+    long = put(1, put(1, "y" * 200) + b"\x15\0\0\0\0")
+    assert status(pieces + long + pieces, "spiece.model") is Status.SAFE
+
+
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_truncated_graph_is_undecided_or_worse(cut: int) -> None:
     """Whatever was read until then still counts."""

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
+from safeload.formats.base import Claims, Code, Component, Format, Irregularity, Operator, Part, PickleStream
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
+from safeload.formats.protobuf import Messages
+from safeload.formats.sentencepiece import after_pieces
 from safeload.index import FORMATS
 from safeload.registry import module_names
 
@@ -30,7 +33,20 @@ _ORDER = ("stand-in", "torch-zip", "torch-legacy", "torch-tar", "safetensors", "
 """Of several formats that claim a file, these come first."""
 _PICKLED = frozenset({"pickle", "joblib", "torch-legacy"})
 """Formats that begin with a pickle."""
+_PROTOBUF: dict[str, frozenset[int]] = {
+    "onnx": frozenset({7, 20, 25}),
+    "tf-saved-model": frozenset({2}),
+    "tf-meta-graph": frozenset({2, 7}),
+    "tf-graph": frozenset({1, 2}),
+    "keras-metadata": frozenset({1}),
+    "coreml": frozenset(range(200, 3001)),
+    "paddle": frozenset({1}),
+}
+"""Formats without a signature, whose readers pass over fields they do not know: one file can be several of them. With
+each, the numbers of the fields that hold what it runs."""
+_LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece", "opaque"}
 _PERSID = b"P"
+_WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
 
@@ -157,7 +173,45 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_pickles(blob, location, limits or Limits(), claims[0]))
         except MalformedInput as error:
             fault = fault or error
+    if _LIKE_PROTOBUF & {format.name for format in claims}:
+        start = after_pieces(blob) if claims[0].name == "sentencepiece" else 0
+        rest: Blob = Extent(blob, start, blob.size - start) if start else blob
+        try:
+            parts.extend(_hidden_graphs(rest, location, limits or Limits(), claims))
+        except LimitExceeded as error:
+            fault = fault or error
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)
+
+
+def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:
+    """What the readers of other formats without a signature would find in a file, if they can read it to its end."""
+    try:
+        numbers = Messages(blob, location, limits).numbers()
+    except LimitExceeded:
+        raise
+    except MalformedInput:
+        return  # no parser of protocol buffers reads it
+    for format in formats():
+        if format in claims or not _PROTOBUF.get(format.name, frozenset()) & numbers:
+            continue
+        try:
+            found = [part for part in format.read(blob, location, limits) if _is_named(part)]
+        except LimitExceeded:
+            raise
+        except MalformedInput:
+            continue  # its own loader fails as well
+        if found:
+            if claims[0].name != "opaque":
+                detail = f"it is at once {claims[0].title} and {format.title}"
+                yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
+            yield from found
+
+
+def _is_named(part: Part) -> bool:
+    """Whether something has a name that a framework could know; noise has none."""
+    return isinstance(part, (Component, Code)) or (
+        isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
+    )
 
 
 def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: Format) -> Iterator[Part]:

@@ -135,6 +135,35 @@ class Code(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operator(Part):
+    """An operation of a model's graph, which the runtime of a framework runs when the model is loaded or called."""
+
+    framework: str
+    """`tensorflow`, `tflite`, `onnx`, `torchscript`, `coreml`, `paddle`, `openvino`, `executorch`, `mxnet`."""
+    name: str
+    domain: str = ""
+    """The namespace that the name is of, where a framework has several."""
+    arguments: tuple[str, ...] = ()
+    """Constant texts that it is given, such as paths and addresses, as the file has them."""
+    count: int = 1
+    """How often it stands in the file; the location is that of the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component(Part):
+    """An object that a framework makes from a configuration: a class or function by its name, and what it is given."""
+
+    framework: str
+    module: str
+    """Where the configuration says the name comes from; empty where it does not say."""
+    name: str
+    registered: str = ""
+    """The name under which a program must have registered it, such as `package>Name`."""
+    config: Any = None
+    """What it is made from: plain JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Part):
     """A pointer from this file to another file or repository, in the role that `kind` names."""
 

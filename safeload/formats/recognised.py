@@ -23,9 +23,10 @@ class _Kind(NamedTuple):
 
 _ZSTD = ": install zstd and unpack it first (`zstd -d FILE`)"
 _KINDS = (
-    _Kind("hdf5", "an HDF5 file", 0, (b"\x89HDF\r\n\x1a\n",), (".h5", ".hdf5", ".keras")),
-    _Kind("tflite", "a TensorFlow Lite model", 4, (b"TFL3",), (".tflite",)),
     _Kind("zstd", "zstd-compressed data", 0, (b"\x28\xb5\x2f\xfd",), (".zst",), _ZSTD),
+    _Kind("tensorrt", "a TensorRT engine", 0, (b"ptrt", b"ftrt"), (".engine", ".plan", ".trt")),
+    _Kind("cntk", "a CNTK model", 0, (b"B\0C\0N\0\0\0",), (".cntk",)),
+    _Kind("mxnet", "parameters of MXNet", 0, (b"\x12\x01" + bytes(14),), (".params",)),
     _Kind("7z", "a 7-Zip archive", 0, (b"7z\xbc\xaf\x27\x1c",), (".7z",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),
@@ -53,40 +54,5 @@ def _format(kind: _Kind) -> Format:
     return Format(name=kind.name, title=kind.title, suffixes=kind.suffixes, sniff=sniff, read=read, claims=claims)
 
 
-def _onnx(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    """A protocol buffer that begins with a small version number; the format has no signature of its own."""
-    plausible = head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in (b"\x12", b"\x3a", b"\x42")
-    return plausible and (name.lower().endswith(".onnx") or b"pytorch" in head[:64] or b"onnx" in head[:256])
-
-
-def _saved_model(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    return head[:1] in (b"\x08", b"\x0a") and name.lower().endswith(".pb")
-
-
-def _named(name: str, title: str) -> _Kind:
-    return _Kind(name, title, 0, ())
-
-
-_ONNX = _format(_named("onnx", "an ONNX model"))
-_PB = _format(_named("tensorflow", "a TensorFlow graph"))
-
-FORMATS = (
-    *map(_format, _KINDS),
-    Format(
-        name="onnx",
-        title=_ONNX.title,
-        suffixes=(".onnx",),
-        sniff=_onnx,
-        read=_ONNX.read,
-        claims=Claims(begins=(b"\x08",)),
-    ),
-    Format(
-        name="tensorflow",
-        title=_PB.title,
-        suffixes=(".pb",),
-        sniff=_saved_model,
-        read=_PB.read,
-        claims=Claims(named=(".pb",)),
-    ),
-)
+FORMATS = tuple(map(_format, _KINDS))
 """One format for each kind; the registry takes them all."""

@@ -22,6 +22,7 @@ from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Pa
 from safeload.formats.joblib_pickle import MARK, read_joblib
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.script_code import BYTECODE, EXPORTED, SOURCE, script_operators
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
@@ -29,10 +30,17 @@ from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
 ZIP = Claims(begins=(LOCAL, END), holds=(END,))
-Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
+Kind = Literal["torch-zip", "torchscript", "pt2", "torch-package", "keras", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
+_OF_KERAS = (".weights.h5", ".weights.npz", ".weights.json")
+"""How Keras calls weights, beside the configuration of their model."""
+_NATIVE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv")
+_SOURCES = (".cpp", ".cc", ".cu", ".c", ".h", ".hpp")
+"""What compilers of models leave in their archives."""
+_TFLITE = b"TFL3"
+"""At offset 4: a model that files are appended to, whose own reader reads them."""
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
 _HEADER = 1 << 12
@@ -49,13 +57,19 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     if name.lower().endswith(PART):
         return "distcp"
     names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
+    if "config.json" in names and (name.lower().endswith(".keras") or any(one.endswith(_OF_KERAS) for one in names)):
+        return "keras"
     if any(map(_of_script, names)):
         return "torchscript"
     if any(map(_of_export, names)):
         return "pt2"
+    if any(map(_of_package, names)):
+        return "torch-package"
     if any(map(_is_data, names)):
         return "torch-zip"
-    return "npz" if any(name.endswith(".npy") for name in names) else "zip"
+    if any(name.endswith(".npy") for name in names):
+        return "npz"
+    return None if head.startswith(_TFLITE, 4) else "zip"
 
 
 def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str]:
@@ -75,6 +89,10 @@ def _of_script(name: str) -> bool:
 
 def _of_export(name: str) -> bool:
     return name.rpartition("/")[2] in ("serialized_exported_program.json", "archive_format")
+
+
+def _of_package(name: str) -> bool:
+    return name.endswith(".data/extern_modules")
 
 
 def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget | None = None) -> Iterator[Part]:
@@ -204,10 +222,16 @@ def _member(
         check_size(entry, place, limits)
         if not entry.name.casefold().endswith(_BOOKKEEPING):
             yield Member(location=place, name=entry.name, size=entry.size)
-        if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
-            yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
+        if _is_source(entry.name):
+            source = content.read_at(0, content.size) if content.size <= _LONGEST_SOURCE else b""
+            yield Code(location=place, language=_language(entry.name), source=source)
+        if (kind := _program(entry.name)) is not None:
+            budget.spend(content.size, place)
+            yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
         return
     budget.spend(content.size, place)
+    if (kind := _program(entry.name)) is not None:
+        yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
     if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
@@ -245,13 +269,30 @@ def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
     if any(map(_of_export, names)):
         detail = "an exported program: torch.export.load unpickles parts of it without restriction"
         yield Opaque(location=location, what="pt2", detail=detail)
+    if any(map(_of_package, names)):
+        detail = "a torch.package archive: importing from one runs the Python code in it"
+        yield Opaque(location=location, what="torch-package", detail=detail)
 
 
 def _is_source(name: str) -> bool:
-    return name.endswith((".py", ".so", ".pyc", ".dll", ".dylib"))
+    return name.casefold().endswith((".py", ".pyc", *_NATIVE, *_SOURCES))
 
 
 def _language(name: str) -> str:
+    name = name.casefold()
     if "/code/" in name:
         return "torchscript"
+    if name.endswith(_SOURCES):
+        return "C++"
     return "python" if name.endswith(".py") else "bytecode" if name.endswith(".pyc") else "native"
+
+
+def _program(name: str) -> str | None:
+    """How operators are written in a member that is a part of a program; `None` for others."""
+    name = name.casefold()  # torch's reader looks names up without regard to case
+    base = name.rpartition("/")[2]
+    if "/code/" in f"/{name}" and base.endswith(".py"):
+        return SOURCE
+    if base == "bytecode.pkl":
+        return BYTECODE
+    return EXPORTED if base.startswith("serialized_exported_program") or "/models/" in f"/{name}" else None

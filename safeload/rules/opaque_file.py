@@ -11,7 +11,12 @@ from safeload.rules.base import Context, Rule
 from safeload.rules.not_the_file import STANDINS
 from safeload.rules.program import PROGRAMS
 
-MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"})
+MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"}) | {
+    "hdf5-data",
+    "tf-checkpoint",
+    "coreml-weights",
+    "paddle-parameters",
+}
 """`Opaque.what` of content that was recognised, and that no loader of models executes."""
 
 

@@ -15,7 +15,10 @@ _INERT = (
     *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".svg", ".wav", ".mp3", ".flac", ".ogg", ".mp4", ".pdf"),
     *(".safetensors", ".proto", ".license", ".ini", ".cfg", ".log"),
 )
-_CODE = (".py", ".so", ".pyc", ".dll", ".dylib")
+_CODE = (
+    *(".py", ".pyc", ".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv"),
+    *(".cpp", ".cc", ".cu", ".c", ".h", ".hpp"),
+)
 """Members that are reported as code."""
 
 

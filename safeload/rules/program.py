@@ -14,6 +14,7 @@ PROGRAMS = {
     "pt2": "an exported program: torch.export.load unpickles parts of it without restriction",
     "torch-package": "a torch.package archive: loading one imports the Python code in it",
     "executorch": "an ExecuTorch program: it runs in native code",
+    "tensorrt": "a TensorRT engine: code for a graphics card, with plugins that run in the process which loads it",
     "native": "native code, which runs when a loader opens it",
     "bytecode": "Python bytecode, which runs when it is imported and which nobody here reads",
 }

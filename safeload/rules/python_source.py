@@ -10,7 +10,7 @@ from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.program import PROGRAMS
 
-_HERE = frozenset({"torchscript"})
+_HERE = frozenset({"torchscript", "marshalled"})
 """Languages whose archive as a whole is reported, by the rule about programs."""
 
 

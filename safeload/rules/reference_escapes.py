@@ -11,7 +11,7 @@ from safeload.formats.base import Part, Reference
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
-_FILES = frozenset({"shard", "weights", "config", "tokenizer"})
+_FILES = frozenset({"shard", "weights", "config", "tokenizer", "external-data"})
 """Kinds of references whose target is a file of the same model."""
 _OUTSIDE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|^[a-z][a-z0-9+.-]{1,20}://|\x00", re.IGNORECASE)
 
@@ -26,11 +26,13 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 def _bad() -> Iterable[Part]:
     yield samples.reference("shard", "../other/model.safetensors", "model.safetensors.index.json", "weight_map.w")
     yield samples.reference("weights", "/etc/passwd", path="transformers_weights")
+    yield samples.reference("external-data", "../../secrets.bin", "model.onnx", "graph.initializer")
     yield samples.reference("config", "https://example.org/config.json", path="configuration_files")
 
 
 def _good() -> Iterable[Part]:
     yield samples.reference("shard", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "weight_map.w")
+    yield samples.reference("external-data", "model.onnx.data", "model.onnx", "graph.initializer")
     yield samples.reference("config", "config.4.0.0.json", path="configuration_files")
 
 
@@ -38,7 +40,7 @@ RULE = Rule(
     id="reference-escapes",
     title="a file points outside of the model",
     why=(
-        "Shard indexes and configurations name further files, and loaders join those names to the model's directory "
+        "Shard indexes, configurations and tensors kept elsewhere name files, and loaders join names to the directory "
         "without looking. A name with `..`, an absolute one or an address makes a loader read something else."
     ),
     status=Status.DANGEROUS,

@@ -7,7 +7,18 @@ from typing import Any
 from safeload.core.blob import MemoryBlob
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Code, Config, Irregularity, Member, Opaque, PickleStream, Reference, Text
+from safeload.formats.base import (
+    Code,
+    Component,
+    Config,
+    Irregularity,
+    Member,
+    Opaque,
+    Operator,
+    PickleStream,
+    Reference,
+    Text,
+)
 
 FILE = Location("example")
 
@@ -64,3 +75,21 @@ def member(name: str) -> Member:
 
 def config(data: Any, file: str = "config.json") -> Config:
     return Config(location=Location(file), data=data)
+
+
+def operator(framework: str, name: str, *arguments: str, domain: str = "") -> Operator:
+    return Operator(location=FILE, framework=framework, name=name, domain=domain, arguments=arguments)
+
+
+def component(
+    name: str, module: str = "", config: Any = None, *, registered: str = "", function: bool = False
+) -> Component:
+    framework = "keras-function" if function else "keras"
+    return Component(
+        location=Location("model.keras", "config.json", None, "config.layers[1]"),
+        framework=framework,
+        module=module,
+        name=name,
+        registered=registered,
+        config=config,
+    )

@@ -82,16 +82,12 @@ def test_native_programs_are_code(head: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "name", "format"),
     [
-        (b"\x89HDF\r\n\x1a\n" + b"\x01" * 64, "model.h5", "hdf5"),
         (gzip.compress(b"prose" * 9, mtime=0), "x.txt.gz", "gzip"),
         (bz2.compress(b"prose" * 9), "x.txt.bz2", "bzip2"),
         (lzma.compress(b"prose" * 9), "x.txt.xz", "xz"),
         (zlib.compress(b"prose" * 9), "x.z", "zlib"),
         (lz4.frame.compress(b"prose" * 9), "x.txt.lz4", "lz4"),
         (b"\x28\xb5\x2f\xfd" + bytes(range(64)), "x.zst", "zstd"),
-        (b"\x1c\0\0\0TFL3" + b"\x01" * 32, "model.tflite", "tflite"),
-        (b"\x08\x07\x12\x07pytorch\x1a\x032.0" + b"\xff" * 8, "model.onnx", "onnx"),
-        (b"\x08\x01\x12\xff\x01" + b"\xff" * 8, "saved_model.pb", "tensorflow"),
         (b"\x89PNG\r\n\x1a\n" + b"\x01" * 16, "logo.png", "image"),
         (b"PAR1" + b"\x80" * 16, "data.parquet", "parquet"),
     ],

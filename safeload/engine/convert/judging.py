@@ -13,6 +13,9 @@ from safeload.engine.convert.keras import without_weights
 from safeload.engine.convert.order import Order
 from safeload.engine.held import Held
 
+_PROGRAM = frozenset({"program", "operator-unlisted", "operator-reaches-out"})
+"""Rules about what a program would do, which a conversion leaves behind."""
+
 
 def judge(held: Held, order: Order) -> Report:
     """Let the policy decide about every file that was inspected; return what was found in them.
@@ -54,4 +57,4 @@ def _without_program(report: FileReport) -> FileReport:
     """The report on what a conversion takes: of a TorchScript archive the tensors, never the program."""
     if report.format != "torchscript":
         return report
-    return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule != "program"))
+    return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule not in _PROGRAM))

@@ -1,0 +1,240 @@
+"""TensorFlow's operators: those that compute and nothing else, and those that are known to reach out.
+
+Whatever is in neither list is a custom operator, or one that nobody looked at yet.
+"""
+
+from __future__ import annotations
+
+import re
+
+from safeload.rules.catalogue import CODE, FILE, NATIVE, NETWORK
+from safeload.rules.wordlist import words
+
+COMPUTES = words(
+    """
+Abs AccumulateNV2 Acos Acosh Add AddManySparseToTensorsMap AddN AddSparseToTensorsMap AddV2 AdjustContrast
+AdjustContrastv2 AdjustHue AdjustSaturation All AllCandidateSampler Angle AnonymousHashTable AnonymousIterator
+AnonymousIteratorV2 AnonymousIteratorV3 AnonymousMemoryCache AnonymousMutableDenseHashTable
+AnonymousMutableHashTable AnonymousRandomSeedGenerator AnonymousSeedGenerator Any ApplyAdaMax ApplyAdadelta
+ApplyAdagrad ApplyAdagradDA ApplyAdagradV2 ApplyAdam ApplyAddSign ApplyCenteredRMSProp ApplyFtrl ApplyFtrlV2
+ApplyGradientDescent ApplyMomentum ApplyPowerSign ApplyProximalAdagrad ApplyProximalGradientDescent ApplyRMSProp
+ApproxTopK ApproximateEqual ArgMax ArgMin AsString Asin Asinh Assert AssertNextDataset Assign AssignAdd
+AssignAddVariableOp AssignSub AssignSubVariableOp AssignVariableOp Atan Atan2 Atanh AudioSpectrogram AudioSummary
+AudioSummaryV2 AvgPool AvgPool3D AvgPool3DGrad AvgPoolGrad BandedTriangularSolve Barrier BatchCholesky BatchDataset
+BatchDatasetV2 BatchFFT BatchFunction BatchIFFT BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchMatrixBandPart
+BatchMatrixDeterminant BatchMatrixDiag BatchMatrixDiagPart BatchMatrixInverse BatchMatrixSetDiag BatchMatrixSolve
+BatchMatrixTriangularSolve BatchNormWithGlobalNormalization BatchNormWithGlobalNormalizationGrad
+BatchSelfAdjointEigV2 BatchSvd BatchToSpace BatchToSpaceND BesselI0 BesselI0e BesselI1 BesselI1e BesselJ0 BesselJ1
+BesselK0 BesselK1 BesselY0 BesselY1 Betainc BiasAdd BiasAddGrad BiasAddV1 Bincount Bitcast BitwiseAnd BitwiseOr
+BitwiseXor BlockLSTM BlockLSTMGrad BlockLSTMGradV2 BlockLSTMV2 BoostedTreesBucketize BoostedTreesCreateEnsemble
+BoostedTreesCreateQuantileStreamResource BoostedTreesDeserializeEnsemble BoostedTreesEnsembleResourceHandleOp
+BoostedTreesPredict BoostedTreesQuantileStreamResourceDeserialize
+BoostedTreesQuantileStreamResourceGetBucketBoundaries BoostedTreesQuantileStreamResourceHandleOp
+BoostedTreesSerializeEnsemble BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize CTCBeamSearchDecoder
+CTCGreedyDecoder CTCLoss CTCLossV2 Case CaseFoldUTF8 Cast Ceil CheckNumerics CheckNumericsV2 Cholesky CholeskyGrad
+ClipByValue CombinedNonMaxSuppression CompareAndBitpack Complex ComplexAbs ComputeAccidentalHits Concat ConcatOffset
+ConcatV2 ConcatenateDataset Conj ConjugateTranspose Const ConstrainedSequence ControlTrigger Conv Conv1D Conv2D
+Conv2DBackpropFilter Conv2DBackpropInput Conv3D Conv3DBackpropFilter Conv3DBackpropFilterV2 Conv3DBackpropInput
+Conv3DBackpropInputV2 Cos Cosh CountUpTo CropAndResize CropAndResizeGradBoxes CropAndResizeGradImage Cross CudnnRNN
+CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNCanonicalToParams CudnnRNNCanonicalToParamsV2
+CudnnRNNParamsSize CudnnRNNParamsToCanonical CudnnRNNParamsToCanonicalV2 CudnnRNNV2 CudnnRNNV3 Cumprod Cumsum
+CumulativeLogsumexp DataFormatDimMap DataFormatVecPermute DatasetCardinality DatasetToSingleElement
+DecodeAndCropJpeg DecodeBase64 DecodeBmp DecodeCSV DecodeCompressed DecodeGif DecodeImage DecodeJSONExample
+DecodeJpeg DecodePaddedRaw DecodePng DecodeRaw DecodeWav DecodeWebP DeepCopy DeleteIterator DeleteMemoryCache
+DeleteMultiDeviceIterator DeleteRandomSeedGenerator DeleteSeedGenerator DenseBincount DenseCountSparseOutput
+DenseToCSRSparseMatrix DenseToDenseSetOperation DenseToSparseBatchDataset DenseToSparseSetOperation DepthToSpace
+DepthwiseConv2d DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter DepthwiseConv2dNativeBackpropInput
+Dequantize DeserializeManySparse DeserializeSparse DestroyResourceOp DestroyTemporaryVariable DeviceIndex Diag
+DiagPart Digamma Dilation2D Dilation2DBackpropFilter Dilation2DBackpropInput Div DivNoNan DrawBoundingBoxes
+DrawBoundingBoxesV2 DummyIterationCounter DummyMemoryCache DummySeedGenerator DynamicPartition DynamicStitch
+EditDistance Eig Einsum Elu EluGrad Empty EmptyTensorList EmptyTensorMap EncodeBase64 EncodeJpeg
+EncodeJpegVariableQuality EncodePng EncodeWav EnsureShape Enter Equal Erf Erfc Erfinv EuclideanNorm Exit Exp
+ExpandDims Expint Expm1 ExtractGlimpse ExtractGlimpseV2 ExtractImagePatches ExtractJpegShape ExtractVolumePatches
+FFT FFT2D FFT3D FIFOQueue FIFOQueueV2 FakeParam FakeQuantWithMinMaxArgs FakeQuantWithMinMaxArgsGradient
+FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsGradient FakeQuantWithMinMaxVarsPerChannel
+FakeQuantWithMinMaxVarsPerChannelGradient FakeQueue FastBertNormalize FastSentencepieceDetokenize
+FastSentencepieceTokenize FastWordpieceDetokenize FastWordpieceTokenizeWithOffsets Fill FilterDataset
+FinalizeDataset Fingerprint FlatMapDataset Floor FloorDiv FloorMod For FractionalAvgPool FractionalMaxPool
+FresnelCos FresnelSin FusedBatchNorm FusedBatchNormGrad FusedBatchNormGradV2 FusedBatchNormGradV3 FusedBatchNormV2
+FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D GRUBlockCell GRUBlockCellGrad Gather GatherNd GatherV2
+GenerateBoundingBoxProposals GetOptions GetSessionHandle GetSessionHandleV2 GetSessionTensor Greater GreaterEqual
+GroupByReducerDataset GroupByWindowDataset GuaranteeConst HSVToRGB HashTable HashTableV2 HistogramFixedWidth
+HistogramSummary HostConst IFFT IFFT2D IFFT3D IRFFT IRFFT2D IRFFT3D Identity IdentityN If Igamma IgammaGradA Igammac
+Imag ImageProjectiveTransformV2 ImageProjectiveTransformV3 ImageSummary InTopK InTopKV2 InitializeTable
+InitializeTableFromDataset InitializeTableV2 InplaceAdd InplaceSub InplaceUpdate InterleaveDataset Inv InvGrad
+Invert InvertPermutation IsBoostedTreesEnsembleInitialized IsBoostedTreesQuantileStreamResourceInitialized IsFinite
+IsInf IsNan IsVariableInitialized IsotonicRegression Iterator IteratorGetDevice IteratorGetNext
+IteratorGetNextAsOptional IteratorGetNextSync IteratorToStringHandle IteratorV2 KMC2ChainInitialization
+KmeansPlusPlusInitialization KthOrderStatistic L2Loss LRN LRNGrad LSTMBlockCell LSTMBlockCellGrad LeakyRelu
+LeakyReluGrad LearnedUnigramCandidateSampler LeftShift LegacyParallelInterleaveDatasetV2 Less LessEqual Lgamma
+LinSpace ListDiff Log Log1p LogMatrixDeterminant LogSoftmax LogUniformCandidateSampler LogicalAnd LogicalNot
+LogicalOr LookupTableExport LookupTableExportV2 LookupTableFind LookupTableFindV2 LookupTableImport
+LookupTableImportV2 LookupTableInsert LookupTableInsertV2 LookupTableRemoveV2 LookupTableSize LookupTableSizeV2
+LoopCond LowerBound Lu MakeIterator MakeUnique MapAndBatchDataset MapClear MapDataset MapDefun MapIncompleteSize
+MapPeek MapSize MapStage MapUnstage MapUnstageNoKey MatMul MatrixBandPart MatrixDeterminant MatrixDiag
+MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixExponential MatrixInverse
+MatrixLogarithm MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixSolveLs MatrixSquareRoot
+MatrixTriangularSolve Max MaxIntraOpParallelismDataset MaxPool MaxPool3D MaxPool3DGrad MaxPool3DGradGrad MaxPoolGrad
+MaxPoolGradGrad MaxPoolGradGradV2 MaxPoolGradGradWithArgmax MaxPoolGradV2 MaxPoolGradWithArgmax MaxPoolV2
+MaxPoolWithArgmax MaxSpanningTree Maximum Mean Merge MergeSummary Mfcc Min Minimum MirrorPad MirrorPadGrad Mod
+ModelDataset Mul MulNoNan MultiDeviceIterator Multinomial MutableDenseHashTable MutableDenseHashTableV2
+MutableHashTable MutableHashTableOfTensors MutableHashTableOfTensorsV2 MutableHashTableV2 MutexLock MutexV2 Ndtri
+Neg NextAfter NextIteration NoOp NonDeterministicInts NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3
+NonMaxSuppressionV4 NonMaxSuppressionV5 NonMaxSuppressionWithOverlaps NormalizeUTF8 NormalizeUTF8WithOffsetsMap
+NotEqual NthElement OneHot OneShotIterator Ones OnesLike OptimizeDatasetV2 OptionalFromValue OptionalGetValue
+OptionalHasValue OptionalNone OptionsDataset Pack Pad PadV2 PaddedBatchDataset PaddedBatchDatasetV2 PaddingFIFOQueue
+PaddingFIFOQueueV2 ParallelConcat ParallelDynamicStitch ParallelInterleaveDataset ParallelInterleaveDatasetV2
+ParallelInterleaveDatasetV3 ParallelInterleaveDatasetV4 ParallelMapDataset ParallelMapDatasetV2
+ParameterizedTruncatedNormal ParseExample ParseExampleDataset ParseExampleDatasetV2 ParseExampleV2
+ParseSequenceExample ParseSequenceExampleV2 ParseSingleExample ParseSingleSequenceExample ParseTensor
+PartitionedCall Placeholder PlaceholderV2 PlaceholderWithDefault Polygamma PopulationCount Pow PrefetchDataset Prelu
+PreventGradient PriorityQueue PriorityQueueV2 PrivateThreadPoolDataset Prod Qr QuantizeAndDequantize
+QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 QuantizeAndDequantizeV4Grad
+QuantizeDownAndShrinkRange QuantizeV2 QuantizedAdd QuantizedAvgPool QuantizedBatchNormWithGlobalNormalization
+QuantizedBiasAdd QuantizedConcat QuantizedConv2D QuantizedConv2DAndRelu QuantizedConv2DAndReluAndRequantize
+QuantizedConv2DWithBias QuantizedConv2DWithBiasAndRelu QuantizedConv2DWithBiasAndReluAndRequantize
+QuantizedConv2DWithBiasAndRequantize QuantizedDepthwiseConv2D QuantizedInstanceNorm QuantizedMatMul
+QuantizedMatMulWithBias QuantizedMatMulWithBiasAndRelu QuantizedMatMulWithBiasAndReluAndRequantize QuantizedMaxPool
+QuantizedMul QuantizedRelu QuantizedRelu6 QuantizedReluX QuantizedReshape QuantizedResizeBilinear QueueClose
+QueueCloseV2 QueueDequeue QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo QueueDequeueUpToV2 QueueDequeueV2
+QueueEnqueue QueueEnqueueMany QueueEnqueueManyV2 QueueEnqueueV2 QueueIsClosed QueueIsClosedV2 QueueSize QueueSizeV2
+RFFT RFFT2D RFFT3D RGBToHSV RaggedBincount RaggedCountSparseOutput RaggedCross RaggedFillEmptyRows RaggedGather
+RaggedRange RaggedTensorFromVariant RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant
+RaggedTensorToVariantGradient RandomCrop RandomDataset RandomDatasetV2 RandomGamma RandomGammaGrad
+RandomIndexShuffle RandomPoisson RandomPoissonV2 RandomShuffle RandomShuffleQueue RandomShuffleQueueV2
+RandomStandardNormal RandomUniform RandomUniformInt Range RangeDataset Rank ReadVariableOp ReadVariableXlaSplitND
+Real RealDiv RebatchDataset RebatchDatasetV2 Reciprocal ReciprocalGrad ReduceDataset ReduceJoin RefEnter RefExit
+RefIdentity RefMerge RefNextIteration RefSelect RefSwitch RegexFullMatch RegexReplace RegexSplitWithOffsets Relu
+Relu6 Relu6Grad ReluGrad RepeatDataset RequantizationRange RequantizationRangePerChannel Requantize
+RequantizePerChannel Reshape ResizeArea ResizeBicubic ResizeBicubicGrad ResizeBilinear ResizeBilinearGrad
+ResizeNearestNeighbor ResizeNearestNeighborGrad ResourceAccumulatorApplyGradient ResourceApplyAdaMax
+ResourceApplyAdadelta ResourceApplyAdagrad ResourceApplyAdagradDA ResourceApplyAdagradV2 ResourceApplyAdam
+ResourceApplyAdamWithAmsgrad ResourceApplyAddSign ResourceApplyCenteredRMSProp ResourceApplyFtrl ResourceApplyFtrlV2
+ResourceApplyGradientDescent ResourceApplyKerasMomentum ResourceApplyMomentum ResourceApplyPowerSign
+ResourceApplyProximalAdagrad ResourceApplyProximalGradientDescent ResourceApplyRMSProp ResourceCountUpTo
+ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterDiv ResourceScatterMax ResourceScatterMin
+ResourceScatterMul ResourceScatterNdAdd ResourceScatterNdMax ResourceScatterNdMin ResourceScatterNdSub
+ResourceScatterNdUpdate ResourceScatterSub ResourceScatterUpdate ResourceSparseApplyAdadelta
+ResourceSparseApplyAdagrad ResourceSparseApplyAdagradDA ResourceSparseApplyAdagradV2
+ResourceSparseApplyCenteredRMSProp ResourceSparseApplyFtrl ResourceSparseApplyFtrlV2
+ResourceSparseApplyKerasMomentum ResourceSparseApplyMomentum ResourceSparseApplyProximalAdagrad
+ResourceSparseApplyProximalGradientDescent ResourceSparseApplyRMSProp ResourceStridedSliceAssign Reverse
+ReverseSequence ReverseV2 RightShift Rint RngReadAndSkip RngSkip Roll RougeL Round Rsqrt RsqrtGrad
+SampleDistortedBoundingBox SampleDistortedBoundingBoxV2 SamplingDataset ScalarSummary ScaleAndTranslate
+ScaleAndTranslateGrad ScanDataset ScatterAdd ScatterDiv ScatterMax ScatterMin ScatterMul ScatterNd ScatterNdAdd
+ScatterNdMax ScatterNdMin ScatterNdNonAliasingAdd ScatterNdSub ScatterNdUpdate ScatterSub ScatterUpdate SegmentMax
+SegmentMaxV2 SegmentMean SegmentMeanV2 SegmentMin SegmentMinV2 SegmentProd SegmentProdV2 SegmentSum SegmentSumV2
+Select SelectV2 SelfAdjointEig SelfAdjointEigV2 Selu SeluGrad SentenceFragments SentencepieceDetokenizeOp
+SentencepieceIdToStringOp SentencepieceOp SentencepieceTokenizeOp SentencepieceTokenizeWithOffsetsOp
+SentencepieceVocabSizeOp SerializeIterator SerializeManySparse SerializeSparse SerializeTensor SetSize Shape ShapeN
+ShardDataset ShuffleAndRepeatDataset ShuffleAndRepeatDatasetV2 ShuffleDataset ShuffleDatasetV2 ShuffleDatasetV3
+Sigmoid SigmoidGrad Sign Sin Sinh Size SkipDataset SleepDataset Slice SlidingWindowDataset Snapshot SobolSample
+Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign SoftsignGrad SpaceToBatch SpaceToBatchND
+SpaceToDepth SparseAdd SparseAddGrad SparseApplyAdadelta SparseApplyAdagrad SparseApplyAdagradDA
+SparseApplyAdagradV2 SparseApplyCenteredRMSProp SparseApplyFtrl SparseApplyFtrlV2 SparseApplyMomentum
+SparseApplyProximalAdagrad SparseApplyProximalGradientDescent SparseApplyRMSProp SparseBincount SparseConcat
+SparseCountSparseOutput SparseCross SparseCrossHashed SparseCrossV2 SparseDenseCwiseAdd SparseDenseCwiseDiv
+SparseDenseCwiseMul SparseFillEmptyRows SparseFillEmptyRowsGrad SparseMatMul SparseMatrixAdd SparseMatrixMatMul
+SparseMatrixMul SparseMatrixNNZ SparseMatrixSoftmax SparseMatrixSparseMatMul SparseMatrixTranspose SparseReduceMax
+SparseReduceMaxSparse SparseReduceSum SparseReduceSumSparse SparseReorder SparseReshape SparseSegmentMean
+SparseSegmentMeanGrad SparseSegmentMeanWithNumSegments SparseSegmentSqrtN SparseSegmentSqrtNGrad
+SparseSegmentSqrtNWithNumSegments SparseSegmentSum SparseSegmentSumGrad SparseSegmentSumWithNumSegments SparseSlice
+SparseSliceGrad SparseSoftmax SparseSoftmaxCrossEntropyWithLogits SparseSparseMaximum SparseSparseMinimum
+SparseSplit SparseTensorDenseAdd SparseTensorDenseMatMul SparseTensorSliceDataset SparseTensorToCSRSparseMatrix
+SparseToDense SparseToSparseSetOperation Spence Split SplitMergeFromLogitsTokenizeWithOffsets
+SplitMergeTokenizeWithOffsets SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze Stack StackClose StackCloseV2
+StackPop StackPopV2 StackPush StackPushV2 StackV2 Stage StageClear StagePeek StageSize StatefulPartitionedCall
+StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform
+StatefulUniformFullInt StatefulUniformInt StatelessCase StatelessIf StatelessMultinomial
+StatelessParameterizedTruncatedNormal StatelessRandomBinomial StatelessRandomGammaV2 StatelessRandomGammaV3
+StatelessRandomGetAlg StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomNormal
+StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform StatelessRandomUniformFullInt
+StatelessRandomUniformFullIntV2 StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2
+StatelessSampleDistortedBoundingBox StatelessShuffle StatelessTruncatedNormal StatelessTruncatedNormalV2
+StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StridedSliceAssign StridedSliceGrad
+StringFormat StringJoin StringLength StringLower StringNGrams StringSplit StringSplitV2 StringStrip
+StringToHashBucket StringToHashBucketFast StringToHashBucketStrong StringToNumber StringUpper Sub Substr Sum Svd
+Switch SymbolicGradient TakeDataset TakeManySparseFromTensorsMap TakeWhileDataset Tan Tanh TanhGrad
+TemporaryVariable TensorArray TensorArrayClose TensorArrayCloseV2 TensorArrayCloseV3 TensorArrayConcat
+TensorArrayConcatV2 TensorArrayConcatV3 TensorArrayGather TensorArrayGatherV2 TensorArrayGatherV3 TensorArrayGrad
+TensorArrayGradV2 TensorArrayGradV3 TensorArrayGradWithShape TensorArrayPack TensorArrayRead TensorArrayReadV2
+TensorArrayReadV3 TensorArrayScatter TensorArrayScatterV2 TensorArrayScatterV3 TensorArraySize TensorArraySizeV2
+TensorArraySizeV3 TensorArraySplit TensorArraySplitV2 TensorArraySplitV3 TensorArrayUnpack TensorArrayV2
+TensorArrayV3 TensorArrayWrite TensorArrayWriteV2 TensorArrayWriteV3 TensorDataset TensorListConcat
+TensorListConcatLists TensorListConcatV2 TensorListElementShape TensorListFromTensor TensorListGather
+TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack TensorListPushBackBatch TensorListReserve
+TensorListResize TensorListScatter TensorListScatterIntoExistingList TensorListScatterV2 TensorListSetItem
+TensorListSplit TensorListStack TensorMapErase TensorMapHasKey TensorMapInsert TensorMapLookup TensorMapSize
+TensorMapStackKeys TensorScatterAdd TensorScatterMax TensorScatterMin TensorScatterSub TensorScatterUpdate
+TensorSliceDataset TensorStridedSliceUpdate TensorSummary TensorSummaryV2 ThreadUnsafeUnigramCandidateSampler Tile
+TileGrad Timestamp ToBool TopK TopKUnique TopKV2 TopKWithUnique Transpose TridiagonalMatMul TridiagonalSolve
+TruncateDiv TruncateMod TruncatedNormal UnbatchDataset UnicodeDecode UnicodeDecodeWithOffsets UnicodeEncode
+UnicodeScript UnicodeScriptTokenizeWithOffsets UnicodeTranscode UniformCandidateSampler UniformDequantize
+UniformQuantize UniformQuantizedAdd UniformQuantizedClipByValue UniformQuantizedConvolution UniformQuantizedDot
+UniformRequantize Unique UniqueDataset UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex
+UnsortedSegmentJoin UnsortedSegmentMax UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum Unstage
+UnwrapDatasetVariant UpperBound VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 Where While
+WhitespaceTokenizeWithOffsets WhitespaceTokenizeWithOffsetsV2 WindowDataset WindowOp WordpieceTokenizeWithOffsets
+WrapDatasetVariant Xdivy Xlog1py Xlogy Zeros ZerosLike Zeta ZipDataset _Arg _ArrayToList _DeviceArg _DeviceRetval
+_FusedBatchNormEx _FusedConv2D _FusedMatMul _ListToArray _ParallelConcatStart _ParallelConcatUpdate _Retval _SwitchN
+"""
+)
+"""They compute, keep state within the process, or call functions of the same graph."""
+
+REACHES = {
+    **dict.fromkeys(
+        words(
+            "ReadFile WriteFile MatchingFiles MatchingFilesDataset ReaderReadV2 ReaderRead ReaderReadUpTo "
+            "ReaderReadUpToV2 "
+            "WholeFileReader WholeFileReaderV2 TextLineReader TextLineReaderV2 TFRecordReader TFRecordReaderV2 "
+            "FixedLengthRecordReader FixedLengthRecordReaderV2 LMDBReader TextLineDataset TFRecordDataset "
+            "TFRecordDatasetV2 FixedLengthRecordDataset FixedLengthRecordDatasetV2 CSVDataset CSVDatasetV2 LMDBDataset "
+            "SqlDataset ExperimentalSqlDataset ExperimentalCSVDataset ExperimentalLMDBDataset CacheDataset "
+            "CacheDatasetV2 SnapshotDataset SnapshotDatasetV2 SnapshotDatasetReader SnapshotNestedDatasetReader "
+            "ExperimentalMatchingFilesDataset SaveDataset SaveDatasetV2 LoadDataset DatasetToTFRecord "
+            "ExperimentalDatasetToTFRecord ImmutableConst RecordInput "
+            "CreateSummaryFileWriter CreateSummaryDbWriter WriteSummary WriteScalarSummary WriteHistogramSummary "
+            "WriteImageSummary WriteAudioSummary WriteGraphSummary WriteRawProtoSummary ImportEvent SummaryWriter "
+            "StatsAggregatorSetSummaryWriter DecodeProtoV2 EncodeProto DeleteFile CopyFile FileSystemSetConfiguration "
+            "SerializeSSTable LoadAndRemapMatrix GenerateVocabRemapping CheckpointReader CheckpointReaderV2 "
+            "DistributedSave ConfigureAndInitializeGlobalTPU SimpleMLLoadModelFromPath "
+            "SimpleMLLoadModelFromPathWithHandle LookupTableFromFile AudioReadableInitialize IO>ReadFile Skipgram "
+            "TensorSliceReader DebugIdentity DebugIdentityV2 DebugIdentityV3 DebugNanCount DebugNumericSummary "
+            "DebugNumericSummaryV2"
+        ),
+        FILE,
+    ),
+    **dict.fromkeys(
+        words("PyFunc PyFuncStateless EagerPyFunc _PyFunc GeneratorDataset NumpyFunction"),
+        CODE,
+    ),
+    **dict.fromkeys(
+        words(
+            "Rpc TryRpc RpcClient RpcCall RpcServer RpcServerStart RpcServerRegister RpcCheckStatus RpcGetValue "
+            "DataServiceDataset DataServiceDatasetV2 DataServiceDatasetV3 DataServiceDatasetV4 RegisterDataset "
+            "RegisterDatasetV2 RemoteCall Send Recv _Send _Recv _HostSend _HostRecv BigQueryReader BigtableClient "
+            "CloudBigtableClient CollectiveInitializeCommunicator GcsConfigureCredentials GcsConfigureBlockCache "
+            "KafkaDataset IO>KafkaDataset KinesisDataset PubSubDataset IteratorFromStringHandle "
+            "IteratorFromStringHandleV2 MultiDeviceIteratorFromStringHandle DistributeDataset"
+        ),
+        NETWORK,
+    ),
+    **dict.fromkeys(
+        words("RemoteFusedGraphExecute XlaCustomCall XlaCustomCallV2 TfLiteSubgraphExecute"),
+        NATIVE,
+    ),
+}
+"""By operator: what it can do. Its arguments make it no better."""
+
+BY_TEXT = {
+    "Print": re.compile(r"(?s).*"),
+    "PrintV2": re.compile(r"stderr|stdout|log\((?:info|warning|error)\)|(?!file:)[^:/]*"),
+    "FixedUnigramCandidateSampler": re.compile(r""),
+}
+"""Operators that are harmless as long as each text they are given is of this form."""
+
+PATHS = words(
+    "SaveV2 Save SaveSlices RestoreV2 Restore RestoreSlice ShardedFilename ShardedFilespec MergeV2Checkpoints "
+    "InitializeTableFromTextFile InitializeTableFromTextFileV2"
+)
+"""Operators of models of every day that open a file: they are judged by where its name comes from."""

@@ -17,6 +17,7 @@ from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Config, Format, Irregularity, Part, Reference, Text
+from safeload.formats.inside import called
 from safeload.formats.strict_json import parse_json, walk_json
 
 _SUFFIXES = (".json", ".ipynb", ".webmanifest")
@@ -163,7 +164,7 @@ def _templates(value: Any, where: Location) -> Iterator[Part]:
 
 def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
     """Files whose whole shape names classes: sentence-transformers' `modules.json`, diffusers' `model_index.json`."""
-    name = location.file.rpartition("/")[2]
+    name = called(location).rpartition("/")[2]
     if isinstance(data, list):
         for index, item in enumerate(data):
             if isinstance(item, dict) and isinstance(item.get("type"), str) and "path" in item:

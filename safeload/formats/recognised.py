@@ -21,13 +21,9 @@ class _Kind(NamedTuple):
     advice: str = ""
 
 
-_ZSTD = ": install zstd and unpack it first (`zstd -d FILE`)"
-_LZ4 = ": install lz4 and unpack it first (`lz4 -d FILE`)"
 _KINDS = (
     _Kind("hdf5", "an HDF5 file", 0, (b"\x89HDF\r\n\x1a\n",), (".h5", ".hdf5", ".keras")),
     _Kind("tflite", "a TensorFlow Lite model", 4, (b"TFL3",), (".tflite",)),
-    _Kind("zstd", "zstd-compressed data", 0, (b"\x28\xb5\x2f\xfd",), (".zst",), _ZSTD),
-    _Kind("lz4", "lz4-compressed data", 0, (b"\x04\x22\x4d\x18",), (".lz4", ".joblib"), _LZ4),
     _Kind("7z", "a 7-Zip archive", 0, (b"7z\xbc\xaf\x27\x1c",), (".7z",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),

@@ -18,11 +18,10 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
 from safeload.formats.base import Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
-from safeload.formats.joblib_pickle import MARK, read_joblib
+from safeload.formats.inside import account, called, member_of, modest, read_inside
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
-from safeload.formats.torch_legacy import is_legacy
-from safeload.formats.torch_legacy import read as read_legacy
+from safeload.formats.unpack import Unpacking
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
@@ -31,6 +30,7 @@ Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
+_SHORT = 256
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
 _HEADER = 1 << 12
@@ -79,6 +79,7 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
 
     `budget` is for files of several archives, which share one.
     """
+    limits = account(limits, blob)
     archive = read_archive(blob, location, limits)
     yield from archive.irregularities
     fault = archive.fault
@@ -158,7 +159,7 @@ def _storage(blob: Blob, entry: Entry, location: Location, limits: Limits) -> St
 
 
 def _at(location: Location, entry: Entry) -> Location:
-    return Location(location.file, entry.name)
+    return member_of(location, entry.name)
 
 
 def _swapped(storage: Storage) -> Storage:
@@ -196,13 +197,7 @@ def _member(
     head = head_of(content)
     budget.spend(len(head), place)
     if not data and not is_pickle(head, content.size, entry.name):
-        if entry.encrypted:
-            raise damaged_member(place, "it is encrypted")
-        check_size(entry, place, limits)
-        if not entry.name.casefold().endswith(_BOOKKEEPING):
-            yield Member(location=place, name=entry.name, size=entry.size)
-        if _is_source(entry.name) and content.size <= _LONGEST_SOURCE:
-            yield Code(location=place, language=_language(entry.name), source=content.read_at(0, content.size))
+        yield from _file(blob, entry, place, limits, budget)
         return
     budget.spend(content.size, place)
     if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
@@ -212,26 +207,47 @@ def _member(
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
     try:
-        yield from _streams(content, head, place, limits, storages, data=data)
+        yield from _streams(content, place, modest(limits, entry.packed), storages)
     except MalformedInput as error:
         raise excess or error from None
     if excess is not None:
         raise excess
 
 
-def _streams(
-    content: Blob, head: bytes, place: Location, limits: Limits, storages: Mapping[str, Storage], *, data: bool
-) -> Iterator[Part]:
-    """The pickles of a member: the checkpoint's own, or another one in whichever format it is."""
-    if data:
-        yield from read_pickles(content, place, limits, storages=storages)
+def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Budget) -> Iterator[Part]:
+    """A member that does not begin like a pickle, read in whatever format it is."""
+    name = entry.name.casefold()
+    check_size(entry, place, limits)
+    if name.endswith(_BOOKKEEPING) and entry.size <= _SHORT:
         return
-    read = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
-    for part in read(content, place, limits):
-        if isinstance(part, PickleStream) and part.role == "data":
-            constants = place.member is not None and place.member.endswith(_CONSTANTS)
-            part = replace(part, role="constants", storages=storages) if constants else replace(part, role="member")
-        yield part
+    content = open_member(blob, entry, place, limits, budget)
+    if "/code/" in f"/{name}" and name.endswith(".py") and content.size <= _LONGEST_SOURCE:
+        yield Code(location=place, language="torchscript", source=content.read_at(0, content.size))
+        return
+    budget.spend(entry.packed, place)
+    if isinstance(content, Unpacking):
+        content.work = account(limits, blob).work
+    if entry.crc and not entry.encrypted and checksum(content) not in (None, entry.crc):
+        detail = "the checksum of a member is not the one the archive records"
+        yield Irregularity(location=place, kind="zip-checksum", detail=detail)
+    yield Member(location=place, name=entry.name, size=entry.size, read=True)
+    yield from read_inside(content, place, modest(limits, entry.packed))
+    if entry.encrypted:
+        raise damaged_member(place, "it is encrypted")
+
+
+def _streams(content: Blob, place: Location, limits: Limits, storages: Mapping[str, Storage]) -> Iterator[Part]:
+    """The pickles of a member: the checkpoint's own, those of a program, or a file with any that stands beside them."""
+    name = called(place)
+    if _is_data(name):
+        yield from read_pickles(content, place, limits, storages=storages)
+    elif not name.endswith(_CONSTANTS):
+        yield from read_inside(content, place, limits)
+    else:
+        for part in read_pickles(content, place, limits):
+            if isinstance(part, PickleStream) and part.role == "data":
+                part = replace(part, role="constants", storages=storages)
+            yield part
 
 
 def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
@@ -242,13 +258,3 @@ def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
     if any(map(_of_export, names)):
         detail = "an exported program: torch.export.load unpickles parts of it without restriction"
         yield Opaque(location=location, what="pt2", detail=detail)
-
-
-def _is_source(name: str) -> bool:
-    return name.endswith((".py", ".so", ".pyc", ".dll", ".dylib"))
-
-
-def _language(name: str) -> str:
-    if "/code/" in name:
-        return "torchscript"
-    return "python" if name.endswith(".py") else "bytecode" if name.endswith(".pyc") else "native"

@@ -22,7 +22,11 @@ class Row:
 
 TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
-    "formats": Row(("core", "formats")),
+    # lz4 and zstd are what the standard library cannot unpack, and 7-Zip archives nothing else reads; all are extras.
+    "formats": Row(
+        ("core", "formats"),
+        theirs_in=(("formats.unpack_extra", "lz4"), ("formats.unpack_extra", "zstandard")),
+    ),
     "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),

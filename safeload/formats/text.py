@@ -30,7 +30,7 @@ def _is_vocabulary(file: str) -> bool:
 FORMAT = Format(
     name="text",
     title="a text file",
-    suffixes=(".txt", ".md", ".tiktoken", ".vocab", ".bpe", ".csv", ".tsv", ".yaml", ".yml", ".jsonl", ".toml"),
+    suffixes=(".txt", ".md", ".tiktoken", ".vocab", ".bpe", ".csv", ".tsv", ".jsonl", ".toml"),
     sniff=lambda head, tail, size, name: is_text(head, size, controls=_is_vocabulary(name)),
     read=_read,
     fallback=True,

@@ -18,6 +18,8 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Config, Format, Irregularity, Part, Reference, Text
 from safeload.formats.inside import called
+from safeload.formats.notebook import cells, is_notebook
+from safeload.formats.skops_schema import MARK, schema_references
 from safeload.formats.steering import MENTIONS, references_of, steers
 from safeload.formats.strict_json import parse_json, walk_json
 
@@ -37,6 +39,10 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         where = Location(location.file, location.member, None, key)
         yield Irregularity(location=where, kind="json-duplicate-key", detail=detail, two_readings=True)
     yield from _of_shapes(document.data, location)
+    if is_notebook(document.data):
+        yield from cells(document.data, location)
+    if MARK in raw or (b"\\u" in raw and isinstance(document.data, dict) and "__loader__" in document.data):
+        yield from schema_references(document.data, location)
     # Tokenizer files hold a million keys and no pointer; a key that is spelled with escapes is looked for as well.
     if b"\\u" in raw or any(key in raw for key in MENTIONS):
         yield from _references(document.data, location)

@@ -22,7 +22,7 @@ from safeload.formats.window import Notes, Window
 from safeload.formats.zip_archive import LOCAL
 from safeload.formats.zip_end import find_ends
 
-_ZIPS = frozenset({"zip", "npz", "torch-zip", "torchscript", "pt2"})
+_ZIPS = frozenset({"zip", "npz", "skops", "torch-zip", "torchscript", "pt2"})
 _TARS = frozenset({"tar", "torch-tar"})
 _PICKLES = frozenset({"pickle", "joblib"})
 _TAIL = 1 << 17

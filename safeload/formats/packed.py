@@ -107,10 +107,11 @@ def _file(content: Unpacking, name: str, location: Location, limits: Inner, pack
 
 _PICKLES = (".joblib", ".pkl", ".pickle", ".sav")
 """Names under which compressed pickles are regular."""
+_R = (".rds", ".rda", ".rdata")
 _MAGIC: dict[str, tuple[tuple[bytes, ...], tuple[str, ...]]] = {
-    "gzip": ((b"\x1f\x8b\x08",), (".gz", ".tgz", ".nemo", *_PICKLES)),
-    "bzip2": (tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), (".bz2", *_PICKLES)),
-    "xz": ((b"\xfd7zXZ\0",), (".xz", *_PICKLES)),
+    "gzip": ((b"\x1f\x8b\x08",), (".gz", ".tgz", ".nemo", *_R, *_PICKLES)),
+    "bzip2": (tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), (".bz2", *_R, *_PICKLES)),
+    "xz": ((b"\xfd7zXZ\0",), (".xz", *_R, *_PICKLES)),
     "lzma": ((b"\x5d\0\0",), (".lzma", *_PICKLES)),
     "lz4": ((b"\x04\x22\x4d\x18",), (".lz4", *_PICKLES)),
     "zstd": ((b"\x28\xb5\x2f\xfd",), (".zst", ".zstd", *_PICKLES)),

@@ -13,7 +13,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 FORMAT = Format(
     name="zip",
     title="a zip archive",
-    suffixes=(".zip", ".keras", ".mar", ".nemo", ".skops", ".whl", ".egg"),
+    suffixes=(".zip", ".keras", ".mar", ".nemo", ".whl", ".egg"),
     sniff=_sniff,
     read=read_zip,
 )

@@ -26,7 +26,7 @@ from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
-Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]
+Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "skops", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
@@ -52,6 +52,8 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
         return "pt2"
     if any(map(_is_data, names)):
         return "torch-zip"
+    if "schema.json" in names:
+        return "skops"
     return "npz" if any(name.endswith(".npy") for name in names) else "zip"
 
 

@@ -11,7 +11,9 @@ from safeload.rules.base import Context, Rule
 from safeload.rules.not_the_file import STANDINS
 from safeload.rules.program import PROGRAMS
 
-MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"})
+MEDIA = frozenset(
+    {"image", "media", "pdf", "font", "sentencepiece", "npy", "text", "xgboost", "lightgbm", "catboost", "r-data"}
+)
 """`Opaque.what` of content that was recognised, and that no loader of models executes."""
 
 

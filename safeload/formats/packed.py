@@ -13,9 +13,10 @@ from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput, UsageError
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Opaque, Part
+from safeload.formats.base import Format, Irregularity, Member, Opaque, Part
 from safeload.formats.inside import Inner, account, called, member_of, modest, read_inside
 from safeload.formats.joblib_pickle import MARK, read_joblib
+from safeload.formats.overlap import independent
 from safeload.formats.pickle_head import is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.plain_text import is_text
@@ -79,6 +80,9 @@ def _read(blob: Blob, location: Location, limits: Limits, method: Method, name: 
         detail = "bytes that are no compressed stream follow the compressed ones"
         yield Irregularity(location=location, kind="trailing-data", detail=detail)
     whole: Blob = MemoryBlob(content.read_at(0, size)) if size <= _IN_MEMORY else content
+    if fault is None and _is_more(whole, inner, location, limits):
+        yield from read_inside(whole, member_of(location, inner or "content"), modest(limits, blob.size))
+        return
     inside = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
     try:
         yield from inside(whole, location, modest(limits, blob.size))
@@ -86,6 +90,13 @@ def _read(blob: Blob, location: Location, limits: Limits, method: Method, name: 
         raise fault or error from None
     if fault is not None:
         raise fault
+
+
+def _is_more(content: Blob, name: str, location: Location, limits: Limits) -> bool:
+    """Whether content that begins like a pickle is of another format as well, which some reader would go by."""
+    from safeload.formats import identify  # the registry, which finds this module
+
+    return len(independent(identify(content, name), content, location, limits)) > 1
 
 
 def _file(content: Unpacking, name: str, location: Location, limits: Inner, packed: int) -> Iterator[Part]:
@@ -97,8 +108,10 @@ def _file(content: Unpacking, name: str, location: Location, limits: Inner, pack
         yield Irregularity(location=location, kind="trailing-data", detail=detail)
     whole: Blob = MemoryBlob(content.read_at(0, size)) if size <= _IN_MEMORY else content
     name = f"{name}.tar" if called(location).lower().endswith(".tgz") else name
+    place = member_of(location, name or "content")
+    yield Member(location=place, name=place.member or name, size=size, read=True)
     try:
-        yield from read_inside(whole, member_of(location, name or "content"), modest(limits, packed))
+        yield from read_inside(whole, place, modest(limits, packed))
     except MalformedInput as error:
         raise fault or error from None
     if fault is not None:

@@ -23,7 +23,7 @@ from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.unpack import Unpacking
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
-from safeload.formats.zip_end import END, has_end
+from safeload.formats.zip_end import END, has_end, last_directory
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "skops", "distcp", "zip"]
@@ -45,7 +45,8 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
         return None
     if name.lower().endswith(PART):
         return "distcp"
-    names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
+    directory = last_directory(tail)
+    names = _names_in(directory, b"PK\x01\x02", 28, 46) if directory else _names_in(head, b"PK\x03\x04", 26, 30)
     if any(map(_of_script, names)):
         return "torchscript"
     if any(map(_of_export, names)):
@@ -60,7 +61,7 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
 def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str]:
     """The names in the headers that can be seen in a part of an archive."""
     names = set()
-    at = data.find(mark)
+    at = data.find(mark)  # a member that is itself an archive, and stored, shows its own as well
     while at >= 0:
         length = int.from_bytes(data[at + length_at : at + length_at + 2], "little")
         names.add(data[at + name_at : at + name_at + length].decode("latin-1").casefold())

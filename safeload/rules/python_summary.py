@@ -12,19 +12,19 @@ _STRING = re.compile(
     r"'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*", re.DOTALL
 )
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_CALL = re.compile(r"(?<![\w.])([^\W\d][\w.]*)[ \t]*\(")
 _ACTS = {
-    what: re.compile(rf"(?<![\w.])(?:{calls})\s*\(" if what != "installs packages" else calls)
-    for what, calls in {
-        "runs commands": r"os\.(?:system|popen|exec\w*|spawn\w*|fork)|subprocess\.\w+|pty\.spawn",
-        "runs code it makes": r"exec|eval|compile|__import__|(?:importlib\.)?import_module",
-        "unpickles": r"(?:c?[pP]ickle|dill|cloudpickle|joblib|marshal|shelve)\.(?:loads?|open|Unpickler)",
-        "loads native code": r"ctypes\.\w+|cffi\.\w+|torch\.ops\.load_library|(?:\w+\.)*cpp_extension\.load\w*",
-        "opens connections": r"socket\.\w+|(?:urllib\.request\.)?url(?:open|retrieve)|(?:requests|httpx|aiohttp)\.\w+",
-        "deletes or changes files": r"shutil\.(?:rmtree|move|copy\w*)|os\.(?:remove|unlink|rename|chmod)",
-        "installs packages": r"\bpip\.main\s*\(|[\"']pip[\"']\s*,\s*[\"']install[\"']|\bpip3? install ",
-        "decodes hidden text": r"base64\.\w*decode\w*|codecs\.decode|bytes\.fromhex|zlib\.decompress",
-    }.items()
+    "runs commands": re.compile(r"os\.(?:system|popen|exec\w*|spawn\w*|fork)|subprocess\.\w+|pty\.spawn"),
+    "runs code it makes": re.compile(r"exec|eval|compile|__import__|(?:importlib\.)?import_module"),
+    "unpickles": re.compile(r"(?:c?[pP]ickle|dill|cloudpickle|joblib|marshal|shelve)\.(?:loads?|open|Unpickler)"),
+    "loads native code": re.compile(r"(?:ctypes|cffi)\.\w+|torch\.ops\.load_library|[\w.]*cpp_extension\.load\w*"),
+    "opens connections": re.compile(
+        r"(?:socket|requests|httpx|aiohttp)\.\w+|(?:urllib\.request\.)?url(?:open|retrieve)"
+    ),
+    "deletes or changes files": re.compile(r"shutil\.(?:rmtree|move|copy\w*)|os\.(?:remove|unlink|rename|chmod)"),
+    "decodes hidden text": re.compile(r"base64\.\w*decode\w*|codecs\.decode|bytes\.fromhex|zlib\.decompress"),
 }
+_INSTALL = re.compile(r"[\"']pip[\"']\s*,\s*[\"']install[\"']|\bpip3? install ")
 _LONGEST = 1 << 20
 _NAMED = 12
 
@@ -33,7 +33,10 @@ def summary(source: bytes) -> tuple[list[str], list[str]]:
     """What the source does, and the packages it imports; each in the order of the tables above and of the text."""
     text = source[:_LONGEST].decode("utf-8", "replace")
     code = _STRING.sub(lambda found: " " if found[0].startswith("#") else '""', text)
-    does = [what for what, pattern in _ACTS.items() if pattern.search(text if what == "installs packages" else code)]
+    called = set(_CALL.findall(code))
+    does = [what for what, names in _ACTS.items() if any(map(names.fullmatch, called))]
+    if "pip.main" in called or _INSTALL.search(text):
+        does.append("installs packages")
     return does, list(dict.fromkeys(_imports(code)))[:_NAMED]
 
 

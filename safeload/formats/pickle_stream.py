@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from safeload.core.blob import Blob
 from safeload.core.graph import Reading
@@ -14,13 +11,6 @@ from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream, Storage
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import calls_something
-
-_SEARCHED = 1 << 20
-_TRIED = 200
-_OPCODES = 5_000
-_BEGIN = re.compile(rb"\x80[\x02-\x05]|c[A-Za-z_][\w.]{0,200}\n[A-Za-z_][\w.]{0,200}\n|\([A-Z]?[^\n]{0,200}\n")
-"""How pickles begin that could call something, among other bytes."""
 
 
 def read_stream(
@@ -53,23 +43,8 @@ def read_trailing(blob: Blob, offset: int, location: Location, limits: Limits) -
             break
         offset = reading.end
     if offset < blob.size:
-        yield from _behind(blob, offset, location, limits)
         detail = f"{blob.size - offset:,} bytes follow the pickle"
         yield Irregularity(location=location.at(offset), kind="trailing-data", detail=detail)
-
-
-def _behind(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Part]:
-    """Pickles that call something and stand anywhere in what follows a pickle, for programs that know where."""
-    data = blob.read_at(offset, _SEARCHED)
-    reached, few = 0, replace(limits, opcodes=min(limits.opcodes, _OPCODES))
-    for found in itertools.islice(_BEGIN.finditer(data), _TRIED):
-        if found.start() < reached:
-            continue
-        reading = read_pickle(blob, offset + found.start(), location=location, limits=few)
-        if calls_something(reading):
-            reached = reading.end - offset
-            yield PickleStream(location=location.at(reading.start), reading=reading, role="trailing")
-            yield from nested_streams(reading, location, limits)
 
 
 def read_pickles(

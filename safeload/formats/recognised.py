@@ -24,7 +24,6 @@ class _Kind(NamedTuple):
 _KINDS = (
     _Kind("hdf5", "an HDF5 file", 0, (b"\x89HDF\r\n\x1a\n",), (".h5", ".hdf5", ".keras")),
     _Kind("tflite", "a TensorFlow Lite model", 4, (b"TFL3",), (".tflite",)),
-    _Kind("7z", "a 7-Zip archive", 0, (b"7z\xbc\xaf\x27\x1c",), (".7z",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),
     _Kind("arrow", "an Arrow file", 0, (b"ARROW1",), (".arrow", ".feather")),

@@ -22,7 +22,7 @@ class Row:
 
 TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
-    # lz4 and zstd are what the standard library cannot unpack, and 7-Zip archives nothing else reads; all are extras.
+    # lz4 and zstd are what the standard library cannot unpack; both come with an extra.
     "formats": Row(
         ("core", "formats"),
         theirs_in=(("formats.unpack_extra", "lz4"), ("formats.unpack_extra", "zstandard")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
@@ -22,9 +22,13 @@ BETWEEN = " » "
 _UNPACKED_ALWAYS = 256 << 20
 _UNPACKED = 20
 """Bytes that may be unpacked, beyond what is always allowed, for each byte of the outermost file."""
+_LOOKED_ALWAYS = 256 << 10
+_LOOKED = 8
+"""Bytes that may be looked at as files within files, beyond those, for each byte of the file and each unpacked one."""
 _FILES_ALWAYS = 1_000
 _BYTES_PER_FILE = 256
 """A file may hold a thousand files, and one more for each of these bytes: opening each one takes time."""
+_IN_MEMORY = 16 << 20
 _OPCODES = 50
 _OPCODES_PER_BYTE = 16
 """Packed content may hold this part of `Limits.opcodes`, and a few for each packed byte."""
@@ -36,6 +40,7 @@ class Work:
 
     unpacked: int = _UNPACKED_ALWAYS
     files: int = _FILES_ALWAYS
+    looked: int = _LOOKED_ALWAYS
 
     def unpack(self, count: int, location: Location) -> None:
         """Account for bytes that were unpacked, each time they are.
@@ -44,14 +49,22 @@ class Work:
             LimitExceeded: more than regular files need.
         """
         self.unpacked -= count
+        self.looked += _LOOKED * count
         if self.unpacked < 0:
             raise LimitExceeded("expansion", allowed=_UNPACKED, wanted=_UNPACKED + 1, where=location)
 
-    def open(self, location: Location) -> None:
-        """Account for a file that is opened. Raises `LimitExceeded` after more than regular archives hold."""
+    def open(self, size: int, location: Location) -> None:
+        """Account for a file that is opened. Archives could list the same bytes again and again, on every level.
+
+        Raises:
+            LimitExceeded: more files, or more bytes in them, than regular archives hold.
+        """
         self.files -= 1
+        self.looked -= size
         if self.files < 0:
             raise LimitExceeded("members", allowed=_FILES_ALWAYS, wanted=_FILES_ALWAYS + 1, where=location)
+        if self.looked < 0:
+            raise LimitExceeded("expansion", allowed=_LOOKED, wanted=_LOOKED + 1, where=location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +79,11 @@ def account(limits: Limits, blob: Blob) -> Inner:
     """The limits with an account: the one they have, or a new one for this file."""
     if isinstance(limits, Inner):
         return limits
-    work = Work(_UNPACKED_ALWAYS + _UNPACKED * blob.size, _FILES_ALWAYS + blob.size // _BYTES_PER_FILE)
+    work = Work(
+        unpacked=_UNPACKED_ALWAYS + _UNPACKED * blob.size,
+        files=_FILES_ALWAYS + blob.size // _BYTES_PER_FILE,
+        looked=_LOOKED_ALWAYS + _LOOKED * blob.size,
+    )
     return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
 
 
@@ -86,6 +103,16 @@ def called(place: Location) -> str:
     return place.file if place.member is None else place.member.rpartition(BETWEEN)[2]
 
 
+def _at_hand(blob: Blob) -> Blob:
+    """A small file whose bytes would be unpacked again and again, as bytes."""
+    outer = blob
+    while isinstance(outer, Extent):
+        outer = outer.outer
+    if outer is blob or isinstance(outer, MemoryBlob) or blob.size > _IN_MEMORY or not hasattr(outer, "measure"):
+        return blob
+    return MemoryBlob(blob.read_at(0, blob.size))
+
+
 def read_inside(blob: Blob, place: Location, limits: Limits) -> Iterator[Part]:
     """Everything that any format finds in a file within a file.
 
@@ -102,8 +129,8 @@ def read_inside(blob: Blob, place: Location, limits: Limits) -> Iterator[Part]:
         detail = f"archives lie within each other more than {LEVELS} deep; deeper ones are not read"
         yield Irregularity(location=place, kind="archive-too-deep", detail=detail)
         return
-    inner.work.open(place)
-    result = read(blob, place, replace(inner, level=inner.level + 1))
+    inner.work.open(blob.size, place)
+    result = read(_at_hand(blob), place, replace(inner, level=inner.level + 1))
     for part in result.parts:
         if isinstance(part, PickleStream) and part.role == "data":
             yield replace(part, role="member")

@@ -25,12 +25,20 @@ from safeload.formats.zip_end import find_ends
 _ZIPS = frozenset({"zip", "npz", "skops", "torch-zip", "torchscript", "pt2"})
 _TARS = frozenset({"tar", "torch-tar"})
 _PICKLES = frozenset({"pickle", "joblib"})
+_TEXTS = frozenset({"stand-in", "yaml", "json", "template", "python", "script", "requirements", "pmml"})
+"""What stands in for a file may well be text, and is then no text of the kind that its name says."""
 _TAIL = 1 << 17
 
 
 def independent(claims: tuple[Format, ...], blob: Blob, location: Location, limits: Limits) -> tuple[Format, ...]:
-    """The claims without that of a zip archive which lies wholly within a member of a tar archive, or a constant."""
+    """The claims without those that say nothing of their own.
+
+    That of a zip archive which lies wholly within a member of a tar archive, or a constant; and those that go by the
+    name of a file in whose place something else stands.
+    """
     names = {format.name for format in claims}
+    if "stand-in" in names and names <= _TEXTS:
+        return tuple(format for format in claims if format.name == "stand-in")
     if not names & _ZIPS or not names & (_TARS | _PICKLES):
         return claims
     ends = list(find_ends(Window(blob), Notes(location)))

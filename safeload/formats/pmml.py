@@ -48,7 +48,9 @@ FORMAT = Format(
     title="a PMML model",
     suffixes=(".pmml",),
     sniff=lambda head, tail, size, name: (
-        is_text(head, size) and (_ROOT.search(head) is not None or name.lower().endswith(".pmml"))
+        is_text(head, size)
+        and head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+        and (_ROOT.search(head) is not None or name.lower().endswith(".pmml"))
     ),
     read=_read,
 )

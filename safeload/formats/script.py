@@ -20,13 +20,18 @@ _LANGUAGES = {
     **dict.fromkeys((".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".m", ".mm", ".metal"), "source"),
 }
 _SUFFIXES = tuple(_LANGUAGES)
-_PYTHON = (".py", ".pyi", ".pyw", ".pyx")
+_OTHERS = (
+    *(".py", ".pyi", ".pyw", ".pyx", ".yaml", ".yml", ".json", ".ipynb", ".jinja", ".jinja2", ".j2", ".md", ".txt"),
+    *(".in", ".pmml", ".xml", ".html"),
+)
+"""Names of formats for which a first line with `#!` is a comment, or nothing."""
+_LIKE_JSON = (b"{", b"[")
 _MOST = 1 << 20
 
 
 def _language(head: bytes, name: str) -> str | None:
     lower = name.lower()
-    if lower.endswith(_PYTHON):
+    if lower.endswith(_OTHERS) or (head.lstrip().startswith(_LIKE_JSON) and not lower.endswith(".js")):
         return None
     if head.startswith((b"#!", b"\xef\xbb\xbf#!")):
         line = head[:200].partition(b"\n")[0]

@@ -96,7 +96,7 @@ def unpacked(blob: Blob, start: int, place: Location, limits: Limits) -> Iterato
     """The pickles of a constant that is a compressed file or an archive; nothing if there are none.
 
     Raises:
-        MalformedInput: it holds some, and could not be read to its end; or reading it would cost too much.
+        MalformedInput: it could not be read to its end, or reading it would cost too much.
     """
     content = Extent(blob, start, blob.size - start)
     found: list[Part] = []
@@ -108,6 +108,8 @@ def unpacked(blob: Blob, start: int, place: Location, limits: Limits) -> Iterato
     if isinstance(fault, LimitExceeded):
         raise fault
     if not any(isinstance(part, PickleStream) for part in found):
+        if fault is not None and not content.read_at(0, 2).startswith(_ZLIB):  # whose two bytes may be chance
+            raise fault
         return
     for part in found:
         if isinstance(part, PickleStream):

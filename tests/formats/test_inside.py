@@ -130,6 +130,42 @@ def test_very_many_members_are_bounded() -> None:
     assert isinstance(reading(raw, "x.zip").fault, LimitExceeded)
 
 
+def test_archives_that_list_the_same_bytes_again_and_again_are_bounded() -> None:
+    """Four names for one member on every level are four thousand readings of it; they stop early."""
+    raw = b"\x80\x02(" + b"]" * (1 << 16) + b"l."
+    for _ in range(LEVELS):
+        again = [
+            Zipped(name, b"", central={"size": len(raw), "packed": len(raw), "crc": zlib.crc32(raw), "header": 0})
+            for name in "bcd"
+        ]
+        raw = make_zip([Zipped("a", raw), *again])
+    assert judged(raw).status >= Status.UNDECIDED
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "chat_template.jinja", "modeling.py", "config.json", "model.pmml"])
+def test_a_pointer_in_place_of_a_text_is_one_thing(name: str) -> None:
+    """What Git LFS leaves behind is said to be that, whatever it is called."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    (finding,) = judged(pointer, name).findings
+    assert finding.rule == "not-the-file"
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (b"#!/bin/sh\na: 1\n", "config.yaml"),
+        (b"x = 1  # <PMML version='4.4'>\n", "modeling.py"),
+        (b'{"example": "<PMML version=4>"}', "config.json"),
+        (b'{"a": 1}', "data.rs"),
+        (b"tree\nversion=v4\n", "model.txt"),
+        (b"# see https://git-lfs.github.com\n", "README.md"),
+    ],
+)
+def test_formats_without_a_signature_do_not_claim_each_others_files(raw: bytes, name: str) -> None:
+    """Text that only mentions another format is no second format."""
+    assert "polyglot" not in kinds(reading(raw, name))
+
+
 def test_a_wrong_checksum_counts_for_every_member() -> None:
     """A member that is not what the archive recorded is read, and the archive is not safe."""
     raw = make_zip([Zipped("config.json", CONFIG, local={"crc": 1}, central={"crc": 1})])

@@ -60,13 +60,12 @@ def test_a_pickle_in_disguise_is_judged(way: Callable[[bytes], bytes | str], out
         zlib.compress(bytes(range(256)) * 9),
         make_zip([Zipped("config.json", b"{}"), Zipped("weights", bytes(range(256)))]),
         b"x\x9c" + b"no zlib" * 20,
-        b"PK\x03\x04 and no archive",
         "deadbeef" * 8,
         "gAAAABcdEFgh" * 30,
         base64.b64encode(bytes(range(256))).decode(),
         base64.b64encode(pickle.dumps({"a": 1})),
     ],
-    ids=["gzip", "zlib", "zip", "no zlib", "no zip", "hexadecimal", "token", "base64", "pickle"],
+    ids=["gzip", "zlib", "zip", "no zlib", "hexadecimal", "token", "base64", "pickle"],
 )
 def test_constants_without_calls_are_data(value: object) -> None:
     """What libraries keep in constants (packed arrays, archives, tokens) leaves a pickle as safe as it was."""

@@ -17,7 +17,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part, PickleStream
-from safeload.formats.inside import account, called
+from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.overlap import independent
 from safeload.formats.pickle_head import calls_something
@@ -121,6 +121,8 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
     readings = [read_pickle(blob, location=location, limits=bounds)]
     while (last := readings[-1]).fault is None and last.end < blob.size and len(readings) < limits.streams:
         readings.append(read_pickle(blob, last.end, location=location, limits=bounds))
+    if isinstance(limits, Inner):
+        limits.work.opcodes -= sum(reading.opcodes for reading in readings)
     if any(map(calls_something, readings)):
         detail = f"it is at once {claimed.title} and a pickle, which its beginning does not show"
         yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)

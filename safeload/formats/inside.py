@@ -24,7 +24,9 @@ _UNPACKED = 20
 """Bytes that may be unpacked, beyond what is always allowed, for each byte of the outermost file."""
 _LOOKED_ALWAYS = 256 << 10
 _LOOKED = 8
-"""Bytes that may be looked at as files within files, beyond those, for each byte of the file and each unpacked one."""
+"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file."""
+_ALL_OPCODES = 1_000_000
+"""Opcodes of all pickles in files within a file, and sixteen more for each of its bytes."""
 _FILES_ALWAYS = 1_000
 _BYTES_PER_FILE = 256
 """A file may hold a thousand files, and one more for each of these bytes: opening each one takes time."""
@@ -41,6 +43,7 @@ class Work:
     unpacked: int = _UNPACKED_ALWAYS
     files: int = _FILES_ALWAYS
     looked: int = _LOOKED_ALWAYS
+    opcodes: int = _ALL_OPCODES
 
     def unpack(self, count: int, location: Location) -> None:
         """Account for bytes that were unpacked, each time they are.
@@ -49,15 +52,14 @@ class Work:
             LimitExceeded: more than regular files need.
         """
         self.unpacked -= count
-        self.looked += _LOOKED * count
         if self.unpacked < 0:
             raise LimitExceeded("expansion", allowed=_UNPACKED, wanted=_UNPACKED + 1, where=location)
 
     def open(self, size: int, location: Location) -> None:
-        """Account for a file that is opened. Archives could list the same bytes again and again, on every level.
+        """Account for a file of so many stored bytes. Archives could list the same ones again on every level.
 
         Raises:
-            LimitExceeded: more files, or more bytes in them, than regular archives hold.
+            LimitExceeded: more files, more bytes in them, or more opcodes until here than regular archives hold.
         """
         self.files -= 1
         self.looked -= size
@@ -65,6 +67,8 @@ class Work:
             raise LimitExceeded("members", allowed=_FILES_ALWAYS, wanted=_FILES_ALWAYS + 1, where=location)
         if self.looked < 0:
             raise LimitExceeded("expansion", allowed=_LOOKED, wanted=_LOOKED + 1, where=location)
+        if self.opcodes <= 0:
+            raise LimitExceeded("opcodes", allowed=_ALL_OPCODES, wanted=_ALL_OPCODES + 1, where=location)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         unpacked=_UNPACKED_ALWAYS + _UNPACKED * blob.size,
         files=_FILES_ALWAYS + blob.size // _BYTES_PER_FILE,
         looked=_LOOKED_ALWAYS + _LOOKED * blob.size,
+        opcodes=_ALL_OPCODES + _OPCODES_PER_BYTE * blob.size,
     )
     return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
 
@@ -113,8 +118,8 @@ def _at_hand(blob: Blob) -> Blob:
     return MemoryBlob(blob.read_at(0, blob.size))
 
 
-def read_inside(blob: Blob, place: Location, limits: Limits) -> Iterator[Part]:
-    """Everything that any format finds in a file within a file.
+def read_inside(blob: Blob, place: Location, limits: Limits, *, stored: int = 0) -> Iterator[Part]:
+    """Everything that any format finds in a file within a file, which takes so many `stored` bytes of it.
 
     Its pickles are members, whatever they would be in a file of their own. Its tensors and its JSON data are not
     passed on: they would be taken for those of the file around it. What they point to is.
@@ -129,8 +134,10 @@ def read_inside(blob: Blob, place: Location, limits: Limits) -> Iterator[Part]:
         detail = f"archives lie within each other more than {LEVELS} deep; deeper ones are not read"
         yield Irregularity(location=place, kind="archive-too-deep", detail=detail)
         return
-    inner.work.open(blob.size, place)
-    result = read(_at_hand(blob), place, replace(inner, level=inner.level + 1))
+    inner.work.open(stored, place)
+    few = min(inner.opcodes, inner.work.opcodes)
+    result = read(_at_hand(blob), place, replace(inner, level=inner.level + 1, opcodes=few))
+    inner.work.opcodes -= sum(part.reading.opcodes for part in result.parts if isinstance(part, PickleStream))
     for part in result.parts:
         if isinstance(part, PickleStream) and part.role == "data":
             yield replace(part, role="member")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import Global, List, Reading, Tuple, Value
 from safeload.core.limits import Limits
@@ -47,11 +47,16 @@ def read_any_tar(blob: Blob, location: Location, limits: Limits) -> Iterator[Par
                 yield from tables.data(member)
             else:
                 yield Member(location=place, name=member.name, size=member.content.size, read=True)
-                yield from read_inside(member.content, place, limits)
+                yield from read_inside(member.content, place, limits, stored=_stored(blob, member))
         except MalformedInput as error:
             fault = fault or error
     if fault is not None:
         raise fault
+
+
+def _stored(blob: Blob, member: TarMember) -> int:
+    """What a member takes of the file. Members do not share bytes, and what was unpacked has been paid for."""
+    return member.content.size if isinstance(blob, Extent) else 0
 
 
 class _Tables:

@@ -234,7 +234,7 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
         detail = "the checksum of a member is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
     yield Member(location=place, name=entry.name, size=entry.size, read=True)
-    yield from read_inside(content, place, modest(limits, entry.packed))
+    yield from read_inside(content, place, modest(limits, entry.packed), stored=entry.packed)
     if entry.encrypted:
         raise damaged_member(place, "it is encrypted")
 
@@ -245,7 +245,7 @@ def _streams(content: Blob, place: Location, limits: Limits, storages: Mapping[s
     if _is_data(name):
         yield from read_pickles(content, place, limits, storages=storages)
     elif not name.endswith(_CONSTANTS):
-        yield from read_inside(content, place, limits)
+        yield from read_inside(content, place, limits, stored=content.size)
     else:
         for part in read_pickles(content, place, limits):
             if isinstance(part, PickleStream) and part.role == "data":

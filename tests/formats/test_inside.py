@@ -142,6 +142,14 @@ def test_archives_that_list_the_same_bytes_again_and_again_are_bounded() -> None
     assert judged(raw).status >= Status.UNDECIDED
 
 
+def test_opcodes_of_all_members_together_are_bounded() -> None:
+    """A small archive of very many opcodes stops early, also where they stand behind a text."""
+    for name, begin in (("x.pkl", b"\x80\x02("), ("x.txt", b"V" + b"A" * (1 << 17) + b"\n0(")):
+        inner = begin + b"]" * (1 << 20) + b"l."
+        raw = gzip.compress(make_tar([(f"{number}/{name}", inner) for number in range(9)]))
+        assert len(raw) < 1 << 18 and isinstance(reading(raw, "x.tar.gz").fault, LimitExceeded)
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "chat_template.jinja", "modeling.py", "config.json", "model.pmml"])
 def test_a_pointer_in_place_of_a_text_is_one_thing(name: str) -> None:
     """What Git LFS leaves behind is said to be that, whatever it is called."""

@@ -17,7 +17,9 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Code, Component, Format, Irregularity, Operator, Part, PickleStream
+from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
+from safeload.formats.overlap import independent
 from safeload.formats.pickle_head import calls_something
 from safeload.formats.protobuf import Messages
 from safeload.formats.sentencepiece import after_pieces
@@ -154,23 +156,24 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
     Beside the parts of each reader there is an `Irregularity` of kind `polyglot` where formats share a file, and of
     kind `name-disagrees` where its name announces another format than its content is.
     """
-    claims = identify(blob, location.file)
+    limits = account(limits or Limits(), blob)
+    claims = independent(identify(blob, called(location)), blob, location, limits)
     parts: list[Part] = []
     fault: MalformedInput | None = None
     if len(claims) > 1:
         detail = "it is at once " + " and ".join(format.title for format in claims)
         parts.append(Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True))
-    if (announced := _announced(location.file)) and not {format.name for format in claims} & announced:
+    if (announced := _announced(called(location))) and not {format.name for format in claims} & announced:
         parts.extend(_disagreement(location, claims))
     for format in claims:
         try:
-            for part in format.read(blob, location, limits or Limits()):
+            for part in format.read(blob, location, limits):
                 parts.append(part)
         except MalformedInput as error:
             fault = fault or error
     if not _PICKLED & {format.name for format in claims}:
         try:
-            parts.extend(_hidden_pickles(blob, location, limits or Limits(), claims[0]))
+            parts.extend(_hidden_pickles(blob, location, limits, claims[0]))
         except MalformedInput as error:
             fault = fault or error
     if _LIKE_PROTOBUF & {format.name for format in claims}:
@@ -229,6 +232,8 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
     readings = [read_pickle(blob, location=location, limits=bounds)]
     while (last := readings[-1]).fault is None and last.end < blob.size and len(readings) < limits.streams:
         readings.append(read_pickle(blob, last.end, location=location, limits=bounds))
+    if isinstance(limits, Inner):
+        limits.work.opcodes -= sum(reading.opcodes for reading in readings)
     if any(map(calls_something, readings)):
         detail = f"it is at once {claimed.title} and a pickle, which its beginning does not show"
         yield Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True)
@@ -250,7 +255,7 @@ def _announced(name: str) -> set[str]:
 def _disagreement(location: Location, claims: tuple[Format, ...]) -> list[Part]:
     """Nothing for stand-ins, which say so themselves, nor for unknown content behind an ambiguous name."""
     best = claims[0]
-    strong = location.file.lower().endswith(_STRONG)
+    strong = called(location).lower().endswith(_STRONG)
     if best.name == "stand-in" or (best.fallback and not strong):
         return []
     detail = f"its content is {best.title}, its name announces something else"

@@ -105,10 +105,12 @@ class TensorTable(Part):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member(Part):
-    """A member of an archive that no reader of ours looks into."""
+    """A member of an archive."""
 
     name: str
     size: int
+    read: bool = False
+    """Whether it was read like a file of its own; what was found in it are parts as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Code, Format, Part
+from safeload.formats.inside import called
 
 _NATIVE = (
     b"\x7fELF",
@@ -38,7 +39,7 @@ def _language(head: bytes, name: str) -> str | None:
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    language = _language(blob.read_at(0, 1 << 16), location.file) or "native"
+    language = _language(blob.read_at(0, 1 << 16), called(location)) or "native"
     yield Code(location=location, language=language)
 
 

@@ -2,7 +2,7 @@
 
 `__reduce__` methods often carry a whole pickle as a bytes constant, and attackers hide one there. Every bytes
 constant of a reading that begins like a pickle is read as one, and so is Latin-1 text, which is how protocols 0 to 2
-write bytes.
+write bytes. Constants that are compressed, archives, base64 or hexadecimal are opened first (`wrapped`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
 from safeload.formats.pickle_head import begins_with_protocol
+from safeload.formats.wrapped import is_packed, spelled, unpacked
 
 _LEVELS = 8
 """Pickles within pickles that are followed."""
 _SHORTEST = 4
+_HEAD = 262
+_SPELLED = 16
+_SPELLS = frozenset("gYKHQ/_eUkZWSLXV8621435f7F9")
+_BEGINS = frozenset("\x80c(x\x1fBP\xfd\x93")
 _STARTS = frozenset(b"c(]}lid)NIJKMLFGSTUVXgq\x8c\x8f\x95\x80")
 """Opcodes that a pickle without PROTO begins with."""
 
@@ -32,9 +37,15 @@ def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iter
     found = 0
     while waiting:
         outer, place, level = waiting.pop()
-        for blob, start in _candidates(outer):
+        for blob, start in _candidates(outer, place):
+            if is_packed(blob.read_at(start, _HEAD)):
+                where = _within(place, found)
+                for part in unpacked(blob, start, where, limits):
+                    found += isinstance(part, PickleStream)
+                    yield part
+                continue
             for inner in _run(blob, start, place, limits):
-                where = Location(place.file, place.member, None, f"{place.path or 'pickle'}.nested[{found}]")
+                where = _within(place, found)
                 found += 1
                 if found > limits.streams:
                     raise LimitExceeded("streams", allowed=limits.streams, wanted=found, where=location)
@@ -44,6 +55,10 @@ def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iter
                     break
                 yield PickleStream(location=where, reading=inner, role="nested")
                 waiting.append((inner, where, level + 1))
+
+
+def _within(place: Location, number: int) -> Location:
+    return Location(place.file, place.member, None, f"{place.path or 'pickle'}.nested[{number}]")
 
 
 def _run(blob: Blob, start: int, place: Location, limits: Limits) -> Iterator[Reading]:
@@ -64,16 +79,22 @@ def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:
     return any(isinstance(node, Call) for node in inner.trace)
 
 
-def _candidates(reading: Reading) -> Iterator[tuple[Blob, int]]:
-    for constant in _constants(reading):
+def _candidates(reading: Reading, place: Location) -> Iterator[tuple[Blob, int]]:
+    """Where in which bytes a pickle, or something that could hold one, begins."""
+    for constant in constants(reading):
         if isinstance(constant, Span):
             blob: Blob = Extent(reading.blob, 0, constant.start + constant.length)
-            start, head = constant.start, reading.blob.read_at(constant.start, _SHORTEST)
+            start, head = constant.start, reading.blob.read_at(constant.start, min(_HEAD, constant.length))
             if constant.length < _SHORTEST:
                 continue
         else:
-            blob, start, head = MemoryBlob(constant), 0, constant[:_SHORTEST]
-        if begins_with_protocol(head) or (head[0] in _STARTS and _may_stop(constant)):
+            blob, start, head = MemoryBlob(constant), 0, constant[:_HEAD]
+        size = blob.size - start
+        for plain in spelled(blob, start, size, place):
+            first = plain.read_at(0, _HEAD)
+            if is_packed(first) or begins_with_protocol(first) or first[:1] in (b"c", b"("):
+                yield plain, 0
+        if is_packed(head) or begins_with_protocol(head) or (head[0] in _STARTS and _may_stop(constant)):
             yield blob, start
 
 
@@ -84,7 +105,7 @@ def _may_stop(constant: bytes | Span) -> bool:
     return b"." in constant and any(opcode in constant for opcode in (b"c", b"i", b"\x93", b"\x82"))
 
 
-def _constants(reading: Reading) -> Iterator[bytes | Span]:
+def constants(reading: Reading) -> Iterator[bytes | Span]:
     """Each bytes constant reachable from the value or from an act; every node is looked at once."""
     seen: set[int] = set()
     stack: list[Sequence[Value]] = [(reading.value,)]
@@ -126,8 +147,11 @@ _PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
 
 
 def _latin(value: Value) -> bytes | None:
-    """The bytes of text that begins like a pickle and is not all printable."""
-    if not isinstance(value, str) or value[:1] not in ("\x80", "c", "(") or value.isprintable():
+    """The bytes of text that begins like a pickle, or is packed, and is not all printable; or that may be base64."""
+    if not isinstance(value, str) or not value:
+        return None
+    spells = len(value) >= _SPELLED and value[0] in _SPELLS and value.isascii()
+    if not spells and (value[0] not in _BEGINS or value.isprintable()):
         return None
     try:
         return value.encode("latin-1")

@@ -21,13 +21,10 @@ class _Kind(NamedTuple):
     advice: str = ""
 
 
-_ZSTD = ": install zstd and unpack it first (`zstd -d FILE`)"
 _KINDS = (
-    _Kind("zstd", "zstd-compressed data", 0, (b"\x28\xb5\x2f\xfd",), (".zst",), _ZSTD),
     _Kind("tensorrt", "a TensorRT engine", 0, (b"ptrt", b"ftrt"), (".engine", ".plan", ".trt")),
     _Kind("cntk", "a CNTK model", 0, (b"B\0C\0N\0\0\0",), (".cntk",)),
     _Kind("mxnet", "parameters of MXNet", 0, (b"\x12\x01" + bytes(14),), (".params",)),
-    _Kind("7z", "a 7-Zip archive", 0, (b"7z\xbc\xaf\x27\x1c",), (".7z",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),
     _Kind("arrow", "an Arrow file", 0, (b"ARROW1",), (".arrow", ".feather")),

@@ -9,6 +9,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Opaque, Part
+from safeload.formats.inside import called
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
 _PAGE = re.compile(
@@ -42,7 +43,7 @@ _DETAILS = {
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     head, tail = blob.read_at(0, 1 << 16), blob.read_at(max(0, blob.size - (1 << 16)), 1 << 16)
-    what = _kind(head, tail, blob.size, location.file) or "empty"
+    what = _kind(head, tail, blob.size, called(location)) or "empty"
     yield Opaque(location=location, what=what, detail=_DETAILS[what])
 
 

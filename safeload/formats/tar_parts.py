@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from safeload.core.blob import Blob
+from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import Global, List, Reading, Tuple, Value
 from safeload.core.limits import Limits
@@ -16,9 +16,9 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Member, Part, PickleStream, Storage, TensorView
 from safeload.formats.dtypes import storage_dtype, width_of
+from safeload.formats.inside import account, member_of, read_inside
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import head_of, is_pickle
-from safeload.formats.pickle_stream import read_pickles, read_trailing
+from safeload.formats.pickle_stream import read_trailing
 from safeload.formats.tar_archive import Tar, TarMember, read_tar
 from safeload.formats.tensors import StorageRef, bad, counts, view, whole
 from safeload.formats.torch_legacy import storage_key
@@ -27,6 +27,7 @@ from safeload.formats.window import outermost
 
 def read_any_tar(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """Everything in a tar archive. Raises the first `MalformedInput` that it met, after yielding the rest."""
+    limits = account(limits, blob)
     archive = read_tar(blob, location, limits)
     yield from archive.irregularities
     fault = archive.fault
@@ -38,20 +39,24 @@ def read_any_tar(blob: Blob, location: Location, limits: Limits) -> Iterator[Par
             except MalformedInput as error:
                 fault = fault or error
     for member in archive.members:
-        place = Location(location.file, member.name)
+        place = member_of(location, member.name)
         try:
             if tables.found and member.name in ("tensors", "storages"):
                 continue
             if tables.found and member.name == "pickle":
                 yield from tables.data(member)
-            elif is_pickle(head_of(member.content), member.content.size, member.name):
-                yield from read_pickles(member.content, place, limits, role="member")
             else:
-                yield Member(location=place, name=member.name, size=member.content.size)
+                yield Member(location=place, name=member.name, size=member.content.size, read=True)
+                yield from read_inside(member.content, place, limits, stored=_stored(blob, member))
         except MalformedInput as error:
             fault = fault or error
     if fault is not None:
         raise fault
+
+
+def _stored(blob: Blob, member: TarMember) -> int:
+    """What a member takes of the file. Members do not share bytes, and what was unpacked has been paid for."""
+    return member.content.size if isinstance(blob, Extent) else 0
 
 
 class _Tables:
@@ -75,10 +80,10 @@ class _Tables:
 
     def read(self, member: TarMember) -> Iterator[Part]:
         reader = self._read_storages if member.name == "storages" else self._read_tensors
-        return reader(member.content, Location(self.location.file, member.name))
+        return reader(member.content, member_of(self.location, member.name))
 
     def data(self, member: TarMember) -> Iterator[Part]:
-        place = Location(self.location.file, member.name)
+        place = member_of(self.location, member.name)
         storages = {key: ref.storage for key, ref in self.storages.items()}
         reading = read_pickle(member.content, location=place, limits=self.limits)
         yield PickleStream(location=place, reading=reading, storages=storages, tensors=self.tensors)

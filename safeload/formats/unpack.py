@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
+from safeload.formats.inside import Work
 from safeload.formats.lz4_frame import Lz4Decompressor
 
 _PIECE = 1 << 16
@@ -71,6 +72,8 @@ class Unpacking:
         self._size = size
         self._location = location
         self._lock = threading.Lock()
+        self.work: Work | None = None
+        """The account that pays for what is unpacked, each time it is."""
         self._marks: list[_Mark] = []
         self._every = _MARK_EVERY
         self.trailing = False
@@ -133,6 +136,8 @@ class Unpacking:
     def _advance(self) -> bytes:
         """The next piece of the content, which is also put behind what is at hand; empty at the end."""
         data = self._next()
+        if self.work is not None:
+            self.work.unpack(len(data), self._location)
         self._given += len(data)
         self._recent += data
         if len(self._recent) > 2 * _BEHIND:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob, Extent
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity
+from safeload.formats.inside import member_of
 
 _AHEAD = 4096
 _MOST = 100
@@ -56,8 +57,8 @@ class Notes:
         """Note one irregularity; `two` where real readers get different content from these bytes."""
         self._counts[kind] += 1
         if self._counts[kind] <= _MOST:
-            place = self._location
-            at = Location(place.file, place.member if member is None else member, offset, place.path)
+            place = self._location if member is None else member_of(self._location, member)
+            at = Location(place.file, place.member, offset, self._location.path)
             self._noted.append(Irregularity(location=at, kind=kind, detail=detail, two_readings=two))
 
     def __iter__(self) -> Iterator[Irregularity]:

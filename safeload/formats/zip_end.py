@@ -57,6 +57,16 @@ def _plausible(tail: bytes, at: int, base: int) -> bool:
     return bool(fits and at + _END_SIZE + comment <= len(tail))
 
 
+def last_directory(tail: bytes) -> bytes:
+    """The directory of the last end record, if all of it lies in the last bytes of a file; else what is there of it."""
+    at = next(_ends_in(tail), -1)
+    if at < 0:
+        return b""
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    begin = at - size - (76 if tail[max(0, at - 20) : at].startswith(_LOCATOR64) else 0)
+    return tail[max(0, begin) : at] if size != _FULL else tail[:at]
+
+
 def length_of_last(data: bytes) -> int | None:
     """How long the archive is that ends with `data` (its last 98 bytes), as torch writes them; `None` for others."""
     end, locator, long = data[-_END_SIZE:], data[-_END_SIZE - 20 : -_END_SIZE], data[-_END_SIZE - 76 : -_END_SIZE - 20]

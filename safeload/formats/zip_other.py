@@ -13,7 +13,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 FORMAT = Format(
     name="zip",
     title="a zip archive",
-    suffixes=(".zip", ".mar", ".nemo", ".skops", ".whl", ".egg"),
+    suffixes=(".zip", ".mar", ".nemo", ".whl", ".egg"),
     sniff=_sniff,
     read=read_zip,
     claims=ZIP,

@@ -19,18 +19,17 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy
 from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
-from safeload.formats.joblib_pickle import MARK, read_joblib
+from safeload.formats.inside import account, called, member_of, modest, read_inside
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.script_code import BYTECODE, EXPORTED, SOURCE, script_operators
-from safeload.formats.torch_legacy import is_legacy
-from safeload.formats.torch_legacy import read as read_legacy
+from safeload.formats.unpack import Unpacking
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
-from safeload.formats.zip_end import END, has_end
+from safeload.formats.zip_end import END, has_end, last_directory
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
 
 ZIP = Claims(begins=(LOCAL, END), holds=(END,))
-Kind = Literal["torch-zip", "torchscript", "pt2", "torch-package", "keras", "npz", "distcp", "zip"]
+Kind = Literal["torch-zip", "torchscript", "pt2", "torch-package", "keras", "npz", "skops", "distcp", "zip"]
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
@@ -41,6 +40,7 @@ _SOURCES = (".cpp", ".cc", ".cu", ".c", ".h", ".hpp")
 """What compilers of models leave in their archives."""
 _TFLITE = b"TFL3"
 """At offset 4: a model that files are appended to, whose own reader reads them."""
+_SHORT = 256
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
 _HEADER = 1 << 12
@@ -56,7 +56,8 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
         return None
     if name.lower().endswith(PART):
         return "distcp"
-    names = _names_in(head, b"PK\x03\x04", 26, 30) | _names_in(tail, b"PK\x01\x02", 28, 46)
+    directory = last_directory(tail)
+    names = _names_in(directory, b"PK\x01\x02", 28, 46) if directory else _names_in(head, b"PK\x03\x04", 26, 30)
     if "config.json" in names and (name.lower().endswith(".keras") or any(one.endswith(_OF_KERAS) for one in names)):
         return "keras"
     if any(map(_of_script, names)):
@@ -67,6 +68,8 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
         return "torch-package"
     if any(map(_is_data, names)):
         return "torch-zip"
+    if "schema.json" in names:
+        return "skops"
     if any(name.endswith(".npy") for name in names):
         return "npz"
     return None if head.startswith(_TFLITE, 4) else "zip"
@@ -75,7 +78,7 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
 def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str]:
     """The names in the headers that can be seen in a part of an archive."""
     names = set()
-    at = data.find(mark)
+    at = data.find(mark)  # a member that is itself an archive, and stored, shows its own as well
     while at >= 0:
         length = int.from_bytes(data[at + length_at : at + length_at + 2], "little")
         names.add(data[at + name_at : at + name_at + length].decode("latin-1").casefold())
@@ -100,6 +103,7 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
 
     `budget` is for files of several archives, which share one.
     """
+    limits = account(limits, blob)
     archive = read_archive(blob, location, limits)
     yield from archive.irregularities
     fault = archive.fault
@@ -179,7 +183,7 @@ def _storage(blob: Blob, entry: Entry, location: Location, limits: Limits) -> St
 
 
 def _at(location: Location, entry: Entry) -> Location:
-    return Location(location.file, entry.name)
+    return member_of(location, entry.name)
 
 
 def _swapped(storage: Storage) -> Storage:
@@ -217,17 +221,7 @@ def _member(
     head = head_of(content)
     budget.spend(len(head), place)
     if not data and not is_pickle(head, content.size, entry.name):
-        if entry.encrypted:
-            raise damaged_member(place, "it is encrypted")
-        check_size(entry, place, limits)
-        if not entry.name.casefold().endswith(_BOOKKEEPING):
-            yield Member(location=place, name=entry.name, size=entry.size)
-        if _is_source(entry.name):
-            source = content.read_at(0, content.size) if content.size <= _LONGEST_SOURCE else b""
-            yield Code(location=place, language=_language(entry.name), source=source)
-        if (kind := _program(entry.name)) is not None:
-            budget.spend(content.size, place)
-            yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
+        yield from _file(blob, entry, place, limits, budget)
         return
     budget.spend(content.size, place)
     if (kind := _program(entry.name)) is not None:
@@ -239,26 +233,55 @@ def _member(
         detail = f"a pickle has {content.size:,} bytes, and {entry.size:,} according to the archive"
         yield Irregularity(location=place, kind="zip-size-wrong", detail=detail)
     try:
-        yield from _streams(content, head, place, limits, storages, data=data)
+        yield from _streams(content, place, modest(limits, entry.packed), storages)
     except MalformedInput as error:
         raise excess or error from None
     if excess is not None:
         raise excess
 
 
-def _streams(
-    content: Blob, head: bytes, place: Location, limits: Limits, storages: Mapping[str, Storage], *, data: bool
-) -> Iterator[Part]:
-    """The pickles of a member: the checkpoint's own, or another one in whichever format it is."""
-    if data:
-        yield from read_pickles(content, place, limits, storages=storages)
+def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Budget) -> Iterator[Part]:
+    """A member that does not begin like a pickle, read in whatever format it is."""
+    name = entry.name.casefold()
+    check_size(entry, place, limits)
+    if name.endswith(_BOOKKEEPING) and entry.size <= _SHORT:
         return
-    read = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
-    for part in read(content, place, limits):
-        if isinstance(part, PickleStream) and part.role == "data":
-            constants = place.member is not None and place.member.endswith(_CONSTANTS)
-            part = replace(part, role="constants", storages=storages) if constants else replace(part, role="member")
-        yield part
+    content = open_member(blob, entry, place, limits, budget)
+    if (kind := _program(name)) is not None:
+        budget.spend(content.size, place)
+        yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
+    script = "/code/" in f"/{name}" and name.endswith(".py")
+    if (language := "torchscript" if script else _named_code(name)) is not None:
+        source = content.read_at(0, content.size) if content.size <= _LONGEST_SOURCE else b""
+        yield Code(location=place, language=language, source=source)
+    if script:
+        if entry.encrypted:
+            raise damaged_member(place, "it is encrypted")
+        return
+    budget.spend(entry.packed, place)
+    if isinstance(content, Unpacking):
+        content.work = account(limits, blob).work
+    if entry.crc and not entry.encrypted and checksum(content) not in (None, entry.crc):
+        detail = "the checksum of a member is not the one the archive records"
+        yield Irregularity(location=place, kind="zip-checksum", detail=detail)
+    yield Member(location=place, name=entry.name, size=entry.size, read=True)
+    yield from read_inside(content, place, modest(limits, entry.packed), stored=entry.packed)
+    if entry.encrypted:
+        raise damaged_member(place, "it is encrypted")
+
+
+def _streams(content: Blob, place: Location, limits: Limits, storages: Mapping[str, Storage]) -> Iterator[Part]:
+    """The pickles of a member: the checkpoint's own, those of a program, or a file with any that stands beside them."""
+    name = called(place)
+    if _is_data(name):
+        yield from read_pickles(content, place, limits, storages=storages)
+    elif not name.endswith(_CONSTANTS):
+        yield from read_inside(content, place, limits, stored=content.size)
+    else:
+        for part in read_pickles(content, place, limits):
+            if isinstance(part, PickleStream) and part.role == "data":
+                part = replace(part, role="constants", storages=storages)
+            yield part
 
 
 def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
@@ -274,17 +297,9 @@ def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
         yield Opaque(location=location, what="torch-package", detail=detail)
 
 
-def _is_source(name: str) -> bool:
-    return name.casefold().endswith((".py", ".pyc", *_NATIVE, *_SOURCES))
-
-
-def _language(name: str) -> str:
-    name = name.casefold()
-    if "/code/" in name:
-        return "torchscript"
-    if name.endswith(_SOURCES):
-        return "C++"
-    return "python" if name.endswith(".py") else "bytecode" if name.endswith(".pyc") else "native"
+def _named_code(name: str) -> str | None:
+    """The language of what compilers of models leave behind, which its content may not show."""
+    return "C++" if name.endswith(_SOURCES) else "native" if name.endswith(_NATIVE) else None
 
 
 def _program(name: str) -> str | None:

@@ -12,6 +12,8 @@ from safeload.rules.base import Context, Rule
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
+    if isinstance(part, Reference) and part.kind == "trust":
+        yield rule.finding(part.location, "asks to trust code from the model")
     if not isinstance(part, Reference) or part.kind != "code":
         return
     repository, separator, _ = part.target.partition("--")
@@ -22,6 +24,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 def _bad() -> Iterable[Part]:
     yield samples.reference("code", "modeling_custom.CustomModel", path="auto_map.AutoModel")
     yield samples.reference("code", "other/repository--modeling.Model", path="auto_map.AutoModel")
+    yield samples.reference("trust", "on", path="trust_remote_code")
 
 
 def _good() -> Iterable[Part]:

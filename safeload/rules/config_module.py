@@ -11,18 +11,19 @@ from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.catalogue import ability, is_stdlib
 
-_HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.modules.", "onnxruntime.")
+_HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.modules.", "onnxruntime.", "mlflow.")
 """Packages whose classes a library of models looks up by name; importing those runs nobody else's code."""
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Reference) or part.kind not in ("module", "callable"):
+    if not isinstance(part, Reference) or part.kind not in ("module", "callable", "import"):
         return
     target = part.target
-    if _is_plain(target) and "." not in target:
+    if _is_plain(target) and "." not in target and part.kind != "import":
         return  # the name of a class within the library itself
     module, _, name = target.rpartition(".")
-    if is_stdlib(target) or (part.kind == "callable" and ability(GlobalName(module, name))):
+    pair = GlobalName(module, name)
+    if context.allowlist.get(pair) is None and (is_stdlib(target) or ability(pair)):
         yield rule.finding(
             part.location,
             f"names {escape(target, 120)}, which is no part of a model",
@@ -40,6 +41,8 @@ def _is_plain(target: str) -> bool:
 def _bad() -> Iterable[Part]:
     yield samples.reference("module", "my_package.models.Layer", "modules.json", "[0].type")
     yield samples.reference("callable", "torch.get_num_threads", path="sentence_transformers.activation_fn")
+    yield samples.reference("import", "subprocess", path="auto_mapping")
+    yield samples.reference("callable", "subprocess.run", "config.yaml", "_target_")
     yield samples.reference("module", "subprocess.Popen", "model_index.json", "unet")
 
 
@@ -53,9 +56,10 @@ RULE = Rule(
     id="config-module-reference",
     title="a configuration names a module to import",
     why=(
-        "`modules.json`, `model_index.json`, `auto_mapping` and activation functions name classes by where to import "
-        "them from. Names within the usual libraries are theirs to check; any other installed module can be imported "
-        "this way, and a function that is named as an activation is called."
+        "`modules.json`, `model_index.json`, `auto_mapping`, `_target_`, `loader_module` and activation functions name "
+        "what to import. Names within the usual libraries are theirs to check; any other installed module can be "
+        "imported this way, and what `_target_`, `class_path` or an activation names is called, with arguments that "
+        "stand beside it."
     ),
     status=Status.UNVERIFIED,
     severity=Severity.LOW,

@@ -29,7 +29,7 @@ _MAY_BE_EMPTY = (".txt", ".md", ".py", ".csv", ".tsv", ".gitkeep", ".gitignore",
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, Opaque) or part.what not in STANDINS:
         return
-    if part.what == "empty" and part.location.file.lower().endswith(_MAY_BE_EMPTY):
+    if part.what == "empty" and (part.location.member or part.location.file).lower().endswith(_MAY_BE_EMPTY):
         return
     what, remedy = STANDINS[part.what]
     yield rule.finding(part.location, what, remedy=remedy)

@@ -11,12 +11,10 @@ from safeload.rules.base import Context, Rule
 from safeload.rules.not_the_file import STANDINS
 from safeload.rules.program import PROGRAMS
 
-MEDIA = frozenset({"image", "media", "pdf", "font", "sentencepiece", "npy", "text"}) | {
-    "hdf5-data",
-    "tf-checkpoint",
-    "coreml-weights",
-    "paddle-parameters",
-}
+MEDIA = frozenset(
+    {"image", "media", "pdf", "font", "sentencepiece", "npy", "text", "hdf5-data", "tf-checkpoint", "coreml-weights"}
+    | {"paddle-parameters", "xgboost", "lightgbm", "catboost", "r-data"}
+)
 """`Opaque.what` of content that was recognised, and that no loader of models executes."""
 
 

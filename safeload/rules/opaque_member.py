@@ -23,7 +23,7 @@ _CODE = (
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Member):
+    if not isinstance(part, Member) or part.read:
         return
     base = part.name.lower().rpartition("/")[2]
     if base.endswith(_INERT) or base.endswith(_CODE) or ("." not in base and part.size == 0):

@@ -27,7 +27,6 @@ from safeload.sources.hashers import new_hasher
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:
-
     from safeload.sources.digest_memo import DigestMemo
 
 WINDOW = 1 << 20

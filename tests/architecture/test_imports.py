@@ -27,7 +27,8 @@ TABLE = {
     "registry": Row(()),
     "index": Row(()),
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
-    "formats": Row(("core", "formats", *BELOW)),
+    # zstd is what the standard library cannot unpack before Python 3.14; it comes with an extra.
+    "formats": Row(("core", "formats", *BELOW), theirs_in=(("formats.unpack_extra", "zstandard"),)),
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(
         ("core", "rules", "formats.base", "formats.python", *BELOW), theirs_in=(("rules.fickling", "fickling"),)

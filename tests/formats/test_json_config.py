@@ -39,7 +39,7 @@ def _references(value: Any, name: str = "config.json") -> list[tuple[str, str, s
         ),
         ({"use_kernels": True}, ("kernel", "on", "use_kernels")),
         ({"base_model_name_or_path": "org/base"}, ("base-model", "org/base", "base_model_name_or_path")),
-        ({"auto_mapping": {"parent_library": "evil"}}, ("module", "evil", "auto_mapping")),
+        ({"auto_mapping": {"parent_library": "evil"}}, ("import", "evil", "auto_mapping")),
         (
             {"audio_tokenizer": {"audio_tokenizer_name_or_path": "a/b"}},
             ("repository", "a/b", "audio_tokenizer.audio_tokenizer_name_or_path"),

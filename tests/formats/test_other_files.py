@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import py_compile
 import struct
-import zlib
 from pathlib import Path
 
-import lz4.frame
 import pytest
 
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -82,12 +77,6 @@ def test_native_programs_are_code(head: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "name", "format"),
     [
-        (gzip.compress(b"prose" * 9, mtime=0), "x.txt.gz", "gzip"),
-        (bz2.compress(b"prose" * 9), "x.txt.bz2", "bzip2"),
-        (lzma.compress(b"prose" * 9), "x.txt.xz", "xz"),
-        (zlib.compress(b"prose" * 9), "x.z", "zlib"),
-        (lz4.frame.compress(b"prose" * 9), "x.txt.lz4", "lz4"),
-        (b"\x28\xb5\x2f\xfd" + bytes(range(64)), "x.zst", "zstd"),
         (b"\x89PNG\r\n\x1a\n" + b"\x01" * 16, "logo.png", "image"),
         (b"PAR1" + b"\x80" * 16, "data.parquet", "parquet"),
     ],
@@ -149,7 +138,7 @@ def test_a_key_that_stands_twice_in_gguf_is_two_readings() -> None:
 def test_pickles_in_any_tar_are_read() -> None:
     """Members are told by content; others are listed."""
     result = reading(make_tar([("a/x.bin", payload()), ("b.txt", b"hello")]), "x.tar")
-    assert runs_system(result) and [part.name for part in of(result, Member)] == ["b.txt"]
+    assert runs_system(result) and [part.name for part in of(result, Member, read=True)] == ["a/x.bin", "b.txt"]
 
 
 @pytest.mark.parametrize("member", ["sys_info", "pickle", "tensors", "storages"])

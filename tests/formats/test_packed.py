@@ -19,7 +19,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Opaque, PickleStream
+from safeload.formats.base import Opaque, PickleStream, Text
 from safeload.formats.tree import named_tensors, tree
 from safeload.formats.unpack import BZIP2, GZIP, LZ4, LZMA, XZ, ZLIB, Method, Unpacking
 from tests.corpus.build import Payload, payload
@@ -119,10 +119,12 @@ def test_packed_opcodes_are_bounded() -> None:
 
 
 @each
-def test_other_packed_data_stays_closed(name: str, pack: Pack, method: Method) -> None:
-    """Compressed data that is no pickle is named."""
+def test_other_packed_data_is_read_like_a_file(name: str, pack: Pack, method: Method) -> None:
+    """Compressed data that is no pickle is read in whatever format it is."""
     result = reading(pack(b"prose" * 100), "x.txt.gz")
-    assert of(result, Opaque, what=name) and not of(result, PickleStream)
+    assert result.formats[0] == name and result.fault is None
+    (text,) = of(result, Text)
+    assert text.location == Location("x.txt.gz", "x.txt") and not of(result, PickleStream)
 
 
 @each

@@ -1,0 +1,147 @@
+"""Files within files: members of archives, and compressed content, each read like a file of its own.
+
+Every format is tried on them, as on the outermost file. What they cost together is one account, opened for the
+outermost file: archives within archives multiply nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+
+from safeload.core.blob import Blob, Extent, MemoryBlob
+from safeload.core.errors import LimitExceeded
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.formats.base import Config, Irregularity, Part, PickleStream, TensorTable
+
+LEVELS = 6
+"""Archives and compressions within each other that are opened."""
+BETWEEN = " » "
+"""What stands between the names of archives and members in `Location.member`."""
+_UNPACKED_ALWAYS = 256 << 20
+_UNPACKED = 20
+"""Bytes that may be unpacked, beyond what is always allowed, for each byte of the outermost file."""
+_LOOKED_ALWAYS = 256 << 10
+_LOOKED = 8
+"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file."""
+_ALL_OPCODES = 1_000_000
+"""Opcodes of all pickles in files within a file, and sixteen more for each of its bytes."""
+_FILES_ALWAYS = 1_000
+_BYTES_PER_FILE = 256
+"""A file may hold a thousand files, and one more for each of these bytes: opening each one takes time."""
+_IN_MEMORY = 16 << 20
+_OPCODES = 50
+_OPCODES_PER_BYTE = 16
+"""Packed content may hold this part of `Limits.opcodes`, and a few for each packed byte."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What the reading of one outermost file may still do."""
+
+    unpacked: int = _UNPACKED_ALWAYS
+    files: int = _FILES_ALWAYS
+    looked: int = _LOOKED_ALWAYS
+    opcodes: int = _ALL_OPCODES
+
+    def unpack(self, count: int, location: Location) -> None:
+        """Account for bytes that were unpacked, each time they are.
+
+        Raises:
+            LimitExceeded: more than regular files need.
+        """
+        self.unpacked -= count
+        if self.unpacked < 0:
+            raise LimitExceeded("expansion", allowed=_UNPACKED, wanted=_UNPACKED + 1, where=location)
+
+    def open(self, size: int, location: Location) -> None:
+        """Account for a file of so many stored bytes. Archives could list the same ones again on every level.
+
+        Raises:
+            LimitExceeded: more files, more bytes in them, or more opcodes until here than regular archives hold.
+        """
+        self.files -= 1
+        self.looked -= size
+        if self.files < 0:
+            raise LimitExceeded("members", allowed=_FILES_ALWAYS, wanted=_FILES_ALWAYS + 1, where=location)
+        if self.looked < 0:
+            raise LimitExceeded("expansion", allowed=_LOOKED, wanted=_LOOKED + 1, where=location)
+        if self.opcodes <= 0:
+            raise LimitExceeded("opcodes", allowed=_ALL_OPCODES, wanted=_ALL_OPCODES + 1, where=location)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner(Limits):
+    """Limits that know how deep a reading is, and what it may still do."""
+
+    level: int = 0
+    work: Work = field(default_factory=Work, compare=False)
+
+
+def account(limits: Limits, blob: Blob) -> Inner:
+    """The limits with an account: the one they have, or a new one for this file."""
+    if isinstance(limits, Inner):
+        return limits
+    work = Work(
+        unpacked=_UNPACKED_ALWAYS + _UNPACKED * blob.size,
+        files=_FILES_ALWAYS + blob.size // _BYTES_PER_FILE,
+        looked=_LOOKED_ALWAYS + _LOOKED * blob.size,
+        opcodes=_ALL_OPCODES + _OPCODES_PER_BYTE * blob.size,
+    )
+    return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
+
+
+def modest(limits: Limits, packed: int) -> Limits:
+    """The limits for what is unpacked from so many bytes: opcodes cost memory, so a few for each of the bytes."""
+    return replace(limits, opcodes=min(limits.opcodes, limits.opcodes // _OPCODES + _OPCODES_PER_BYTE * packed))
+
+
+def member_of(place: Location, name: str) -> Location:
+    """The place of a member of the archive at `place`, which may be a member itself."""
+    name = name.replace("»", "_")  # so that a name cannot pretend to be several
+    return Location(place.file, name if place.member is None else f"{place.member}{BETWEEN}{name}")
+
+
+def called(place: Location) -> str:
+    """What the innermost file at a place is called: the name that its own loader would go by."""
+    return place.file if place.member is None else place.member.rpartition(BETWEEN)[2]
+
+
+def _at_hand(blob: Blob) -> Blob:
+    """A small file whose bytes would be unpacked again and again, as bytes."""
+    outer = blob
+    while isinstance(outer, Extent):
+        outer = outer.outer
+    if outer is blob or isinstance(outer, MemoryBlob) or blob.size > _IN_MEMORY or not hasattr(outer, "measure"):
+        return blob
+    return MemoryBlob(blob.read_at(0, blob.size))
+
+
+def read_inside(blob: Blob, place: Location, limits: Limits, *, stored: int = 0) -> Iterator[Part]:
+    """Everything that any format finds in a file within a file, which takes so many `stored` bytes of it.
+
+    Its pickles are members, whatever they would be in a file of their own. Its tensors and its JSON data are not
+    passed on: they would be taken for those of the file around it. What they point to is.
+
+    Raises:
+        MalformedInput: one of its readers stopped early; what was read was yielded.
+    """
+    from safeload.formats import read  # the registry, which finds the modules that call this one
+
+    inner = account(limits, blob)
+    if inner.level >= LEVELS:
+        detail = f"archives lie within each other more than {LEVELS} deep; deeper ones are not read"
+        yield Irregularity(location=place, kind="archive-too-deep", detail=detail)
+        return
+    inner.work.open(stored, place)
+    few = min(inner.opcodes, inner.work.opcodes)
+    result = read(_at_hand(blob), place, replace(inner, level=inner.level + 1, opcodes=few))
+    inner.work.opcodes -= sum(part.reading.opcodes for part in result.parts if isinstance(part, PickleStream))
+    for part in result.parts:
+        if isinstance(part, PickleStream) and part.role == "data":
+            yield replace(part, role="member")
+        elif not isinstance(part, (TensorTable, Config)):
+            yield part
+    if result.fault is not None:
+        raise result.fault

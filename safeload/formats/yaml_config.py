@@ -1,0 +1,72 @@
+"""YAML files: training and model configurations, `MLmodel`, conda environments. What they point to, and their tags."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from safeload.core.blob import Blob
+from safeload.core.limits import Limits
+from safeload.core.names import Location
+from safeload.formats.base import Format, Part, Reference, Text
+from safeload.formats.inside import called
+from safeload.formats.plain_text import is_text, read_text
+from safeload.formats.steering import IN_YAML, references_of
+from safeload.formats.yaml_scan import scan
+
+_SUFFIXES = (".yaml", ".yml", ".hparams")
+_NAMES = ("mlmodel",)
+_ENVIRONMENT = re.compile(r"(?:conda|environment|python_env|env)[\w.-]*\.ya?ml", re.IGNORECASE)
+_MODULES = re.compile(r"!(new|apply|applyref|name|module):(.*)", re.DOTALL)
+"""HyperPyYAML: makes, calls or imports what the tag names."""
+_KINDS = {"new": "module", "apply": "callable", "applyref": "callable", "name": "callable", "module": "import"}
+_BEGIN = re.compile(r"(?:%YAML|%TAG)[ \t]")
+_DIRECT = re.compile(
+    r"(?:^|[\s'\"@])((?:git\+|hg\+|svn\+|bzr\+)?(?:https?|ftp|ssh|git|file)://[^\s'\"#,\]}]{1,500})"
+    r"|(?:^|\s)(--?(?:index-url|extra-index-url|find-links|trusted-host|i|f)[ =][^\s'\"]{1,500})",
+    re.MULTILINE,
+)
+_MOST = 1_000
+
+
+def dependencies(text: str, location: Location) -> Iterator[Part]:
+    """Addresses that installing what a file lists would fetch from, instead of the usual package index."""
+    ascii = text.isascii()
+    for found in itertools.islice(_DIRECT.finditer(text), _MOST):
+        target = found[1] or found[2]
+        line = text.rfind("\n", 0, found.start(1 if found[1] else 2)) + 1
+        if not text[line : found.start()].lstrip().startswith("#"):
+            where = location.at(found.start()) if ascii else location
+            yield Reference(location=where, kind="dependency", target=target)
+
+
+def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    text = read_text(blob, location, limits)
+    yield Text(location=location, text=text, role="prose")
+    name = called(location).rpartition("/")[2]
+    if _ENVIRONMENT.fullmatch(name):
+        yield from dependencies(text, location)
+    ascii = text.isascii()
+    for found in scan(text, (*IN_YAML, *(("code",) if name.lower() in _NAMES else ()))):
+        where = Location(location.file, location.member, found.offset if ascii else None, found.key or None)
+        if not found.key:
+            yield Reference(location=where, kind="yaml-tag", target=found.value)
+            if made := _MODULES.fullmatch(found.value):
+                yield Reference(location=where, kind=_KINDS[made[1]], target=made[2])
+        elif found.key == "code":
+            if found.value not in ("null", "~", ""):
+                yield Reference(location=where, kind="code", target=found.value)
+        elif found.key == "chat_template":
+            yield Text(location=where, text=found.value, role="chat-template")
+        else:
+            yield from references_of(found.key, found.value, where)
+
+
+def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
+    lower = name.lower()
+    named = lower.endswith(_SUFFIXES) or lower in _NAMES
+    return is_text(head, size) and (named or _BEGIN.match(head[:80].decode("utf-8", "replace")) is not None)
+
+
+FORMAT = Format(name="yaml", title="a YAML document", suffixes=_SUFFIXES, sniff=_sniff, read=_read)

@@ -53,7 +53,7 @@ FORMATS: dict[str, Any] = {
     'tree': (11530, ()),
     'unpack': (7820, ()),
     'window': (2752, ()),
-    'zip_archive': (16655, ()),
+    'zip_archive': (16711, ()),
     'zip_end': (5135, ()),
     'zip_member': (6028, ()),
     'zip_other': (526, (('zip', ('.zip', '.keras', '.mar', '.nemo', '.skops', '.whl', '.egg'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),

@@ -44,7 +44,9 @@ class Peer:
 PEERS = (
     Peer(name="picklescan", requires=("picklescan",), command=("picklescan", "-p")),
     Peer(name="modelscan", requires=("modelscan",), command=("modelscan", "-p")),
-    Peer(name="fickling", requires=("fickling",), command=("fickling", "--check-safety")),
+    Peer(
+        name="fickling", requires=("fickling", "typing_extensions"), command=("fickling", "--check-safety")
+    ),  # the second is not declared
     Peer(name="hayward", requires=("hayward",), command=("hayward", "scan")),
 )
 LEFT_OUT = {

@@ -4,7 +4,8 @@ A format or a rule is one file, found by its folder. Importing all of them for o
 time, so `index` repeats the little that decides which are needed: it is written by `python -m tools.index` and
 compared with the files by a test. The index can only save work:
 
-1. A module that it does not name is always imported and asked.
+1. A module that it does not name, or whose file has another size than the one it was written from, is always imported
+   and asked.
 2. A module that it names and that is not there does not count.
 3. What it says of a format are the format's own `claims`, which the format is held to where the index is not used.
 """
@@ -12,21 +13,34 @@ compared with the files by a test. The index can only save work:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
-def module_names(folder: Iterable[str]) -> list[str]:
-    """The modules of a package, by its `__path__`; sorted, private ones left out."""
-    names = set()
+def modules(folder: Iterable[str]) -> dict[str, int]:
+    """The modules of a package, by its `__path__`, and the sizes of their files; sorted, private ones left out."""
+    found = {}
     for path in folder:
         try:
-            found = os.listdir(path)
+            items = list(os.scandir(path))
         except OSError:  # the package is not in a directory, but in an archive
             import pkgutil
 
-            return sorted(module.name for module in pkgutil.iter_modules(folder) if not module.name.startswith("_"))
-        for item in found:
-            name, _, kind = item.partition(".")
-            if kind in ("py", "pyc") or (not kind and os.path.isfile(os.path.join(path, item, "__init__.py"))):
-                names.add(name)
-    return sorted(name for name in names if not name.startswith("_"))
+            return {module.name: -1 for module in pkgutil.iter_modules(folder) if not module.name.startswith("_")}
+        for item in items:
+            name, _, kind = item.name.partition(".")
+            if name.startswith("_"):
+                continue
+            if kind == "py":
+                found[name] = item.stat().st_size
+            elif kind == "pyc":
+                found.setdefault(name, -1)
+            elif not kind and os.path.isfile(start := os.path.join(item.path, "__init__.py")):
+                found[name] = os.path.getsize(start)
+    return dict(sorted(found.items()))
+
+
+def indexed(index: Mapping[str, tuple[int, Any]], name: str, size: int) -> Any:
+    """What the index says of a module with a file of this size; `None` if that does not count."""
+    known = index.get(name)
+    return known[1] if known is not None and known[0] == size else None

@@ -12,7 +12,7 @@ import safeload.formats
 import safeload.rules
 from safeload.engine.allowlists import parse_allowlists
 from safeload.formats.base import Claims, Format
-from safeload.registry import module_names
+from safeload.registry import modules
 from safeload.rules.base import Rule
 
 PACKAGE = Path(safeload.formats.__file__).parents[1]
@@ -33,9 +33,12 @@ def text() -> str:
     """The module, as it should be."""
     parts = [_HEAD]
     parts += _table(
-        "FORMATS", "Any", _formats(), "Each module of `formats`: name, suffixes, fallback and claims of each format."
+        "FORMATS",
+        "Any",
+        _formats(),
+        "Each module of `formats`: its size; name, suffixes, fallback and claims of each format.",
     )
-    parts += _table("RULES", "tuple[str, ...]", _rules(), "Each module of `rules`: what its rule looks at.")
+    parts += _table("RULES", "Any", _rules(), "Each module of `rules`: its size, and what its rule looks at.")
     parts += _table("ALLOWLISTS", "Any", _allowlists(), "Each allowlist: its CRC-32, and its entries by table.")
     return "".join(parts)
 
@@ -49,13 +52,15 @@ def _table(name: str, kind: str, rows: dict[str, Any], about: str) -> list[str]:
     ]
 
 
-def _modules(package: ModuleType) -> dict[str, ModuleType]:
-    names = module_names(package.__path__)
-    return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+def _modules(package: ModuleType) -> dict[str, tuple[int, ModuleType]]:
+    found = modules(package.__path__)
+    return {name: (size, importlib.import_module(f"{package.__name__}.{name}")) for name, size in found.items()}
 
 
 def _formats() -> dict[str, Any]:
-    return {name: tuple(map(_format, _of(module))) for name, module in _modules(safeload.formats).items()}
+    return {
+        name: (size, tuple(map(_format, _of(module)))) for name, (size, module) in _modules(safeload.formats).items()
+    }
 
 
 def _of(module: ModuleType) -> list[Format]:
@@ -74,7 +79,10 @@ def _claims(claims: Claims) -> dict[str, Any]:
 
 
 def _rules() -> dict[str, Any]:
-    return {name: _looks_at(getattr(module, "RULE", None)) for name, module in _modules(safeload.rules).items()}
+    return {
+        name: (size, _looks_at(getattr(module, "RULE", None)))
+        for name, (size, module) in _modules(safeload.rules).items()
+    }
 
 
 def _looks_at(rule: object) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from safeload.formats.pickle_head import calls_something
 from safeload.formats.protobuf import Messages
 from safeload.formats.sentencepiece import after_pieces
 from safeload.index import FORMATS
-from safeload.registry import module_names
+from safeload.registry import indexed, modules
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")
@@ -102,8 +102,8 @@ def _defined(module: str) -> tuple[Format, ...]:
 def _known() -> tuple[_Known, ...]:
     """Every format of this folder, the preferred ones first. Imports only modules that the index does not name."""
     found: list[_Known] = []
-    for module in module_names(__path__):
-        if (rows := FORMATS.get(module)) is None:
+    for module, size in modules(__path__).items():
+        if (rows := indexed(FORMATS, module, size)) is None:
             found.extend(_Known.of(module, format) for format in _defined(module))
         else:
             found.extend(

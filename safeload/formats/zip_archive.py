@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -75,8 +76,7 @@ class Archive:
     """Why the directory could not be read to its end; members found until then are listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     """What local and central headers both say."""
 
     name: bytes
@@ -186,6 +186,8 @@ def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _widen(extra: bytes, values: list[int]) -> list[int]:
     """Replace each value that is all ones by the next one of the ZIP64 field."""
+    if _FULL not in values:
+        return values
     for kind, data in _fields(extra):
         if kind == 1:
             for index, value in enumerate(values):

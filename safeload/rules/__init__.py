@@ -15,7 +15,7 @@ from safeload.core.finding import Finding
 from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream
 from safeload.index import RULES
-from safeload.registry import module_names
+from safeload.registry import indexed, modules
 from safeload.rules import unreadable
 from safeload.rules.base import Context, Rule
 
@@ -27,8 +27,13 @@ _MOST = 100
 @functools.cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule of this folder, by id."""
-    found = [rule for module in module_names(__path__) if (rule := _defined(module)) is not None]
+    found = [rule for module in modules(__path__) if (rule := _defined(module)) is not None]
     return tuple(sorted(found, key=lambda rule: rule.id))
+
+
+@functools.cache
+def _modules() -> dict[str, int]:
+    return modules(__path__)
 
 
 def _defined(module: str) -> Rule | None:
@@ -41,8 +46,13 @@ def _rules_for(kind: type[Part]) -> tuple[Rule, ...]:
     if (known := _LOOKING.get(kind)) is not None:
         return known
     line = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
-    modules = (name for name in module_names(__path__) if name not in RULES or not line.isdisjoint(RULES[name]))
-    found = [rule for rule in map(_defined, modules) if rule is not None and issubclass(kind, rule.looks_at)]
+    found = []
+    for name, size in _modules().items():
+        looks_at = indexed(RULES, name, size)
+        if looks_at is None or not line.isdisjoint(looks_at):
+            rule = _defined(name)
+            if rule is not None and issubclass(kind, rule.looks_at):
+                found.append(rule)
     _LOOKING[kind] = tuple(sorted(found, key=lambda rule: rule.id))
     return _LOOKING[kind]
 

@@ -18,7 +18,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.names import Location
 from safeload.engine import allowlists
 from safeload.formats.base import Claims
-from safeload.registry import module_names
+from safeload.registry import modules
 from tests.architecture.source import ROOT
 from tools.index import TARGET, text
 
@@ -35,12 +35,13 @@ def test_every_module_of_a_registry_is_found(tmp_path: Path) -> None:
     for name in ("four", "five", "__pycache__"):
         (tmp_path / name).mkdir()
     (tmp_path / "four" / "__init__.py").write_text("")
-    assert module_names([str(tmp_path)]) == ["four", "one"]
+    (tmp_path / "one.py").write_text("1")
+    assert modules([str(tmp_path)]) == {"four": 0, "one": 1}
 
 
 def test_a_package_that_is_no_directory_is_listed_by_its_loader() -> None:
     """Where the folder cannot be listed, the import system says what is there."""
-    assert module_names(["/nowhere/at/all"]) == []
+    assert modules(["/nowhere/at/all"]) == {}
 
 
 def run(code: str) -> str:
@@ -53,7 +54,7 @@ def run(code: str) -> str:
 
 
 def test_a_format_and_a_rule_that_the_index_does_not_name_are_asked() -> None:
-    """Without an index, everything is imported, and the report on a poisoned file is the same."""
+    """Without an index, or with one of other files, everything is imported, and the reports are the same."""
     scan = """
         import pathlib, tempfile
         from safeload import index
@@ -66,7 +67,10 @@ def test_a_format_and_a_rule_that_the_index_does_not_name_are_asked() -> None:
     """
     whole = run(scan.format(change="pass"))
     assert whole.count("FileReport") == 5
-    for change in ("index.FORMATS.clear()", "index.RULES.clear()", "index.ALLOWLISTS.clear()"):
+    changes = ["index.FORMATS.clear()", "index.RULES.clear()", "index.ALLOWLISTS.clear()"]
+    for table in ("FORMATS", "RULES"):
+        changes.append(f"index.{table} |= {{name: (0, ()) for name in index.{table}}}")
+    for change in changes:
         assert run(scan.format(change=change)) == whole
 
 
@@ -74,8 +78,8 @@ def test_an_entry_without_a_file_does_not_count() -> None:
     """What the index names and the folder does not have is neither imported nor missed."""
     code = """
         from safeload import index
-        index.FORMATS["gone"] = (("gone", (".bin",), False, None),)
-        index.RULES["gone"] = ("safeload.formats.base.Part",)
+        index.FORMATS["gone"] = (-1, (("gone", (".bin",), False, None),))
+        index.RULES["gone"] = (-1, ("safeload.formats.base.Part",))
         from safeload import formats, rules
         print(any(format.name == "gone" for format in formats.formats()), len(rules.all_rules()) > 10)
     """

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,7 +167,7 @@ def test_safeloads_own_files_decide_what_the_program_is(tmp_path: Path) -> None:
         lambda data: b" " * (results.LARGEST + 1),
     ],
 )
-def test_what_is_damaged_counts_as_nothing(folder: Path, looked: list[str], damage: object) -> None:
+def test_what_is_damaged_counts_as_nothing(folder: Path, looked: list[str], damage: Callable[[bytes], bytes]) -> None:
     """A memory that cannot be read, or is not exactly reports, is not used, and written anew."""
     first, _ = again(folder, looked)
     (path,) = kept()

@@ -115,9 +115,9 @@ def suppressions(data: object, *, file: str) -> tuple[Suppression, ...]:
         ConfigError: an entry is not as the rules above say. `where` is the first such place; `why` lists them all.
     """
     problems: list[tuple[str, str]] = []
-    if not isinstance(data, list):
+    if not isinstance(data, list | tuple):
         problems.append(("suppress", "it is a list of tables: [[suppress]]"))
-        data = []
+        data = ()
     if len(data) > _MOST:
         problems.append(("suppress", f"it has {len(data):,} entries, more than {_MOST:,}"))
     found = []
@@ -151,7 +151,7 @@ def _entry(entry: Mapping[str, Any], where: Location) -> Suppression:
 
 def _wrong(entry: object) -> list[tuple[str, str]]:
     """What is wrong with one entry: key and reason; the key is "" for the entry as a whole."""
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         return [("", "it is not a table")]
     wrong = [(escape(str(key), 60), f"there is no such key; known are {', '.join(_KEYS)}") for key in entry]
     wrong = [(key, why) for key, why in wrong if key not in _KEYS]

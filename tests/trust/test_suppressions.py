@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -50,6 +51,12 @@ def test_a_good_file_is_read_whole() -> None:
     assert (first.rule, first.sha256, first.unsafe_dangerous) == ("pickle-unlisted-global", None, False)
     assert (second.sha256, second.unsafe_dangerous) == (DIGEST, True)
     assert str(second.where) == "safeload.toml » suppress[1]"
+
+
+def test_tables_that_another_parser_kept_are_read_too() -> None:
+    """A tuple of read-only tables, as the parser of the whole file keeps them, gives the same entries."""
+    tables = tuple(MappingProxyType(table) for table in tomllib.loads(GOOD)["suppress"])
+    assert suppressions(tables, file="safeload.toml") == read(GOOD)
 
 
 def test_nothing_is_nothing() -> None:

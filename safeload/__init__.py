@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from safeload.engine.convert.conversion import Conversion
     from safeload.engine.convert.job import convert
     from safeload.engine.diff import Change, diff
-    from safeload.engine.explain import Explanation, explain
+    from safeload.engine.explain_policy import Explanation, explain_policy
     from safeload.engine.lock import Locked, lock
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
@@ -62,7 +62,7 @@ _HOME = {
     "audit": "safeload.engine.audit.report",
     "lock": "safeload.engine.lock",
     "diff": "safeload.engine.diff",
-    "explain": "safeload.engine.explain",
+    "explain_policy": "safeload.engine.explain_policy",
     "bom": "safeload.engine.bom",
     "sign": "safeload.engine.sign",
     "verify": "safeload.engine.verify",
@@ -83,7 +83,7 @@ _HOME = {
     "Conversion": "safeload.engine.convert.conversion",
     "Locked": "safeload.engine.lock",
     "Change": "safeload.engine.diff",
-    "Explanation": "safeload.engine.explain",
+    "Explanation": "safeload.engine.explain_policy",
     "Bill": "safeload.engine.bom",
     "Signed": "safeload.engine.sign",
     "Verification": "safeload.engine.verify",
@@ -115,7 +115,7 @@ __all__ = (
     "audit",
     "lock",
     "diff",
-    "explain",
+    "explain_policy",
     "bom",
     "sign",
     "verify",

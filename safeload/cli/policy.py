@@ -10,7 +10,7 @@ from safeload.cli.output import note, waiting
 from safeload.core.names import escape
 
 if TYPE_CHECKING:
-    from safeload.engine.explain import Explanation
+    from safeload.engine.explain_policy import Explanation
     from safeload.engine.options import Options
 
 
@@ -47,14 +47,14 @@ def _options(parsed: argparse.Namespace) -> Options:
 
 
 def _init(parsed: argparse.Namespace) -> int:
-    from safeload.engine.explain import init
+    from safeload.engine.explain_policy import init
 
     print(init(parsed.into, strict=parsed.strict))
     return 0
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    from safeload.engine.explain import check
+    from safeload.engine.explain_policy import check
 
     policies, locks = check(_options(parsed))
     if parsed.json:
@@ -76,12 +76,12 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _explain(parsed: argparse.Namespace) -> int:
-    from safeload.engine.explain import explain
+    from safeload.engine.explain_policy import explain_policy
     from safeload.engine.request import Access, Request
 
     request = Request(revision=parsed.revision, access=Access(local_files_only=parsed.offline))
     with waiting(f"looking at {parsed.reference}"):
-        said = explain(parsed.reference, request=request, options=_options(parsed))
+        said = explain_policy(parsed.reference, request=request, options=_options(parsed))
     if parsed.json:
         from safeload.reporters.json import dump
 
@@ -92,7 +92,7 @@ def _explain(parsed: argparse.Namespace) -> int:
 
 
 def _tell(said: Explanation) -> None:
-    from safeload.engine.explain import told
+    from safeload.engine.explain_policy import told
 
     print(f"{escape(said.reference)} is {', '.join(map(escape, said.names))}" + _at(said.revision))
     for layer in said.layers:
@@ -124,7 +124,7 @@ def _word(allowed: bool) -> str:
 
 
 def _data(said: Explanation) -> dict[str, Any]:
-    from safeload.engine.explain import told
+    from safeload.engine.explain_policy import told
     from safeload.reporters.json import verdict_data
 
     return {

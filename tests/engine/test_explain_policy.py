@@ -11,7 +11,7 @@ from safeload.cli.main import main
 from safeload.core.errors import ConfigError, PolicyDenied, SourceError, UsageError
 from safeload.engine.admit import admit
 from safeload.engine.diff import Change, diff
-from safeload.engine.explain import check, explain, init
+from safeload.engine.explain_policy import check, explain_policy, init
 from safeload.engine.lock import lock
 from safeload.trust.layers import read_policy
 from tests.engine import signing
@@ -75,7 +75,7 @@ STATES = {
 def test_what_is_explained_is_what_happens(project: Path, state: str) -> None:  # noqa: F811
     """`explain` says that a model may load exactly where it does; where not, it gives the same kinds of reasons."""
     STATES[state](project)
-    said = explain("m")
+    said = explain_policy("m")
     try:
         admit("m").close()
     except PolicyDenied as denied:
@@ -110,7 +110,7 @@ def test_explaining_tells_rule_signer_and_remedy(project: Path, capsys: pytest.C
 def test_a_model_on_the_hub_is_explained_without_its_weights(project: Path, hub: Hub) -> None:  # noqa: F811
     """Small files only are fetched."""
     hub.add("acme/demo", project / "m")
-    said = explain("acme/demo")
+    said = explain_policy("acme/demo")
     assert said.names == ("acme/demo",) and "model.safetensors" not in hub.fetched
 
 

@@ -94,7 +94,7 @@ class Explanation:
         return self.verdict.denials()
 
 
-def explain(
+def explain_policy(
     reference: str | os.PathLike[str], *, request: Request | None = None, options: Options | None = None
 ) -> Explanation:
     """Say which rule of each layer applies to a model, what was found, and what is missing.

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone wheel bench clean
+.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone interop wheel bench clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -57,6 +57,16 @@ $(ALONE)/.installed:
 
 core-alone: $(ALONE)/.installed ## tests/core where nothing else is installed
 	$(ALONE)/bin/python -m pytest -q -p no:cacheprovider tests/core
+
+# The reference tool of model signing imports pyOpenSSL and does not ask for it.
+INTEROP := build/interop
+$(INTEROP)/.installed:
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/$(PIP) install model-signing==1.1.1 'pyOpenSSL>=25'
+	touch $@
+
+interop: $(STAMP) $(INTEROP)/.installed ## sign and verify both ways with the reference tool of model signing
+	$(BIN)/python tools/interop_oms.py --reference $(INTEROP)/bin/python
 
 # The built wheel by itself, away from the sources.
 wheel: $(STAMP)  ## build the wheel, install it alone, and run it

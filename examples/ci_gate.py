@@ -18,7 +18,7 @@ def main(folder: str) -> int:
         print(f"{report.status!s:<10} {model.name}")
         for finding in report.findings:
             print(f"           {finding.location}: {finding.message}")
-        worst = max(worst, report.exit_code)
+        worst = max(worst, report.status.exit_code)
     return worst
 
 

@@ -40,11 +40,17 @@ if TYPE_CHECKING:
     from safeload.engine.admission import Admission
     from safeload.engine.admit import admit
     from safeload.engine.audit.report import Audit, audit
+    from safeload.engine.bom import Bill, bom
     from safeload.engine.convert.conversion import Conversion
     from safeload.engine.convert.job import convert
+    from safeload.engine.diff import Change, diff
+    from safeload.engine.explain import Explanation, explain
+    from safeload.engine.lock import Locked, lock
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
     from safeload.engine.scan import scan
+    from safeload.engine.sign import Signed, sign
+    from safeload.engine.verify import Verification, verify
 
 __version__ = "0.1.0.dev0"
 
@@ -54,6 +60,12 @@ _HOME = {
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
     "audit": "safeload.engine.audit.report",
+    "lock": "safeload.engine.lock",
+    "diff": "safeload.engine.diff",
+    "explain": "safeload.engine.explain",
+    "bom": "safeload.engine.bom",
+    "sign": "safeload.engine.sign",
+    "verify": "safeload.engine.verify",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -69,6 +81,12 @@ _HOME = {
     "Admission": "safeload.engine.admission",
     "Audit": "safeload.engine.audit.report",
     "Conversion": "safeload.engine.convert.conversion",
+    "Locked": "safeload.engine.lock",
+    "Change": "safeload.engine.diff",
+    "Explanation": "safeload.engine.explain",
+    "Bill": "safeload.engine.bom",
+    "Signed": "safeload.engine.sign",
+    "Verification": "safeload.engine.verify",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",
@@ -95,6 +113,12 @@ __all__ = (
     "scan",
     "convert",
     "audit",
+    "lock",
+    "diff",
+    "explain",
+    "bom",
+    "sign",
+    "verify",
     "Options",
     "Request",
     "Access",
@@ -108,6 +132,12 @@ __all__ = (
     "Admission",
     "Audit",
     "Conversion",
+    "Locked",
+    "Change",
+    "Explanation",
+    "Bill",
+    "Signed",
+    "Verification",
     "Report",
     "FileReport",
     "Finding",

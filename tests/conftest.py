@@ -67,5 +67,5 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def private_environment(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own safeload store, and none of the user's hub settings."""
     monkeypatch.setenv("SAFELOAD_HOME", str(next(homes)))
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SAFELOAD_POLICY"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SAFELOAD_LOCK"):
         monkeypatch.delenv(name, raising=False)

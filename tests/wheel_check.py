@@ -20,6 +20,7 @@ def main() -> None:
     assert "site-packages" in str(root), f"not the installed wheel: {root}"
     assert (root / "py.typed").is_file(), "py.typed is missing"
     assert any(entry.name.endswith(".toml") for entry in (root / "allowlists").iterdir()), "allowlists are missing"
+    assert (root / "reporters/report.css").is_file() and (root / "reporters/report.js").is_file(), "no style, no script"
     assert not any(name.startswith("torch") for name in requires("safeload") or () if "extra" not in name)
     for name in safeload.__all__:
         getattr(safeload, name)

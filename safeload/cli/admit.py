@@ -38,6 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="convert the weights of pickles judged dangerous; nothing in them runs, but their author tried",
     )
+    parser.add_argument("--policy", metavar="FILE", help="this policy instead of the project's safeload.toml")
+    parser.add_argument("--lock", metavar="FILE", help="this lock (default: the project's and $SAFELOAD_LOCK)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the path")
 
 
@@ -55,7 +57,12 @@ def run(parsed: argparse.Namespace) -> int:
         gguf_file=parsed.gguf_file,
         access=Access(local_files_only=parsed.offline),
     )
-    options = Options(integrity=parsed.integrity, unsafe_convert_dangerous=parsed.unsafe_convert_dangerous)
+    options = Options(
+        integrity=parsed.integrity,
+        unsafe_convert_dangerous=parsed.unsafe_convert_dangerous,
+        lock=parsed.lock,
+        **({"policy": parsed.policy} if parsed.policy else {}),
+    )
     with waiting(f"admitting {parsed.reference}"):
         if parsed.into is None and not parsed.link:
             admission, path = keep(parsed.reference, request=request, options=options)

@@ -45,11 +45,11 @@ def run(parsed: argparse.Namespace) -> int:
         dump(_document(found, differing), sys.stdout)
     else:
         _show(found, differing)
-    return found.report.exit_code
+    return found.report.status.exit_code
 
 
 def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:
-    from safeload.reporters.terminal import console
+    from safeload.reporters._screen import console
 
     out = console(sys.stdout)
     if not found.closure.files and not found.closure.missing:

@@ -36,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
         _json(found)
     else:
         _show(found)
-    code = Report(target=found.path, files=(found.report,)).exit_code
+    code = found.report.status.exit_code
     return 2 if found.fault and found.report.status is not Status.DANGEROUS else code
 
 

@@ -42,10 +42,18 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def waiting(what: str, *, after: float = 1.0) -> Iterator[None]:
-    """On a terminal, say what takes so long, once it has taken a second; nothing remains of it afterwards."""
+def waiting(what: str, *, after: float = 1.0) -> Iterator[Callable[[str], None]]:
+    """On a terminal, say what takes so long, once it has taken a second; nothing remains of it afterwards.
+
+    Yields a function that says how far it is.
+    """
+    how_far = [""]
+
+    def tell(text: str) -> None:
+        how_far[0] = text
+
     if not sys.stderr.isatty():
-        yield
+        yield tell
         return
     import threading
 
@@ -57,7 +65,7 @@ def waiting(what: str, *, after: float = 1.0) -> Iterator[None]:
             return
         while not done.wait(0.2):
             seconds += 0.2
-            sys.stderr.write(f"{_CLEAR}{escape(what)} … {seconds:.0f} s")
+            sys.stderr.write(f"{_CLEAR}{escape(what)} … {escape(how_far[0])}{seconds:.0f} s")
             sys.stderr.flush()
         sys.stderr.write(_CLEAR)
         sys.stderr.flush()
@@ -65,7 +73,7 @@ def waiting(what: str, *, after: float = 1.0) -> Iterator[None]:
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
-        yield
+        yield tell
     finally:
         done.set()
         thread.join()
@@ -135,6 +143,10 @@ def replaced(path: str) -> Iterator[TextIO]:
         UsageError: the file cannot be written there.
     """
     whole = os.path.realpath(path)
+    if os.path.lexists(whole) and not os.path.isfile(whole):
+        raise UsageError(
+            f"{escape(path)} was not written", why="it is no regular file", remedy="name another file, or leave -o out"
+        )
     draft = ""
     try:
         import tempfile

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import Report, Status
 from safeload.core.names import escape
 from safeload.reporters import names
-from safeload.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from safeload.engine.accepted import Accepted
@@ -132,10 +132,9 @@ def _digests(parsed: argparse.Namespace, format: str, accepted: Accepted) -> Sta
     """Which files need their digest: all for a bill of materials, else those that something binds to their bytes."""
     if format == "cyclonedx":
         return Status.SAFE
-    if any(entry.sha256 is not None for entry in accepted.entries):
-        return Status.UNVERIFIED
     bound = parsed.baseline is not None or parsed.write_baseline is not None
-    return Status.UNDECIDED if bound else None
+    bound = bound or any(entry.sha256 is not None for entry in accepted.entries)
+    return Status.UNVERIFIED if bound else None
 
 
 def _reports(parsed: argparse.Namespace, asked: _Asked) -> tuple[list[Report], list[SafeloadError]]:
@@ -156,7 +155,11 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
 
     with scanning(path) as progress:
         if path == _STANDARD_INPUT:
-            return scan_stream(sys.stdin.buffer, name=parsed.stdin_name or "stdin", digests=asked.digests)
+            return scan_stream(
+                sys.stdin.buffer,
+                name="stdin" if parsed.stdin_name is None else parsed.stdin_name,
+                digests=asked.digests,
+            )
         request = Request(revision=parsed.revision) if parsed.revision else None
         return scan(
             path,

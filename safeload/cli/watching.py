@@ -16,25 +16,14 @@ from types import FrameType
 
 from safeload.cli.output import coloured, note
 from safeload.core.errors import SafeloadError, UsageError
-from safeload.core.finding import FileReport, Status, exit_code
+from safeload.core.finding import FileReport, Status
 from safeload.core.names import escape
 
 _EVERY = 0.5
 """Seconds between two looks."""
 _COLOUR = {Status.SAFE: "32", Status.UNVERIFIED: "33", Status.UNDECIDED: "35", Status.DANGEROUS: "1;31"}
-_ALONE = (
-    "revision",
-    "stdin_name",
-    "format",
-    "json",
-    "output",
-    "select",
-    "ignore",
-    "show_accepted",
-    "baseline",
-    "write_baseline",
-    "policy",
-)
+_MEANT = frozenset({"paths", "watch", "run"})
+"""What has a meaning here. Any other option, also one that is yet to come, is refused."""
 
 
 def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sleep, settle: float = 2.0) -> int:
@@ -46,8 +35,8 @@ def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sl
     """
     from safeload.engine.watch import Watcher
 
-    for name in _ALONE:
-        if getattr(parsed, name):
+    for name, value in vars(parsed).items():
+        if value and name not in _MEANT:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--watch does not go with {option}", why="it prints lines", remedy="leave one out")
     if len(parsed.paths) != 1:
@@ -55,16 +44,16 @@ def watch(parsed: argparse.Namespace, *, wait: Callable[[float], None] = time.sl
     (folder,) = parsed.paths
     watcher = Watcher(folder, settle=settle)
     note(f"watching {folder}; {watcher.before:,} files are there already, which safeload scan looks at")
-    worst: dict[str, Status] = {}
+    worst, count = Status.SAFE, 0
     with _until_terminated():
         try:
             while True:
                 for path in watcher.look(time.monotonic()):
-                    worst[path] = _line(path, folder)
+                    worst, count = max(worst, _line(path, folder)), count + 1
                 wait(_EVERY)
         except KeyboardInterrupt:
-            note(f"{len(worst):,} files scanned")
-    return exit_code(worst.values())
+            note(f"{count:,} files scanned")
+    return worst.exit_code
 
 
 def _line(path: str, folder: str) -> Status:
@@ -73,12 +62,15 @@ def _line(path: str, folder: str) -> Status:
 
     name = os.path.relpath(path, folder)
     try:
-        (file,) = scan(path).files
+        files = scan(path).files
     except SafeloadError as error:
         _print(Status.UNDECIDED, name, error.why or error.what)
         return Status.UNDECIDED
-    _print(file.status, name, _worst(file))
-    return file.status
+    if len(files) != 1:  # a folder took its place
+        _print(Status.UNDECIDED, name, "it is no longer the file that arrived")
+        return Status.UNDECIDED
+    _print(files[0].status, name, _worst(files[0]))
+    return files[0].status
 
 
 def _worst(file: FileReport) -> str:

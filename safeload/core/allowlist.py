@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from safeload.core.names import GlobalName
-from safeload.values import dataclass
 
 
 class Effect(enum.Enum):

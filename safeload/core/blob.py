@@ -6,9 +6,8 @@ over HTTP. The core itself opens nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
-
-from safeload.values import dataclass, field
 
 
 class Blob(Protocol):

@@ -11,7 +11,8 @@ Rules it keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from safeload.core.errors import MalformedInput
@@ -34,7 +35,6 @@ from safeload.core.graph import (
     Value,
 )
 from safeload.core.names import GlobalName, Location
-from safeload.values import dataclass, field
 
 _KEY_PARTS = 10_000
 
@@ -151,7 +151,13 @@ def construct(
     """
     if reading.fault is not None:
         raise reading.fault
-    return _Builder(reading, handlers, location, persistent, spans).build(reading.value)
+
+    def copied(span: Span) -> object:
+        data = reading.bytes_of(span)
+        return bytearray(data) if span.mutable else data
+
+    outside = persistent or (lambda id, node: Outside("persistent", id))
+    return _Builder(reading, handlers, location, outside, spans or copied).build(reading.value)
 
 
 def checked_key(key: object) -> object:
@@ -178,27 +184,29 @@ def checked_key(key: object) -> object:
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one kind of node is built: what stands for it before its parts are there, its parts, and the last step."""
+
+    empty: Callable[[_Builder, Any], object] | None = None
+    parts: Callable[[Any], Iterable[Value]] = lambda node: ()
+    finish: Callable[[_Builder, Any], None] | None = None
+
+
 _Step = tuple[Callable[["_Builder", Any], None], Any]
 
 
+@dataclass(slots=True, eq=False)
 class _Builder:
-    def __init__(
-        self,
-        reading: Reading,
-        handlers: Mapping[GlobalName, Handler],
-        location: Location,
-        persistent: Callable[[object, Persistent], object] | None,
-        spans: Callable[[Span], object] | None,
-    ) -> None:
-        self.reading = reading
-        self.handlers = handlers
-        self.location = location
-        self.persistent = persistent or (lambda id, node: Outside("persistent", id))
-        self.spans = spans or self.copied
-        self.made: dict[int, Any] = {}
-        self.begun: set[int] = set()
-        self.steps: list[_Step] = []
-        self.late: list[_Step] | None = []
+    reading: Reading
+    handlers: Mapping[GlobalName, Handler]
+    location: Location
+    persistent: Callable[[object, Persistent], object]
+    spans: Callable[[Span], object]
+    made: dict[int, Any] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
+    steps: list[_Step] = field(default_factory=list)
+    late: list[_Step] | None = field(default_factory=list)
 
     def build(self, value: Value) -> object:
         if value is NOTHING:
@@ -235,12 +243,8 @@ class _Builder:
             )
         return self.made[id(value)]
 
-    def want(self, values: Sequence[Value]) -> None:
+    def want(self, values: Iterable[Value]) -> None:
         self.steps.extend((_begin, value) for value in values if isinstance(value, Node) and id(value) not in self.made)
-
-    def copied(self, span: Span) -> object:
-        data = self.reading.bytes_of(span)
-        return bytearray(data) if span.mutable else data
 
     def entry(self, key: object) -> object:
         try:
@@ -251,40 +255,16 @@ class _Builder:
 
 
 def _begin(b: _Builder, node: Node) -> None:
-    """First visit: make what needs no parts, else ask for the parts and come back."""
+    """First visit: make what needs no parts, ask for the parts, and come back."""
     if id(node) in b.made or id(node) in b.begun:
         return
     b.begun.add(id(node))
-    if isinstance(node, List):
-        b.made[id(node)] = []
-        b.steps.append((_fill_list, node))
-        b.want(node.items)
-    elif isinstance(node, Dict):
-        b.made[id(node)] = {}
-        b.steps.append((_fill_dict, node))
-        b.want(_flat(node.pairs))
-    elif isinstance(node, Set):
-        b.made[id(node)] = set()
-        b.steps.append((_fill_set, node))
-        b.want(node.items)
-    elif isinstance(node, (Tuple, FrozenSet)):
-        b.steps.append((_make_tuple, node))
-        b.want(node.items)
-    elif isinstance(node, Call):
-        b.steps.append((_make_call, node))
-        b.want((node.args, node.kwargs, *(() if isinstance(node.callee, Global) else (node.callee,))))
-    elif isinstance(node, Persistent):
-        b.steps.append((_make_persistent, node))
-        b.want((node.id,))
-    elif isinstance(node, Global):
-        b.made[id(node)] = Named(node.name)
-    elif isinstance(node, Span):
-        b.made[id(node)] = b.spans(node)
-    elif isinstance(node, Extension):
-        b.made[id(node)] = Outside("extension", node.code)
-    else:
-        assert isinstance(node, OutOfBand)
-        b.made[id(node)] = Outside("buffer", node.number)
+    kind = _KINDS[type(node)]
+    if kind.empty is not None:
+        b.made[id(node)] = kind.empty(b, node)
+    if kind.finish is not None:
+        b.steps.append((kind.finish, node))
+        b.want(kind.parts(node))
 
 
 def _flat(pairs: Sequence[tuple[Value, Value]]) -> list[Value]:
@@ -313,6 +293,10 @@ def _make_tuple(b: _Builder, node: Tuple | FrozenSet) -> None:
 
 def _make_persistent(b: _Builder, node: Persistent) -> None:
     b.made[id(node)] = b.persistent(b.live(node.id), node)
+
+
+def _parts_of_call(node: Call) -> Iterable[Value]:
+    return (node.args, node.kwargs, *(() if isinstance(node.callee, Global) else (node.callee,)))
 
 
 def _make_call(b: _Builder, node: Call) -> None:
@@ -370,3 +354,19 @@ def _extend(target: object, items: Sequence[object]) -> None:
         target.update(items)
     else:
         raise MalformedInput("a pickle puts items into something that takes none", why=type(target).__name__)
+
+
+_KINDS: Mapping[type[Node], _Kind] = {
+    List: _Kind(lambda b, node: [], lambda node: node.items, _fill_list),
+    Dict: _Kind(lambda b, node: {}, lambda node: _flat(node.pairs), _fill_dict),
+    Set: _Kind(lambda b, node: set(), lambda node: node.items, _fill_set),
+    Tuple: _Kind(None, lambda node: node.items, _make_tuple),
+    FrozenSet: _Kind(None, lambda node: node.items, _make_tuple),
+    Call: _Kind(None, _parts_of_call, _make_call),
+    Persistent: _Kind(None, lambda node: (node.id,), _make_persistent),
+    Global: _Kind(lambda b, node: Named(node.name)),
+    Span: _Kind(lambda b, node: b.spans(node)),
+    Extension: _Kind(lambda b, node: Outside("extension", node.code)),
+    OutOfBand: _Kind(lambda b, node: Outside("buffer", node.number)),
+}
+"""Every kind of node that can be a value."""

@@ -7,9 +7,31 @@ such a check constructs one, so a policy cannot be handed a claim that nobody ve
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from safeload.core.finding import Report
-from safeload.values import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedSignature:
+    """A signature over the snapshot's files holds."""
+
+    signer: str
+    """The policy's name for who signed."""
+    identity: str
+    """What was really verified: `key:<sha256>`, `cert:<sha256> <subject>` or `<issuer> <identity>`."""
+    covers: frozenset[str]
+    """Paths that the signature lists and whose content is what it says."""
+    method: str = "key"
+    """`key`, `certificate` or `keyless`."""
+    fingerprints: frozenset[str] = frozenset()
+    """Hexadecimal sha256 of the key (of its PEM text), and of each certificate of the chain (DER)."""
+    bundle: str = ""
+    bundle_sha256: str = ""
+    root: str = ""
+    """The digest of the statement's subject, such as `sha256:…`. It does not bind names; `covers` does."""
+    statement: str = ""
+    """The predicate type of what was signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +40,19 @@ class LockMatch:
 
     lock: str
     tree: str
+    signatures: tuple[VerifiedSignature, ...] = ()
+    """Those that held when the model entered the lock, as the lock recorded them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedSignature:
-    """A signature over the snapshot's files holds."""
+class Difference:
+    """The snapshot is not what a lock or a signature says it is."""
 
-    signer: str
-    identity: str
-    covers: frozenset[str]
+    kind: str
+    """`changed`, `extra`, `missing`, `revision`, `moved`, `renamed`, `shadowed`, `downgrade` or `signature`."""
+    message: str
+    remedy: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,5 +87,11 @@ class Evidence:
     """sha256 by path, of every file that this load uses."""
     lock: LockMatch | None = None
     signatures: tuple[VerifiedSignature, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    marks: frozenset[str] = frozenset()
+    """All that a revocation may name, as `kind:value`: `key`, `cert-sha256`, `signer`, `tree`, `file-sha256`. Apart
+    from `signatures` and `lock`, so that taking those away hides nothing."""
+    failures: tuple[str, ...] = ()
+    """Why signatures that are there do not count, for people. Escaped."""
     approvals: tuple[VerifiedApproval, ...] = ()
     code: tuple[CodeNeed, ...] = ()

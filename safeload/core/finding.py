@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from safeload.core.names import Location
-from safeload.values import dataclass, field
 
 
-class Status(enum.IntEnum):
+class _Level(enum.IntEnum):
+    """A scale whose steps are shown by their names."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Status(_Level):
     """What a file is, from best to worst. A file has exactly one: the worst of its findings, else `SAFE`."""
 
     SAFE = 0
@@ -21,11 +27,13 @@ class Status(enum.IntEnum):
     DANGEROUS = 3
     """It calls something that can execute, open, fetch or escape; or it is built to be read in two ways."""
 
-    def __str__(self) -> str:
-        return self.name.lower()
+    @property
+    def exit_code(self) -> int:
+        """The process exit code, the same for every command: 0 nothing wrong, 1 findings, 2 undecided."""
+        return {Status.SAFE: 0, Status.UNVERIFIED: 1, Status.UNDECIDED: 2, Status.DANGEROUS: 1}[self]
 
 
-class Severity(enum.IntEnum):
+class Severity(_Level):
     """How loud a finding is. It never decides a status: the rule says that separately."""
 
     NOTE = 0
@@ -34,19 +42,13 @@ class Severity(enum.IntEnum):
     HIGH = 3
     CRITICAL = 4
 
-    def __str__(self) -> str:
-        return self.name.lower()
 
-
-class Confidence(enum.IntEnum):
+class Confidence(_Level):
     """How sure a rule is that what it says is so."""
 
     POSSIBLE = 0
     LIKELY = 1
     CERTAIN = 2
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +119,3 @@ class Report:
             if file.path == path:
                 return file
         raise KeyError(path)
-
-    @property
-    def exit_code(self) -> int:
-        """0 nothing wrong, 1 findings, 2 undecided. `DANGEROUS` wins over `UNDECIDED`: what is known is said first."""
-        return exit_code(file.status for file in self.files)
-
-
-def exit_code(statuses: Iterable[Status]) -> int:
-    """The process exit code for a set of file statuses, the same for every command."""
-    worst = max(statuses, default=Status.SAFE)
-    return {Status.SAFE: 0, Status.UNVERIFIED: 1, Status.UNDECIDED: 2, Status.DANGEROUS: 1}[worst]

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.graph import ANOMALIES, NOTHING, Acting, Anomaly, Call, Node, Reading, Span, Trace, Value, depth_over
+from safeload.core.graph import NOTHING, Acting, Anomaly, Call, Fillable, Node, Reading, Span, Value, depth_over
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.core.opcodes import ACTIONS, WIDTHS, Fault, Limit, Truncated
@@ -118,7 +118,7 @@ class Machine:
             start=self.start,
             end=self.base + self.at,
             value=value,
-            trace=Trace(self.trace),
+            trace=self.trace,
             anomalies=tuple(self.anomalies),
             protocol=self.protocol,
             opcodes=count,
@@ -140,7 +140,7 @@ class Machine:
         )
 
     def note(self, kind: str, detail: str = "") -> None:
-        self.anomalies.append(Anomaly(kind, self.base + self.at, detail or ANOMALIES[kind]))
+        self.anomalies.append(Anomaly(kind, self.base + self.at, detail))
 
     # ── bytes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,7 +222,7 @@ class Machine:
 
     def span(self, position: int, length: int, *, mutable: bool = False) -> Span:
         """Refer to bytes without reading them."""
-        return Span(self.base + position, length, mutable=mutable)
+        return Span(self.base + position, length, mutable)
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +235,7 @@ class Machine:
             raise Limit("depth", node.depth)
         self.stack.append(node)
 
-    def deepen(self, target: Node, items: list[Value] | tuple[Value, ...]) -> None:
+    def deepen(self, target: Fillable, items: list[Value] | tuple[Value, ...]) -> None:
         """Account for what is put into an object that exists already.
 
         Nothing may follow a state: the attributes it sets may be what an unpickler calls to put it there.

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import NamedTuple
-
-from safeload.values import dataclass
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode general categories that no terminal shows as themselves."""
@@ -41,19 +40,6 @@ def _spell(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Untrusted:
-    """Text chosen by whoever made the file. Formatting it escapes it; `raw` is for comparison only."""
-
-    raw: str
-
-    def __str__(self) -> str:
-        return escape(self.raw)
-
-    def __format__(self, spec: str) -> str:
-        return format(escape(self.raw), spec)
 
 
 class GlobalName(NamedTuple):

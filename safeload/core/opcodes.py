@@ -4,7 +4,7 @@ An action gets the machine and the position after the opcode's byte. An opcode w
 after it, STOP returns 0, all others nothing. Before an action runs, the machine has made sure that the argument
 bytes named by `WIDTHS` are in its buffer; it also catches the `IndexError` of an empty stack.
 
-Opcodes that readers treat differently, or that no pickler writes so, are noted as anomalies (`graph.ANOMALIES`).
+Opcodes that readers treat differently, or that no pickler writes so, are noted as anomalies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import struct
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from codecs import raw_unicode_escape_decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from safeload.core import graph
@@ -64,15 +64,20 @@ def _opcode(code: bytes, width: int = 0) -> Callable[[Action], Action]:
     return register
 
 
-def _fixed(code: bytes, form: str) -> Callable[[Taker], Taker]:
-    """An opcode whose argument is a number in the given form, or begins with one."""
+def _fixed(forms: Mapping[bytes, str]) -> Callable[[Taker], Taker]:
+    """Opcodes whose argument is a number, or begins with one: in the form that stands beside each."""
 
     def register(take: Taker) -> Taker:
-        width, unpack = struct.calcsize(form), struct.Struct(form).unpack_from
-        _opcode(code, width)(lambda m, position: take(m, position + width, unpack(m.buffer, position)[0]))
+        for code, form in forms.items():
+            ACTIONS[code[0]], WIDTHS[code[0]] = _unpacked(struct.Struct(form), take), struct.calcsize(form)
         return take
 
     return register
+
+
+def _unpacked(form: struct.Struct, take: Taker) -> Action:
+    width, unpack = form.size, form.unpack_from
+    return lambda m, position: take(m, position + width, unpack(m.buffer, position)[0])
 
 
 def _line(code: bytes) -> Callable[[Callable[[Machine, bytes], None]], None]:
@@ -104,7 +109,7 @@ def _stop(m: Machine, position: int) -> int:
     return 0
 
 
-@_fixed(b"\x80", "B")
+@_fixed({b"\x80": "B"})
 def _proto(m: Machine, position: int, protocol: int) -> int:
     if protocol > _HIGHEST_PROTOCOL:
         raise Fault(f"protocol {protocol} does not exist")
@@ -114,7 +119,7 @@ def _proto(m: Machine, position: int, protocol: int) -> int:
     return position
 
 
-@_fixed(b"\x95", "<Q")
+@_fixed({b"\x95": "<Q"})
 def _frame(m: Machine, position: int, length: int) -> int:
     m.leave_frame(position)
     m.begin_frame(position, length)
@@ -158,7 +163,7 @@ _opcode(b"2")(lambda m, position: m.stack.append(m.stack[-1]))
 # ── the memo ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@_fixed(b"q", "B")
+@_fixed({b"q": "B"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
@@ -184,7 +189,7 @@ def _memoize(m: Machine, position: int) -> None:
     m.memo[len(m.memo)] = m.stack[-1]
 
 
-@_fixed(b"j", "<I")
+@_fixed({b"j": "<I"})
 def _recall(m: Machine, position: int, index: int) -> int:
     try:
         m.stack.append(m.memo[index])
@@ -217,16 +222,13 @@ def _binint1(m: Machine, position: int) -> int:
     return position + 1
 
 
-@_fixed(b"M", "<H")
-@_fixed(b"J", "<i")
-@_fixed(b"G", ">d")
+@_fixed({b"M": "<H", b"J": "<i", b"G": ">d"})
 def _number(m: Machine, position: int, value: float) -> int:
     m.stack.append(value)
     return position
 
 
-@_fixed(b"\x8a", "B")
-@_fixed(b"\x8b", "<i")
+@_fixed({b"\x8a": "B", b"\x8b": "<i"})
 def _binlong(m: Machine, position: int, length: int) -> int:
     if length < 0:
         raise Fault(f"a number of {length} bytes cannot be")
@@ -295,9 +297,7 @@ def _decode(data: bytes, encoding: str, errors: str = "strict") -> str:
         raise Fault(f"text is not {encoding}: {error.reason}") from None
 
 
-@_fixed(b"X", "<I")
-@_fixed(b"\x8c", "B")
-@_fixed(b"\x8d", "<Q")
+@_fixed({b"X": "<I", b"\x8c": "B", b"\x8d": "<Q"})
 def _text(m: Machine, position: int, length: int) -> int:
     m.fits(position, length, "text_bytes")
     m.stack.append(_decode(m.read(position, length), "utf-8", "surrogatepass"))
@@ -309,8 +309,7 @@ def _unicode(m: Machine, data: bytes) -> None:
     m.stack.append(_decode(data, "raw-unicode-escape"))
 
 
-@_fixed(b"T", "<I")
-@_fixed(b"U", "B")
+@_fixed({b"T": "<I", b"U": "B"})
 def _counted_string(m: Machine, position: int, length: int) -> int:
     if length >= 1 << 31:
         m.note("length-negative")
@@ -348,9 +347,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return match[0]  # unknown escapes stand for themselves
 
 
-@_fixed(b"B", "<I")
-@_fixed(b"C", "B")
-@_fixed(b"\x8e", "<Q")
+@_fixed({b"B": "<I", b"C": "B", b"\x8e": "<Q"})
 def _bytes(m: Machine, position: int, length: int) -> int:
     m.fits(position, length, "argument_bytes")
     if length <= _LONG:
@@ -360,7 +357,7 @@ def _bytes(m: Machine, position: int, length: int) -> int:
     return position + length
 
 
-@_fixed(b"\x96", "<Q")
+@_fixed({b"\x96": "<Q"})
 def _bytearray(m: Machine, position: int, length: int) -> int:
     m.fits(position, length, "argument_bytes")
     m.make(m.span(position, length, mutable=True))
@@ -389,7 +386,7 @@ _opcode(b"\x8f")(lambda m, position: m.make(Set()))
 
 
 def _made(kind: type[Tuple] | type[graph.FrozenSet], items: list[Value] | tuple[Value, ...]) -> Node:
-    return kind(items, depth_over(items))
+    return kind(tuple(items), depth_over(items))
 
 
 @_opcode(b"\x85")
@@ -603,9 +600,7 @@ _opcode(b"Q")(lambda m, position: _persistent(m, m.stack.pop()))
 _line(b"P")(lambda m, data: _persistent(m, _decode(data, "ascii")))
 
 
-@_fixed(b"\x82", "B")
-@_fixed(b"\x83", "<H")
-@_fixed(b"\x84", "<i")
+@_fixed({b"\x82": "B", b"\x83": "<H", b"\x84": "<i"})
 def _extension(m: Machine, position: int, code: int) -> int:
     if code <= 0:
         raise Fault(f"extension code {code} cannot be")

@@ -12,14 +12,14 @@ Laws, each a property test in `tests/property`:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import NoReturn, Protocol, runtime_checkable
 
 from safeload.core.errors import PolicyDenied, UsageError
-from safeload.core.evidence import Evidence
+from safeload.core.evidence import Difference, Evidence
 from safeload.core.finding import Finding, Status
 from safeload.core.names import Location, escape
-from safeload.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,91 @@ class OnlyApprovedCode:
             if not need.closure or need.closure not in approved
         )
         return Verdict("code", allowed=not reasons, reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class NothingDiffers:
+    """Denies what is not as a lock or a signature says, with every difference at once."""
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        reasons = tuple(
+            Reason(f"{differs.kind}: {differs.message}", differs.remedy or "safeload policy explain REF", _at(differs))
+            for differs in evidence.differences
+        )
+        return Verdict("unchanged", allowed=not reasons, reasons=reasons)
+
+
+def _at(differs: Difference) -> tuple[Location, ...]:
+    return (Location(differs.file),) if differs.file else ()
+
+
+@dataclass(frozen=True, slots=True)
+class NothingRevoked:
+    """Denies what bears a revoked mark, whatever else speaks for it. `revoked` gives each mark's reason."""
+
+    revoked: tuple[tuple[str, str], ...] = ()
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        reasons = tuple(
+            Reason(f"revoked: {escape(mark)}" + (f" ({escape(why)})" if why else ""), "lock or sign another revision")
+            for mark, why in self.revoked
+            if mark in evidence.marks
+        )
+        return Verdict("revoked", allowed=not reasons, reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Denies what no lock names."""
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        reason = Reason("it is in no lock", f"safeload lock {escape(evidence.reference)}")
+        return Verdict("locked", evidence.lock is not None, () if evidence.lock is not None else (reason,))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """Denies unless `threshold` different ones of `signers`, each by a key of its own, signed all that is used.
+
+    With `locked`, signatures that a lock recorded when the model entered it count as well.
+    """
+
+    signers: frozenset[str]
+    threshold: int = 1
+    locked: bool = False
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        found = evidence.signatures + (evidence.lock.signatures if self.locked and evidence.lock else ())
+        keys: dict[str, set[str]] = {}
+        for signed in found:
+            if signed.signer in self.signers and signed.covers >= evidence.digests.keys():
+                keys.setdefault(signed.signer, set()).add(signed.identity)
+        count, wanted = _pairs(keys), max(self.threshold, 1)
+        seen = (
+            ", ".join(sorted({f"{escape(one.signer)} ({escape(one.identity)})" for one in found})) or "nobody we know"
+        )
+        names = ", ".join(map(escape, sorted(self.signers)))
+        why = "".join(f"; {failure}" for failure in evidence.failures)
+        message = f"{count} of the {wanted} signers needed ({names}) signed all that is used; signed by {seen}{why}"
+        reason = Reason(message, f"safeload policy explain {escape(evidence.reference)}")
+        return Verdict("signed", count >= wanted, () if count >= wanted else (reason,))
+
+
+def _pairs(keys: Mapping[str, set[str]]) -> int:
+    """How many signers can be given a key of their own: a key that goes by two names counts once."""
+    owner: dict[str, str] = {}
+    return sum(_pair(signer, keys, owner, set()) for signer in sorted(keys))
+
+
+def _pair(signer: str, keys: Mapping[str, set[str]], owner: dict[str, str], tried: set[str]) -> bool:
+    """Give this signer a key, if need be one that its owner can replace by another. Never deeper than the signers."""
+    for key in sorted(keys[signer]):
+        if key not in tried:
+            tried.add(key)
+            if key not in owner or _pair(owner[key], keys, owner, tried):
+                owner[key] = signer
+                return True
+    return False
 
 
 DEFAULT_POLICY = AllOf((NothingWorseThan(held=frozenset({"template-escape"})), OnlyApprovedCode()))

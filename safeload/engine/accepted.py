@@ -4,13 +4,15 @@
    made the model could have put it there. A file that was found there is left out, and that is said; one that was
    named by hand is refused.
 2. The search begins in the working directory and ends at the root of the project (the first folder with a `.git`).
-3. A file that was found, and that others own or may write, is left out too. Leaving out is the strict side.
+3. A file that was found, and that others own or may write, is left out too; and so is each of its entries that is
+   about files of this machine outside its folder. Leaving out is the strict side.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
@@ -18,7 +20,6 @@ from safeload.core.names import Location, escape
 from safeload.engine.naming import beside, require_outside, within
 from safeload.engine.rulebook import require_known
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
-from safeload.values import dataclass
 
 if TYPE_CHECKING:
     from safeload.trust.suppressions import Suppression
@@ -57,7 +58,7 @@ def accepted(targets: Sequence[str], *, policy: str | None, start: str) -> Accep
             continue
         why = _unusable(path, targets)
         if not why:
-            return _read(path, tuple(notes))
+            return _own(_read(path, tuple(notes)))
         notes.append(f"{escape(path)} was left out: {why}")
     return Accepted(notes=tuple(notes))
 
@@ -81,6 +82,14 @@ def _unusable(path: str, targets: Sequence[str]) -> str:
     if writable_by_others(os.stat(real)) or folder_writable_by_others(os.path.dirname(real)):
         return "others may write it"
     return ""
+
+
+def _own(found: Accepted) -> Accepted:
+    """What was found, without entries for absolute paths: whoever wrote it speaks for the files beneath its folder."""
+    entries = tuple(entry for entry in found.entries if not entry.path.startswith("/"))
+    far = [entry for entry in found.entries if entry.path.startswith("/")]
+    notes = [f"{entry.where} was left out: an absolute path needs --policy" for entry in far]
+    return Accepted(entries=entries, folder=found.folder, notes=(*found.notes, *notes))
 
 
 def _read(path: str, notes: tuple[str, ...]) -> Accepted:

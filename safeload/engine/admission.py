@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safeload.core.evidence import LockMatch, VerifiedSignature
 from safeload.core.finding import Report
 from safeload.core.policy import Verdict
 from safeload.engine.handover import Resources
@@ -38,6 +39,10 @@ class Admission:
     """Choices worth knowing, such as a local folder that stands before a hub id."""
     attention_removed: bool = False
     """The config named a repository as its attention or experts implementation, and no longer does."""
+    lock: LockMatch | None = None
+    """The entry of a lock that the model is."""
+    signatures: tuple[VerifiedSignature, ...] = ()
+    """Signatures that were verified for this load; those of the lock are in `lock`."""
     base: Admission | None = None
     """The base model of an adapter."""
     resources: Resources = field(default_factory=Resources, repr=False)

@@ -25,8 +25,8 @@ from safeload.core.errors import MalformedInput, SafeloadError, SourceError, Usa
 from safeload.core.evidence import Evidence
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
-from safeload.core.policy import DEFAULT_POLICY, AllOf, Verdict
-from safeload.engine import build, publish, recall, select
+from safeload.core.policy import Verdict
+from safeload.engine import build, enforce, publish, recall, select
 from safeload.engine.admission import Admission
 from safeload.engine.handover import Resources, hand_over, pinned_path
 from safeload.engine.held import Held
@@ -38,6 +38,7 @@ from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.entry import Entry
 from safeload.sources.failures import os_failure
+from safeload.sources.pinned import PinnedFile
 from safeload.sources.resolve import resolve
 from safeload.sources.store import Stage, Store
 
@@ -94,8 +95,15 @@ class _Job:
     options: Options
     place: publish.Place | None
     link: bool
+    known: enforce.Guard | None = None
+    """What locks and policy files say of the model at hand."""
     based_on: Request | None = None
     """What the base model is asked for by, where the adapter was asked for by other words (`adapter_kwargs`)."""
+
+    @property
+    def guard(self) -> enforce.Guard:
+        assert self.known is not None
+        return self.known
 
     def run(self, reference: str, *, depth: int) -> Admission:
         if self.request.adapter:
@@ -107,9 +115,21 @@ class _Job:
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
 
     def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
+        locked = enforce.locked_revision(reference, self.request.revision, self.options)
+        try:
+            return self._resolved(reference, subfolder, locked or self.request.revision)
+        except SourceError as error:
+            if locked is not None:
+                error.add_note(
+                    f"the lock names the commit {locked}; if the hub no longer has it, its publisher deleted or "
+                    "rewrote the model, or somebody else registered its name"
+                )
+            raise
+
+    def _resolved(self, reference: str, subfolder: str, revision: str | None) -> Snapshot:
         return resolve(
             reference,
-            revision=self.request.revision,
+            revision=revision,
             subfolder=subfolder,
             limits=self.options.limits,
             cache_dir=self.request.access.cache_dir,
@@ -120,14 +140,19 @@ class _Job:
         )
 
     def _admit(self, snapshot: Snapshot, depth: int) -> Admission:
+        guard = enforce.guard_for(snapshot, self.options, asked=_asked(snapshot.reference, self.request.revision))
+        return dataclasses.replace(self, known=guard)._guarded(guard.restricted(), depth)
+
+    def _guarded(self, snapshot: Snapshot, depth: int) -> Admission:
         with Held(snapshot, self.options.limits, self.store.memo) as held:
-            key = recall.key_of(snapshot, self.request, self.options)
+            key = recall.key_of(snapshot, self.request, self.options, hides=self.guard.hides)
             entry, record = recall.recall(self.store, key, held) or self._fresh(held, key)
             resources = Resources()
             resources.add(entry.close)
             try:
-                verdict = self._decide(snapshot, record)
-                return self._deliver(snapshot, held, entry, record, verdict, resources, depth)
+                # Also for what is recalled: who may publish what, and what is revoked, is asked every time.
+                verdict, found = self._decide(held, record)
+                return self._deliver(snapshot, held, entry, record, verdict, found, resources, depth)
             except BaseException:
                 resources.close()
                 raise
@@ -159,7 +184,7 @@ class _Job:
         except MalformedInput:
             # What was read so far may explain the fault better than the fault does.
             if self._judges_findings_alone:
-                self._decide(snapshot, self._record(held, _all_inspected(held), {}))
+                self._decide(held, self._record(held, _all_inspected(held), {}))
             raise
         used = plan.used()
         for path in sorted(used):
@@ -167,7 +192,7 @@ class _Job:
         if snapshot.kind != "hub":
             _look_at_the_rest(held, used)
         if self._judges_findings_alone:
-            self._decide(snapshot, self._record(held, plan, {}))
+            self._decide(held, self._record(held, plan, {}))
         build.refuse_oversized(held, plan)
         built, record = self._build(held, plan, hashing)
         return self._keep(held, key, plan, built, record)
@@ -175,7 +200,7 @@ class _Job:
     @property
     def _judges_findings_alone(self) -> bool:
         """Whether the verdict cannot depend on digests, so that a denial need not wait for them."""
-        return type(self.options.policy) is AllOf and self.options.policy == DEFAULT_POLICY
+        return self.guard.judges_findings_alone
 
     def _build(self, held: Held, plan: Plan, hashing: ThreadPoolExecutor) -> tuple[build.Built, Record]:
         """Digest and convert what the load uses. Nothing is converted before the verdict."""
@@ -187,7 +212,7 @@ class _Job:
             record = self._record(held, plan, digests := digesting.result())
         else:
             record = self._record(held, plan, digests := digesting.result())
-            self._decide(held.snapshot, record)
+            self._decide(held, record)
             built = build.build_weights(held, plan, self.store)
         build.list_weights(plan, built, digests)
         return built, record
@@ -254,23 +279,28 @@ class _Job:
             used = used and not (weights and build.is_converted(inspected))
         return dataclasses.replace(inspected.report, used=used, sha256=digests.get(path))
 
-    def _decide(self, snapshot: Snapshot, record: Record) -> Verdict:
-        evidence = Evidence(
-            reference=snapshot.reference,
-            revision=snapshot.revision,
-            report=record.report,
-            digests=record.digests,
-            code=record.code,
+    def _decide(self, held: Held, record: Record) -> tuple[Verdict, enforce.Found]:
+        snapshot, policy = held.snapshot, self.guard.policy
+        digests = record.read
+        found = self.guard.find(digests, lambda: digest_all(_all_open(held), self.store.memo), held)
+        evidence = found.into(
+            Evidence(
+                reference=snapshot.reference,
+                revision=snapshot.revision,
+                report=record.report,
+                digests=digests,
+                code=record.code,
+            )
         )
-        verdict = self.options.policy.decide(evidence)
+        verdict = policy.decide(evidence)
         if not isinstance(verdict, Verdict):
             raise UsageError(
                 f"loading {escape(snapshot.reference)!r} was not decided",
-                why=f"decide() of {type(self.options.policy).__name__} gave a {type(verdict).__name__}, not a Verdict",
+                why=f"decide() of {type(policy).__name__} gave a {type(verdict).__name__}, not a Verdict",
                 remedy="return a safeload Verdict from it",
             )
         verdict.enforce(evidence)
-        return verdict
+        return verdict, found
 
     # ── 5 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -281,6 +311,7 @@ class _Job:
         entry: Entry,
         record: Record,
         verdict: Verdict,
+        found: enforce.Found,
         resources: Resources,
         depth: int,
     ) -> Admission:
@@ -302,7 +333,9 @@ class _Job:
             verdict=verdict,
             files=record.files,
             left_out=record.left_out,
-            notes=(*snapshot.notes, *self.store.notes),
+            notes=(*snapshot.notes, *self.store.notes, *enforce.warnings(verdict)),
+            lock=found.lock,
+            signatures=found.signatures,
             attention_removed=record.attention_removed,
             base=base,
             resources=resources,
@@ -311,7 +344,7 @@ class _Job:
     def _view(self, held: Held, entry: Entry, record: Record, resources: Resources) -> str:
         def pinned(file: AdmittedFile) -> str:
             held.open(file.source)
-            return pinned_path(self.store, held.release(file.source), file.sha256, self.options.integrity, resources)
+            return pinned_path(self.store, held.release(file.source), file.sha256, self.guard.integrity, resources)
 
         return hand_over(self.store, entry, record.files, pinned, resources)
 
@@ -334,6 +367,17 @@ class _Job:
             raise
         resources.add(base.close)
         return base
+
+
+def _asked(reference: str, revision: str | None) -> str | None:
+    """The revision in the caller's words: that of `hf://org/name@revision`, or the argument."""
+    return (reference.partition("@")[2] or revision) if reference.startswith("hf://") else revision
+
+
+def _all_open(held: Held) -> list[PinnedFile]:
+    """Every file of the model, open."""
+    held.snapshot.fetch(held.snapshot.listing)
+    return [held.open(path) for path in held.snapshot.listing]
 
 
 def _all_inspected(held: Held) -> Plan:

@@ -4,7 +4,8 @@ A finding is recognised by its fingerprint: rule, status, file name, place by na
 that a file written again with more weights keeps its known findings. What may not be known by words alone:
 
 1. A dangerous finding is never in a baseline. It takes a suppression, by hand, with a reason and a digest.
-2. An undecided one is known only of the very bytes it was found in: the entry holds their digest.
+2. An undecided one, and one about a file as a whole (there is Python code), is known only of the very bytes it was
+   found in: the entry holds their digest. Its words would be the same about any other bytes.
 3. A fingerprint is known as often as it was found: one more of the same is new.
 """
 
@@ -13,12 +14,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from safeload.core.errors import ConfigError, SourceError
 from safeload.core.finding import FileReport, Finding, Report, Status
 from safeload.core.names import Location, escape
 from safeload.engine.naming import Names
-from safeload.values import dataclass, field
 
 SCHEMA = "safeload.baseline/1"
 _LARGEST = 1 << 26
@@ -39,7 +40,8 @@ def _key(name: str, file: FileReport, finding: Finding) -> tuple[str, str] | Non
     """What a baseline knows a finding by; `None` if no baseline may hold it."""
     if finding.status in (Status.SAFE, Status.DANGEROUS):
         return None
-    bound = finding.status is Status.UNDECIDED
+    place = finding.location
+    bound = finding.status is Status.UNDECIDED or (place.member, place.offset, place.path) == (None, None, None)
     if bound and file.sha256 is None:
         return None
     return fingerprint(name, finding), (file.sha256 or "") if bound else ""

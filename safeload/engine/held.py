@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
@@ -12,7 +13,6 @@ from safeload.engine.inspect import Inspected, inspect
 from safeload.engine.looked import shown, unreadable
 from safeload.sources.base import Snapshot
 from safeload.sources.pinned import Identity, PinnedFile
-from safeload.values import replace
 
 if TYPE_CHECKING:
     from safeload.sources.digest_memo import DigestMemo

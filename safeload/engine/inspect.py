@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from safeload import formats, rules
 from safeload.core.blob import Blob
 from safeload.core.finding import FileReport
@@ -10,7 +12,6 @@ from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.formats.base import Part
 from safeload.rules.base import Context
-from safeload.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

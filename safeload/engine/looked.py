@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
@@ -11,7 +12,6 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import inspect
 from safeload.rules.taxonomies import complete
-from safeload.values import replace
 
 if TYPE_CHECKING:
     from safeload.sources.base import Opened, Scannable

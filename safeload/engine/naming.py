@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.values import dataclass
 
 STANDARD_INPUT = "-"
 
@@ -39,10 +39,15 @@ class Names:
 
 
 def within(path: str, target: str) -> bool:
-    """Whether a file of this machine lies in a target that is a directory of this machine, links followed."""
+    """Whether a file of this machine lies in a target that is a directory of this machine.
+
+    Both the place of its name and the place it links to count: in a cache, the files of a model are links out of it.
+    """
     if "://" in target or not os.path.isdir(target):
         return False
-    return os.path.commonpath([os.path.realpath(path), os.path.realpath(target)]) == os.path.realpath(target)
+    root, whole = os.path.realpath(target), os.path.abspath(path)
+    named = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+    return any(os.path.commonpath([place, root]) == root for place in (named, os.path.realpath(whole)))
 
 
 def beside(path: str, target: str) -> bool:

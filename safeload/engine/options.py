@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Literal
 
 from safeload.core.errors import UsageError
 from safeload.core.limits import Limits
 from safeload.core.policy import DEFAULT_POLICY, Policy
-from safeload.values import dataclass
 
 DEFAULT_LIMITS = Limits()
 Integrity = Literal["auto", "pinned", "private"]
@@ -22,8 +22,12 @@ class Options:
         UsageError: a value is not one of those documented.
     """
 
-    policy: Policy = DEFAULT_POLICY
-    """Decides, from the evidence, whether the model may load."""
+    policy: Policy | str | os.PathLike[str] = DEFAULT_POLICY
+    """Decides, from the evidence, whether the model may load; or a policy file, which then stands in for the
+    project's own `safeload.toml`. The policies of the system and of the user count beside either, and a project's
+    counts beside the default."""
+    lock: str | os.PathLike[str] | None = None
+    """The `safeload.lock` that counts; else the project's, and that of `$SAFELOAD_LOCK`."""
     integrity: Integrity = "auto"
     """How the bytes that were judged stay the bytes that are used. `auto`: a reflink where the file system can,
     else the pinned descriptor, or a private copy where others could write the file. `pinned`: the descriptor, or an
@@ -36,6 +40,18 @@ class Options:
     store: str | os.PathLike[str] | None = None
     """Where conversions and admitted directories are kept; `$SAFELOAD_HOME`, else `~/.cache/safeload`."""
 
+    @property
+    def judge(self) -> Policy:
+        """The policy, for jobs that know no policy files. Raises `UsageError` if it is one."""
+        if isinstance(self.policy, Policy):
+            return self.policy
+        raise UsageError(
+            "the policy file was not used",
+            where=os.fspath(self.policy),
+            why="policy files decide what loads, and this only reads or converts",
+            remedy="Options(policy=DEFAULT_POLICY)",
+        )
+
     def __post_init__(self) -> None:
         if self.integrity not in ("auto", "pinned", "private"):
             raise UsageError(
@@ -43,7 +59,7 @@ class Options:
                 why="it is one of auto, pinned, private",
                 remedy="Options(integrity='auto')",
             )
-        if not isinstance(self.policy, Policy):
+        if not isinstance(self.policy, Policy | str | os.PathLike):
             raise UsageError(
                 "policy is not a policy", why=f"{type(self.policy).__name__} has no decide()", remedy="Options()"
             )
@@ -61,5 +77,7 @@ class Options:
                 why="a text such as 'false' would count as true",
                 remedy="Options(unsafe_convert_dangerous=False)",
             )
+        if self.lock is not None and not isinstance(self.lock, str | os.PathLike):
+            raise UsageError("lock is not a path", why=f"it is a {type(self.lock).__name__}", remedy="Options()")
         if self.store is not None and not isinstance(self.store, str | os.PathLike):
             raise UsageError("store is not a path", why=f"it is a {type(self.store).__name__}", remedy="Options()")

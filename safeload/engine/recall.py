@@ -21,8 +21,11 @@ from safeload.sources.entry import Entry
 from safeload.sources.store import Store
 
 
-def key_of(snapshot: Snapshot, request: Request, options: Options) -> str:
-    """A name for everything that decides what an admission makes, except the content of the files."""
+def key_of(snapshot: Snapshot, request: Request, options: Options, *, hides: bool = False) -> str:
+    """A name for everything that decides what an admission makes, except the content of the files.
+
+    `hides`: some files are left out because no lock names them.
+    """
     asked = {
         field.name: getattr(request, field.name)
         for field in dataclasses.fields(request)
@@ -32,6 +35,7 @@ def key_of(snapshot: Snapshot, request: Request, options: Options) -> str:
     native = sha256(json.dumps(sorted(request.native_types)).encode()) if request.native_types is not None else None
     fixed = [CONVERTER, snapshot.kind, snapshot.root, snapshot.revision, native, asked]
     chosen = [dataclasses.asdict(options.limits), options.unsafe_convert_dangerous]
+    chosen += [sorted(snapshot.listing)] if hides else []
     return sha256(json.dumps([*fixed, *chosen], sort_keys=True).encode())
 
 

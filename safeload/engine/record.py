@@ -59,6 +59,11 @@ class Record:
     def digests(self) -> dict[str, str]:
         return {file.source: file.sha256 for file in self.files}
 
+    @property
+    def read(self) -> dict[str, str]:
+        """sha256 by path of every file that the load reads, also of indexes that are not handed over."""
+        return {file.path: file.sha256 for file in self.report.files if file.sha256 is not None} | self.digests
+
 
 def to_json(record: Record) -> dict[str, Any]:
     """The record as plain JSON data."""

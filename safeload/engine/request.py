@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
-from safeload.values import dataclass, replace
 
 Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "everything"]
 

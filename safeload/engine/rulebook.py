@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from safeload.core.errors import ConfigError, UsageError
 from safeload.core.finding import Confidence, Severity, Status
 from safeload.core.names import escape
 from safeload.rules.taxonomies import complete
-from safeload.values import dataclass
 
 if TYPE_CHECKING:
     from safeload.trust.suppressions import Suppression

@@ -134,7 +134,7 @@ def scan_stream(
     from safeload.sources.stream import StreamSnapshot
 
     with StreamSnapshot(stream, name=name) as snapshot:
-        return scan_snapshot(snapshot, target=snapshot.reference, options=options or Options(), digests=digests)
+        return scan_snapshot(snapshot, target="-", options=options or Options(), digests=digests)
 
 
 def scan_snapshot(

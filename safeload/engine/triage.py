@@ -15,13 +15,13 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
-from safeload.core.finding import FileReport, Finding, Report, Status, exit_code
+from safeload.core.finding import FileReport, Finding, Report, Status
 from safeload.core.names import escape
 from safeload.engine.naming import Names
-from safeload.values import dataclass, field
 
 if TYPE_CHECKING:
     import datetime
@@ -89,7 +89,7 @@ class Triaged:
     def exit_code(self, errors: Sequence[SafeloadError] = ()) -> int:
         """The exit code: accepted findings do not count; targets that could not be looked at are undecided."""
         statuses = [self.counting(report, file) for report in self.reports for file in report.files]
-        return exit_code([*statuses, *(Status.UNDECIDED for _ in errors)])
+        return max([*statuses, *(Status.UNDECIDED for _ in errors)], default=Status.SAFE).exit_code
 
 
 def triage(

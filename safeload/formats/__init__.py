@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -19,7 +20,6 @@ from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
 from safeload.index import FORMATS
 from safeload.registry import indexed, modules
-from safeload.values import dataclass, replace
 
 _SNIFFED = 1 << 16
 _CHECKED = (".safetensors", ".gguf", ".json")

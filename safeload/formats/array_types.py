@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from safeload.core.construct import Stateful
 from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import numpy_dtype, numpy_width, width_of
 from safeload.formats.tensors import Composite, StorageRef, bad, counts, view, whole
-from safeload.values import dataclass, replace
 
 _FIELDS = 4096
 """Fields of one structured type, those of nested types included."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safeload.core.blob import Blob, MemoryBlob
@@ -16,7 +17,6 @@ from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import bad, contiguous, counts
 from safeload.formats.window import outermost
-from safeload.values import dataclass, replace
 
 _NUMBERS = {
     "bool": "?",

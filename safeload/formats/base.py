@@ -7,13 +7,13 @@ ends either normally or with `MalformedInput` after having yielded whatever coul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from safeload.core.blob import Blob
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

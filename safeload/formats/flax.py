@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -21,7 +22,6 @@ from safeload.formats.dtypes import WIDTHS
 from safeload.formats.msgpack_items import Item, Items
 from safeload.formats.tensors import StorageRef, contiguous, view
 from safeload.formats.window import Notes
-from safeload.values import dataclass, field
 
 _ARRAY, _COMPLEX, _NUMBER = 1, 2, 3
 _CHUNKED = "__msgpack_chunked_array__"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import Act, Build, Call, Dict, Global, Reading, Tuple, Value
+from safeload.core.graph import Build, Call, Dict, Global, Reading, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import GlobalName, Location
@@ -88,10 +88,10 @@ def read_joblib(blob: Blob, location: Location, limits: Limits) -> Iterator[Part
 def _otherwise(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """What `pickle` would do with the file, if it gets further than the first array."""
     plain = read_pickle(blob, location=location, limits=limits)
-    first = next((event.offset for event in plain.trace if event.act is Act.BUILD and _is_wrapper(event.node)), None)
+    first = next((node.offset for node in plain.trace if isinstance(node, Build) and _is_wrapper(node)), None)
     if first is None:
         return
-    if plain.fault is None or imports_something(event for event in plain.trace if event.offset > first):
+    if plain.fault is None or imports_something(node for node in plain.trace if node.offset > first):
         detail = "pickle reads an array's bytes as opcodes and goes on; joblib skips them"
         yield Irregularity(location=location, kind="joblib-two-readings", detail=detail, two_readings=True)
         yield PickleStream(location=location, reading=plain, role="trailing")
@@ -99,7 +99,7 @@ def _otherwise(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]
 
 def mentions_arrays(reading: Reading) -> bool:
     """Whether a stream imports joblib's array wrapper, so that bytes may stand between its opcodes."""
-    return any(isinstance(event.node, Global) and event.node.name == _WRAPPER for event in reading.trace)
+    return any(isinstance(node, Global) and node.name == _WRAPPER for node in reading.trace)
 
 
 def _is_wrapper(node: Value) -> bool:

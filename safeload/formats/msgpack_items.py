@@ -6,6 +6,7 @@ Every length is checked against the bytes that exist. Nothing recurses; whoever 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Literal
 
 from safeload.core.blob import Blob
@@ -13,7 +14,6 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.window import Window
-from safeload.values import dataclass
 
 Kind = Literal["value", "text", "bytes", "array", "map", "extension"]
 

@@ -12,21 +12,7 @@ from typing import Any
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
-from safeload.core.graph import (
-    Act,
-    Build,
-    Call,
-    Dict,
-    FrozenSet,
-    Global,
-    List,
-    Persistent,
-    Reading,
-    Set,
-    Span,
-    Tuple,
-    Value,
-)
+from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Persistent, Reading, Set, Span, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -75,7 +61,7 @@ def _run(blob: Blob, start: int, place: Location, limits: Limits) -> Iterator[Re
 def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:
     if inner.fault is None:
         return bool(inner.trace) or begins_with_protocol(blob.read_at(start, 3))
-    return any(event.act is Act.CALL for event in inner.trace)
+    return any(isinstance(node, Call) for node in inner.trace)
 
 
 def _candidates(reading: Reading) -> Iterator[tuple[Blob, int]]:
@@ -102,7 +88,7 @@ def _constants(reading: Reading) -> Iterator[bytes | Span]:
     """Each bytes constant reachable from the value or from an act; every node is looked at once."""
     seen: set[int] = set()
     stack: list[Sequence[Value]] = [(reading.value,)]
-    stack.append([event.node for event in reading.trace if event.act is not Act.IMPORT])
+    stack.append([node for node in reading.trace if not isinstance(node, Global)])
     while stack:
         for value in stack.pop():
             kind = type(value)

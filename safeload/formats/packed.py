@@ -7,6 +7,7 @@ reads it. Compressed data that is no pickle is named and not looked into.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -20,7 +21,6 @@ from safeload.formats.plain_text import is_text
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.unpack import BZIP2, GZIP, LZMA, XZ, ZLIB, Method, Unpacking
-from safeload.values import replace
 
 _HEAD = 1 << 16
 _IN_MEMORY = 16 << 20

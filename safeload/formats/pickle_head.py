@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from dataclasses import replace
 
 from safeload.core.blob import Blob, MemoryBlob
-from safeload.core.graph import Act, Event, Global, Reading
+from safeload.core.graph import Acting, Call, Global, Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.values import replace
 
 _OPCODES = frozenset(
     b"(.012FIJKLMNPQRSTUVXabcdeghijloprstu}]\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8bBC"
@@ -66,16 +66,14 @@ def calls_something(reading: Reading) -> bool:
 
 
 def _called(reading: Reading) -> bool:
-    return any(event.act is Act.CALL for event in reading.trace)
+    return any(isinstance(node, Call) for node in reading.trace)
 
 
-def imports_something(events: Iterable[Event]) -> bool:
+def imports_something(trace: Iterable[Acting]) -> bool:
     """Whether something is imported by a name that a module can have; prose and word lists spell others."""
     return any(
-        isinstance(event.node, Global)
-        and all(part.isidentifier() for name in event.node.written for part in name.split("."))
-        for event in events
-        if event.act is Act.IMPORT
+        isinstance(node, Global) and all(part.isidentifier() for name in node.written for part in name.split("."))
+        for node in trace
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -16,7 +17,6 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
 from safeload.formats.window import Notes, Window
-from safeload.values import dataclass
 
 TORCH_MEMBERS = ("sys_info", "pickle", "tensors", "storages")
 """The members of torch's own archives, which it looks up by these names."""

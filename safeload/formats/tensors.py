@@ -8,6 +8,7 @@ nested) becomes a `Composite` of views.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from safeload.core.construct import Handler, Named
@@ -18,7 +19,6 @@ from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import storage_dtype, torch_dtype, width_of
 from safeload.formats.torch_legacy import storage_key
-from safeload.values import dataclass, field, replace
 
 _NOWHERE = Location("")
 DIMENSIONS = 64

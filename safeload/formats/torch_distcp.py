@@ -7,6 +7,7 @@ found from the end of the file backwards, because an archive says at its end how
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -16,7 +17,6 @@ from safeload.formats.base import Format, Irregularity, Part
 from safeload.formats.zip_end import length_of_last
 from safeload.formats.zip_member import Budget
 from safeload.formats.zip_parts import PART, ZIP, kind_of, read_zip
-from safeload.values import replace
 
 _END = 98
 """Bytes of torch's end records."""

@@ -8,10 +8,11 @@ endian on every machine, and ignores what the third pickle says about that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import Act, Global, List, Persistent, Reading, Tuple, Value
+from safeload.core.graph import Global, List, Persistent, Reading, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location, escape
@@ -20,7 +21,6 @@ from safeload.formats.dtypes import storage_dtype, width_of
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import trial
 from safeload.formats.window import outermost
-from safeload.values import dataclass
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _FIRST = b"\x80LI\x8a"
@@ -84,10 +84,10 @@ def read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 def _declared(data: Reading) -> dict[str, _Declared]:
     """The element width and count of each storage, as its first mention says."""
     declared: dict[str, _Declared] = {}
-    for event in data.trace:
-        if event.act is not Act.PERSISTENT or not isinstance(event.node, Persistent):
+    for node in data.trace:
+        if not isinstance(node, Persistent):
             continue
-        id = event.node.id
+        id = node.id
         if not isinstance(id, Tuple) or len(id.items) < 5 or _text(id.items[0]) != "storage":
             continue
         _, kind, key, _, count = id.items[:5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safeload.core.blob import Extent
 from safeload.core.construct import Record, construct
@@ -18,7 +19,6 @@ from safeload.formats.script_values import SCRIPT_HANDLERS
 from safeload.formats.tensors import TENSOR_HANDLERS, Composite, bad, persistent_storage
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
-from safeload.values import replace
 
 _NOWHERE = Location("")
 _EMBEDDED = GlobalName("torch.storage", "_load_from_bytes")

@@ -12,12 +12,12 @@ import lzma
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
-from safeload.values import dataclass
 
 _PIECE = 1 << 16
 _BEHIND = 1 << 18

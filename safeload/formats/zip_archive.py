@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from safeload.core.blob import Blob
@@ -26,7 +27,6 @@ from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
 from safeload.formats.window import Notes, Window
 from safeload.formats.zip_end import End, find_ends
-from safeload.values import dataclass, field
 
 LOCAL = b"PK\x03\x04"
 _CENTRAL = b"PK\x01\x02"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from safeload.formats.window import Notes, Window
-from safeload.values import dataclass
 
 END = b"PK\x05\x06"
 _CENTRAL = b"PK\x01\x02"

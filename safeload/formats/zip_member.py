@@ -8,6 +8,7 @@ Other methods are not supported: no checkpoint we know of uses them.
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -15,7 +16,6 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.unpack import DEFLATE, Unpacking
 from safeload.formats.zip_archive import Entry
-from safeload.values import dataclass, replace
 
 _STORED, _DEFLATED = 0, 8
 _PIECE = 1 << 16

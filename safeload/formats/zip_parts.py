@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from safeload.core.blob import Blob
@@ -26,7 +27,6 @@ from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end
 from safeload.formats.zip_member import Budget, beginning, check_size, checksum, damaged_member, open_array, open_member
-from safeload.values import replace
 
 ZIP = Claims(begins=(LOCAL, END), holds=(END,))
 Kind = Literal["torch-zip", "torchscript", "pt2", "npz", "distcp", "zip"]

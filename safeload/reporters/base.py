@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from safeload.core.errors import SafeloadError
-from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status, exit_code
-from safeload.values import dataclass, field
+from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 
 IGNORED = "ignored"
 """The kind of what is not shown, and counts all the same; see `safeload.engine.triage`."""
@@ -109,7 +109,7 @@ class About:
         """The exit code of it all: accepted findings do not count, and a target that could not be looked at is
         undecided."""
         statuses = [self.counting(report, file) for report in reports for file in report.files]
-        return exit_code([*statuses, *(Status.UNDECIDED for _ in errors)])
+        return max([*statuses, *(Status.UNDECIDED for _ in errors)], default=Status.SAFE).exit_code
 
 
 PLAIN = About()

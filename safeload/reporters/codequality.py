@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -24,12 +25,15 @@ _SEVERITY = {
 def entries(reports: Sequence[Report], errors: Sequence[SafeloadError], about: About) -> list[dict[str, Any]]:
     """The report as plain data."""
     found = []
+    seen: Counter[str] = Counter()
     for report in reports:
         for file in report.files:
             name = about.name(report.target, file.path)
             for finding, _ in about.shown(report, file):
                 place = inner(finding.location)
                 print_ = about.fingerprint(name, finding) if about.fingerprint else f"{finding.rule} {name} {place}"
+                seen[print_] += 1  # GitLab shows one entry for each fingerprint
+                print_ = print_ if seen[print_] == 1 else f"{print_}:{seen[print_]}"
                 found.append(
                     {
                         "description": escape(

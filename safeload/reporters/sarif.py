@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -59,7 +60,11 @@ def uri(name: str) -> dict[str, Any]:
 
 
 def _quoted(name: str) -> str:
-    return quote(name.encode("utf-8", "surrogateescape"), safe="/")
+    try:
+        data = name.encode("utf-8", "surrogateescape")  # a name that is no UTF-8 gets its own bytes back
+    except UnicodeEncodeError:
+        data = name.encode("utf-8", "surrogatepass")
+    return quote(data, safe="/")
 
 
 def log(reports: Sequence[Report], errors: Sequence[SafeloadError], about: About) -> dict[str, Any]:
@@ -69,6 +74,7 @@ def log(reports: Sequence[Report], errors: Sequence[SafeloadError], about: About
     artifacts: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     compared = "baseline" in about.set_aside(reports)
+    seen: Counter[str] = Counter()
     for report in reports:
         for file in report.files:
             index = len(artifacts)
@@ -76,6 +82,13 @@ def log(reports: Sequence[Report], errors: Sequence[SafeloadError], about: About
             for finding, aside in about.told(report, file):
                 result = _result(report, file, finding, aside, about)
                 result["ruleIndex"] = numbers[finding.rule]
+                if about.fingerprint is not None:
+                    stable = about.fingerprint(about.name(report.target, file.path), finding)
+                    seen[stable] += 1  # the same twice is two results, which a viewer must tell apart
+                    result["partialFingerprints"] = {
+                        FINGERPRINT: stable,
+                        "primaryLocationLineHash": f"{stable}:{seen[stable]}",
+                    }
                 result["locations"][0]["physicalLocation"]["artifactLocation"]["index"] = index
                 if compared:
                     result["baselineState"] = "unchanged" if aside and aside.kind == "baseline" else "new"
@@ -155,9 +168,6 @@ def _result(report: Report, file: FileReport, finding: Finding, aside: Aside | N
         result["relatedLocations"] = [
             {**_location(name, other), "id": index} for index, other in enumerate(finding.related)
         ]
-    if about.fingerprint is not None:
-        stable = about.fingerprint(name, finding)
-        result["partialFingerprints"] = {FINGERPRINT: stable, "primaryLocationLineHash": stable}
     if aside is not None and aside.kind == "suppressed":
         reason = f"{aside.reason} (until {aside.expires})" if aside.expires else aside.reason
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": escape(reason, 2_000)}]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding
@@ -17,7 +18,6 @@ from safeload.index import RULES
 from safeload.registry import indexed, modules
 from safeload.rules import unreadable
 from safeload.rules.base import Context, Rule
-from safeload.values import replace
 
 _LOOKING: dict[type[Part], tuple[Rule, ...]] = {}
 _MOST = 100

@@ -7,13 +7,13 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import Location
 from safeload.formats.base import Part
 from safeload.rules.taxonomies import complete
-from safeload.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

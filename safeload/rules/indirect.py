@@ -5,10 +5,11 @@ Each entry was read in the source of the helper it is about (CPython, torch, num
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
 from safeload.core.names import GlobalName
-from safeload.values import dataclass
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
 _PLAIN_BASES = frozenset(

@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.graph import ANOMALIES
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
+
+ANOMALIES = {
+    "arguments-not-a-tuple": "arguments that are no tuple: Python pickle makes the call, C pickle refuses",
+    "build-on-value": "state is set on something that no call made",
+    "frame-crossed": "an opcode reaches over the end of its frame: C pickle reads other bytes from a file",
+    "frame-nested": "a frame begins before the last one ended: C pickle reads it, Python pickle refuses",
+    "frame-past-end": "a frame is longer than what is left: Python pickle reads it, C pickle refuses",
+    "frame-unfinished": "STOP stands before the end of its frame: what follows begins elsewhere in a file",
+    "items-on-value": "items are put into something that is no container of that kind",
+    "length-negative": "a length that C pickle takes for large is negative to Python pickle",
+    "line-unterminated": "the file ends in a line: Python pickle takes it without its last byte, C pickle refuses",
+    "mark-missing": "INST without a MARK: Python pickle imports before it refuses, C pickle does not",
+    "name-odd": "a name to import is empty, or holds white space, a backslash or what is not ASCII",
+    "new-of-value": "an object is made from what may be no class: Python pickle tries, C pickle refuses",
+    "number-text": "a number in text that C pickle, Python pickle and pickletools do not all read alike",
+    "protocol-again": "PROTO stands in the middle of the stream",
+    "state-not-last": "an object is filled, or given state again, after its state was set, as no pickler does",
+    "stack-leftover": "values or marks are left at STOP",
+}
+"""Every kind of `Anomaly`, and what it says."""
 
 _ODD = frozenset({"name-odd", "protocol-again", "stack-leftover"})
 """Kinds that every unpickler reads alike, and that no pickler writes."""
@@ -31,7 +50,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
             status, severity = Status.UNVERIFIED, Severity.LOW
         elif anomaly.kind in _CUT:
             status, severity = Status.UNDECIDED, Severity.MEDIUM
-        detail = anomaly.detail or ANOMALIES.get(anomaly.kind, "an irregularity")
+        detail = anomaly.detail or ANOMALIES[anomaly.kind]
         yield rule.finding(
             part.location.at(anomaly.offset), f"{anomaly.kind}: {detail}", status=status, severity=severity
         )

@@ -16,12 +16,12 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.finding import Status
 from safeload.core.graph import (
-    Act,
     Build,
     Call,
     Dict,
@@ -44,7 +44,6 @@ from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, loo
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
-from safeload.values import dataclass, field
 
 CALL = "call"
 IMPORT = "import"
@@ -120,18 +119,18 @@ class _Student:
 
     def run(self) -> None:
         imports: list[Global] = []
-        for act, offset, node in self.reading.trace:
+        for node in self.reading.trace:
             if isinstance(node, Call):
                 self.called(node.callee, node, plain=node.how is How.NEWOBJ)
                 if node.items or node.pairs:
                     self.written(node)
             elif isinstance(node, Build):
-                self.build(node, offset)
-            elif isinstance(node, Global) and act is Act.IMPORT:
+                self.build(node, node.offset)
+            elif isinstance(node, Global):
                 imports.append(node)
             elif isinstance(node, Extension):
                 message = f"uses entry {node.code} of the process's extension registry, which can be any function"
-                self.add(IMPORT, Status.DANGEROUS, offset, f"extension {node.code}", message)
+                self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
         if self.excused:
             self.excused -= globals_as_values(self.reading)
         for name in imports:
@@ -289,7 +288,7 @@ class _Student:
 
     def hidden(self, inner: Hidden, call: Call, level: int) -> None:
         """A call that an allowlisted helper would make for the stream."""
-        args = Tuple(inner.args.items, 1) if isinstance(inner.args, List) else inner.args
+        args = Tuple(tuple(inner.args.items), 1) if isinstance(inner.args, List) else inner.args
         if level > _LEVELS or not isinstance(args, Tuple):
             self.computed(inner.callee, call)
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.graph import Act
+from safeload.core.graph import Call
 from safeload.core.names import Location
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
@@ -19,7 +19,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, PickleStream) or part.reading.fault is None:
         return
     reading, fault = part.reading, part.reading.fault
-    acts = sum(event.act is Act.CALL for event in reading.trace)
+    acts = sum(isinstance(node, Call) for node in reading.trace)
     already = f", after {acts:,} calls that an ordinary unpickler would have made" if acts else ""
     yield rule.finding(
         part.location.at(reading.end),

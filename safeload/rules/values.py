@@ -12,13 +12,13 @@ def globals_as_values(reading: Reading) -> set[int]:
     found: set[int] = set()
     seen: set[int] = set()
     waiting: list[Value] = [reading.value]
-    for event in reading.trace:
-        if isinstance(event.node, Call):
-            waiting.append(event.node)
-        elif isinstance(event.node, Build):
-            waiting.extend((event.node.target, event.node.state))
-        elif isinstance(event.node, Persistent):
-            waiting.append(event.node.id)
+    for node in reading.trace:
+        if isinstance(node, Call):
+            waiting.append(node)
+        elif isinstance(node, Build):
+            waiting.extend((node.target, node.state))
+        elif isinstance(node, Persistent):
+            waiting.append(node.id)
     while waiting:
         node = waiting.pop()
         if not isinstance(node, Node) or id(node) in seen:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from safeload.values import dataclass
 
 if TYPE_CHECKING:
     from safeload.sources.pinned import PinnedFile
@@ -28,6 +27,9 @@ class Listed:
     """POSIX path relative to the snapshot's root, without `..`, never absolute."""
     size: int | None = None
     recorded: Recorded | None = None
+    git: str = ""
+    """The object id that git has for it: of the pointer, for a large file."""
+    xet: str = ""
 
 
 class Snapshot(Protocol):
@@ -56,6 +58,11 @@ class Snapshot(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Choices the user should hear of, such as a local folder that shadows a hub id."""
+        ...
+
+    @property
+    def answered(self) -> str | None:
+        """The name that the hub answered with, if it is another one than was asked for: the model was renamed."""
         ...
 
     @property

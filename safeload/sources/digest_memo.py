@@ -23,9 +23,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import escape
-from safeload.sources.pinned import GIT_SHA1, SHA256, Identity, PinnedFile
+from safeload.sources.hashers import DIGITS, SHA256
+from safeload.sources.pinned import Identity, PinnedFile
 
-_DIGEST = {SHA256: re.compile(r"[0-9a-f]{64}"), GIT_SHA1: re.compile(r"[0-9a-f]{40}")}
+_DIGEST = {name: re.compile(rf"[0-9a-f]{{{digits}}}") for name, digits in DIGITS.items()}
 _LONGEST = 4096
 """Bytes of an entry; ours have about 300."""
 _TICK_NS = 20_000_000

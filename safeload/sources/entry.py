@@ -8,6 +8,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from safeload.core.errors import UsageError, VerificationFailed
@@ -15,7 +16,6 @@ from safeload.core.names import Location, escape
 from safeload.sources.digest_memo import DigestMemo, digest_all
 from safeload.sources.filelock import FileLock
 from safeload.sources.pinned import SHA256, PinnedFile, pin
-from safeload.values import dataclass
 
 Kind = Literal["admitted", "converted", "private"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -38,6 +38,7 @@ class FolderSnapshot:
         base: where the snapshot's root lies, relative to the anchor; "" if it is the anchor.
         allowed: where links may lead, see `contain.open_beneath`.
         names: for snapshots whose names are not those of the files: the path beneath `base`, by listed path.
+        answered: see `Snapshot`.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class FolderSnapshot:
         notes: tuple[str, ...] = (),
         allowed: Allowed = anywhere,
         names: Mapping[str, str] | None = None,
+        answered: str | None = None,
     ) -> None:
         self.reference = reference
         self.kind = kind
         self.root = root
         self.revision = revision
         self.notes = notes
+        self.answered = answered
         self.listing: Mapping[str, Listed] = MappingProxyType(dict(listing))
         self._anchor, self._base, self._allowed = anchor, base, allowed
         self._names = names or {}

@@ -16,6 +16,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from safeload.core.errors import LimitExceeded, SourceError
 from safeload.core.limits import Limits
@@ -23,7 +24,6 @@ from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
 from safeload.sources.folder import FolderSnapshot, walk
 from safeload.sources.pinned import GIT_SHA1, SHA256, pin
-from safeload.values import dataclass, replace
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")
@@ -184,7 +184,12 @@ def row_listed(name: str, row: Mapping[str, object]) -> Listed:
     recorded = recorded_from(str(sha256) if sha256 is not None else str(blob))
     if recorded is None or (sha256 is not None and recorded.algorithm != SHA256):
         raise ValueError(f"{escape(name)!r} has no digest")
-    return Listed(path=name, size=size, recorded=recorded)
+    git, xet = _digest_or_nothing(blob, 40), _digest_or_nothing(row.get("xet_hash"), 64)
+    return Listed(path=name, size=size, recorded=recorded, git=git, xet=xet)
+
+
+def _digest_or_nothing(value: object, digits: int) -> str:
+    return value if isinstance(value, str) and len(value) == digits and _BLOB.fullmatch(value) else ""
 
 
 def is_relative(path: str) -> bool:
@@ -211,8 +216,10 @@ def cached_listing(place: Place, *, limits: Limits, tree: Mapping[str, Listed] |
     known = tree if tree is not None else read_tree(place, limits=limits) or {}
     listing: dict[str, Listed] = {}
     for path, listed in walk(place.folder, limits=limits).items():
-        recorded = known[path].recorded if path in known else None
-        listing[path] = replace(listed, recorded=recorded or _recorded_by_link(os.path.join(place.folder, path)))
+        row = known.get(path, listed)
+        listing[path] = replace(
+            row, size=listed.size, recorded=row.recorded or _recorded_by_link(os.path.join(place.folder, path))
+        )
     return listing
 
 

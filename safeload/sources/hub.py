@@ -100,11 +100,15 @@ def hub_snapshot(
     remote = _Remote(repository, wanted, cache, token)
     place = Place(cache, repository, wanted) if COMMIT.fullmatch(wanted) else None
     listing = hfcache.read_tree(place, limits=limits) if place is not None else None
+    answered: str | None = None
     if place is None or listing is None:
-        place, more = remote.resolve()
-        notes += more
+        place, answered = remote.resolve()
+        if answered is not None:
+            notes += (f"the hub answers for {repository} with {escape(answered)}",)
         listing = hfcache.read_tree(place, limits=limits) or remote.list_files(place, limits)
-    return HubSnapshot(remote, place, reference=reference, listing=listing, notes=notes, force=force_download)
+    return HubSnapshot(
+        remote, place, reference=reference, listing=listing, notes=notes, force=force_download, answered=answered
+    )
 
 
 def _revision(revision: str | None) -> str:
@@ -147,6 +151,7 @@ class HubSnapshot(FolderSnapshot):
         listing: Mapping[str, Listed],
         notes: tuple[str, ...],
         force: bool,
+        answered: str | None,
     ) -> None:
         super().__init__(
             reference=reference,
@@ -158,6 +163,7 @@ class HubSnapshot(FolderSnapshot):
             anchor=place.cache,
             base=place.base,
             allowed=place.allowed,
+            answered=answered,
         )
         self._remote, self._place, self._force = remote, place, force
         self._fetched: set[str] = set()
@@ -216,8 +222,8 @@ class _Remote:
         # Read when it is used: the client binds it when it is imported.
         self.endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
-    def resolve(self) -> tuple[Place, tuple[str, ...]]:
-        """The commit that the revision names now, and what the user should hear about it."""
+    def resolve(self) -> tuple[Place, str | None]:
+        """The commit that the revision names now, and the model's name if that is another one by now."""
         with _Ours(self.repository, self.revision):
             from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
@@ -233,7 +239,7 @@ class _Remote:
         if not COMMIT.fullmatch(self.revision):
             hfcache.write_ref(place, self.revision)
         moved = name.lower() != self.repository.lower()
-        return place, (f"the hub answers for {self.repository} with {escape(name)}",) if moved else ()
+        return place, name if moved else None
 
     def list_files(self, place: Place, limits: Limits) -> dict[str, Listed]:
         """Everything the commit has; recorded in the cache."""

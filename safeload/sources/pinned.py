@@ -16,23 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from safeload.core.errors import SourceError, UsageError, VerificationFailed
+from safeload.core.errors import SourceError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.sources.base import Recorded
 from safeload.sources.contain import Allowed, open_beneath
 from safeload.sources.failures import os_failure, quoted
+from safeload.sources.hashers import GIT_SHA1 as GIT_SHA1
+from safeload.sources.hashers import SHA256 as SHA256
+from safeload.sources.hashers import new_hasher
 from safeload.sources.ownership import folder_writable_by_others, writable_by_others
 
 if TYPE_CHECKING:
-    import hashlib
-
     from safeload.sources.digest_memo import DigestMemo
 
 WINDOW = 1 << 20
 """Bytes read at a time while hashing and copying. hashlib and preadv release the interpreter lock meanwhile."""
-
-SHA256 = "sha256"
-GIT_SHA1 = "git-sha1"
 
 
 class Identity(NamedTuple):
@@ -188,7 +186,7 @@ class PinnedFile:
         return self.digests((GIT_SHA1,), memo)[GIT_SHA1]
 
     def digests(self, algorithms: tuple[str, ...], memo: DigestMemo | None = None) -> dict[str, str]:
-        """Several digests in one pass over the bytes: `sha256`, `git-sha1`. Raises as `sha256` does."""
+        """Several digests in one pass over the bytes, by the names of `hashers`. Raises as `sha256` does."""
         known = memo.lookup(self) if memo is not None else {}
         wanted = [name for name in algorithms if name not in known]
         if wanted:
@@ -200,24 +198,15 @@ class PinnedFile:
         return {name: known[name] for name in algorithms}
 
     def _hash(self, algorithms: list[str]) -> dict[str, str]:
-        hashers = {name: self._hasher(name) for name in algorithms}
+        hashers = [new_hasher(name, self.size) for name in algorithms]
         buffer = memoryview(bytearray(min(WINDOW, max(self.size, 1))))
         offset = 0
         while count := self.read_into(buffer, offset):
-            for hasher in hashers.values():
+            for hasher in hashers:
                 hasher.update(buffer[:count])
             offset += count
         self.verify_unchanged()
-        return {name: hasher.hexdigest() for name, hasher in hashers.items()}
-
-    def _hasher(self, algorithm: str) -> hashlib._Hash:
-        import hashlib
-
-        if algorithm == SHA256:
-            return hashlib.sha256()
-        if algorithm == GIT_SHA1:
-            return hashlib.sha1(b"blob %d\x00" % self.size, usedforsecurity=False)
-        raise UsageError(f"no digest is called {escape(algorithm)!r}", where=Location(self.path))
+        return {name: hasher.hexdigest() for name, hasher in zip(algorithms, hashers, strict=True)}
 
     def proc_path(self) -> str:
         """A path that opens this very file, for this process and others of the same user, while it is open here."""

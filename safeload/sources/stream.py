@@ -36,17 +36,18 @@ class StreamSnapshot:
 
     kind = "file"
     revision = None
+    answered = None
     notes: tuple[str, ...] = ()
 
-    def __init__(self, stream: BinaryIO, *, name: str = "stdin", reference: str = "-", most: int = MOST) -> None:
+    def __init__(self, stream: BinaryIO, *, name: str = "stdin", most: int = MOST) -> None:
         if not name or "/" in name or "\0" in name or name in (".", ".."):
             raise UsageError(
                 f"standard input cannot be called {escape(name)!r}",
                 why="it takes a file name without folders",
                 remedy="--stdin-name model.bin",
             )
-        self.reference = reference
-        self.root = reference
+        self.reference = name
+        self.root = "-"
         self._name = name
         self._most = most
         try:
@@ -68,7 +69,7 @@ class StreamSnapshot:
                 if size > self._most:
                     raise SourceError(
                         "standard input was not read to its end",
-                        where=Location(self.reference),
+                        where=Location("-"),
                         why=f"it is longer than {self._most:,} bytes",
                         remedy="write it to a file, and scan that",
                     )

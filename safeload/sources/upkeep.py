@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from safeload.core.errors import VerificationFailed
 from safeload.sources import filelock
 from safeload.sources.entry import KINDS, RECORD, Kind, read_record
 from safeload.sources.failures import os_failure
 from safeload.sources.store import Store, remove_tree
-from safeload.values import dataclass
 
 _MEMO_DAYS = 180
 

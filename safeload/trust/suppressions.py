@@ -21,11 +21,11 @@ import datetime
 import functools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
-from safeload.values import dataclass
 
 _KEYS = ("rule", "path", "reason", "expires", "sha256", "unsafe-dangerous")
 _REQUIRED = _KEYS[:4]

@@ -20,26 +20,43 @@ class Row:
     """`(module, library)`: a library that one module may import; lazily, unless the row says otherwise."""
 
 
-BELOW = ("values", "registry", "index")
+BELOW = ("registry", "index")
 
 TABLE = {
-    # Below everything: how value classes are made, and what is known of registries without importing them.
-    "values": Row(()),
+    # Below everything: what is known of registries without importing them.
     "registry": Row(()),
     "index": Row(()),
-    "core": Row(("core", "values"), theirs_in=(("core.keys", "cryptography"),)),
+    "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     "formats": Row(("core", "formats", *BELOW)),
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(
         ("core", "rules", "formats.base", "formats.python", *BELOW), theirs_in=(("rules.fickling", "fickling"),)
     ),
     "allowlists": Row(("core", "allowlists")),
-    "trust": Row(("core", "trust", *BELOW), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
+    "trust": Row(
+        ("core", "trust"),
+        theirs_in=(
+            ("trust.signers.certificate", "cryptography"),
+            ("trust.signers.keyless", "cryptography"),
+            ("trust.signers.keyless", "sigstore"),
+            ("trust.signers.keyless", "sigstore_models"),
+            ("trust.private_key", "cryptography"),
+        ),
+    ),
     "sources": Row(
-        ("core", "sources", *BELOW), theirs_in=(("sources.hub", "huggingface_hub"), ("sources.fsspec_ranges", "fsspec"))
+        ("core", "sources", *BELOW),
+        theirs_in=(
+            ("sources.hub", "huggingface_hub"),
+            ("sources.hashers", "blake3"),
+            ("sources.fsspec_ranges", "fsspec"),
+        ),
     ),
     "engine": Row(("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW)),
-    "reporters": Row(("core", "reporters", *BELOW), ("rich",)),
+    "reporters": Row(
+        ("core", "reporters", *BELOW),
+        ("rich",),
+        (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
+    ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
     "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
@@ -51,7 +68,7 @@ ADAPTERS = {
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
 }
-EAGER = {"core.keys", "transformers", "adapt"}
+EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

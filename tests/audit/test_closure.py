@@ -33,7 +33,7 @@ def names(found: Audit) -> list[str]:
 def test_a_model_without_code_has_an_empty_closure(tmp_path: Path) -> None:
     """A model that brings no code along has no file in its closure, and nothing to decide."""
     found = audit(write(tmp_path, config='{"model_type": "bert"}'))
-    assert not found.closure.files and found.report.exit_code == 0
+    assert not found.closure.files and found.report.status.exit_code == 0
 
 
 def test_code_that_nothing_names_is_not_part_of_it(tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_what_is_imported_and_not_there_is_undecided(tmp_path: Path) -> None:
     found = audit(write(tmp_path, config=CONFIG, modeling_x="import torch\nfrom .gone import G\n"))
     [finding] = [finding for finding in found.report.findings if finding.rule == "code-missing"]
     assert finding.location.path == "line 2" and finding.status is Status.UNDECIDED
-    assert found.report.exit_code == 2
+    assert found.report.status.exit_code == 2
 
 
 def test_an_import_above_the_model_is_undecided(tmp_path: Path) -> None:
     """A relative import cannot leave the model."""
     (tmp_path / "outside.py").write_text("x = 1\n")
     found = audit(write(tmp_path / "model", config=CONFIG, modeling_x="from ..outside import x\n"))
-    assert names(found) == ["modeling_x.py"] and found.report.exit_code == 2
+    assert names(found) == ["modeling_x.py"] and found.report.status.exit_code == 2
 
 
 def test_a_symbolic_link_out_of_the_model_is_not_followed(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_symbolic_link_out_of_the_model_is_not_followed(tmp_path: Path) -> Non
 def test_source_that_cannot_be_read_is_undecided(tmp_path: Path) -> None:
     """A syntax error, or a Python that is newer than ours, is a finding and never a crash."""
     found = audit(write(tmp_path, config=CONFIG, modeling_x="def f(:\n"))
-    assert found.report.exit_code == 2 and names(found) == ["modeling_x.py"]
+    assert found.report.status.exit_code == 2 and names(found) == ["modeling_x.py"]
 
 
 def test_the_digest_is_of_names_and_contents(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_model_of_another_repository_that_is_not_there_is_undecided(tmp_path: 
     other = tmp_path / "org" / "other"
     config = json.dumps({"auto_map": {"AutoModel": "org/none--modeling_x.XModel"}})
     found = audit(write(other, config=config), request=Request(access=Access(local_files_only=True)))
-    assert found.report.exit_code == 2 and not found.closure.files
+    assert found.report.status.exit_code == 2 and not found.closure.files
 
 
 def test_third_party_packages_are_listed(tmp_path: Path) -> None:

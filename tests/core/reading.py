@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeload.core.blob import MemoryBlob
 from safeload.core.graph import (
-    Act,
+    Acting,
     Call,
     Dict,
     Extension,
@@ -53,19 +53,19 @@ def kinds(data: bytes) -> list[str]:
     return [anomaly.kind for anomaly in read(data).anomalies]
 
 
-def acts(reading: Reading) -> list[tuple[Act, int]]:
+def acts(reading: Reading) -> list[tuple[type[Acting], int]]:
     """What an unpickler would do, and where."""
-    return [(event.act, event.offset) for event in reading.trace]
+    return [(type(node), node.offset) for node in reading.trace]
 
 
 def imports(reading: Reading) -> list[tuple[int, str]]:
     """The names that a stream imports, and where."""
-    return [(event.offset, str(event.node.name)) for event in reading.trace if isinstance(event.node, Global)]
+    return [(node.offset, str(node.name)) for node in reading.trace if isinstance(node, Global)]
 
 
 def calls(reading: Reading) -> list[tuple[int, Value, Value]]:
     """What a stream calls: offset, callee and arguments as plain structure."""
-    nodes = [event.node for event in reading.trace if isinstance(event.node, Call)]
+    nodes = [node for node in reading.trace if isinstance(node, Call)]
     return [(node.offset, shape(node.callee), shape(node.args)) for node in nodes]
 
 

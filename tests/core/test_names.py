@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeload.core.blob import Extent, MemoryBlob
-from safeload.core.names import GlobalName, Location, Untrusted, escape
+from safeload.core.names import GlobalName, Location, escape
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,6 @@ def test_an_escaped_text_is_one_printable_line(text: str) -> None:
     """Whatever comes in, one line of printable characters comes out."""
     shown = escape(text)
     assert shown.isprintable() and len(shown.splitlines()) <= 1
-
-
-def test_untrusted_text_renders_escaped_only() -> None:
-    """Neither `str` nor a format nor `repr` of foreign text shows it raw."""
-    text = Untrusted("a\x1b")
-    assert f"{text}" == str(text) == "a\\x1b" and f"{text:>6}" == " a\\x1b"
-    assert "\x1b" not in repr(text) and text.raw == "a\x1b"
 
 
 def test_a_global_name_is_a_pair() -> None:

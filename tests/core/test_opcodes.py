@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from safeload.core.graph import Act, Build, Call, Global, How
+from safeload.core.graph import Build, Call, Extension, Global, How, Persistent
 from safeload.core.limits import Limits
 from safeload.core.opcodes import ACTIONS, WIDTHS, _unknown
 from tests.core.reading import acts, calls, good, imports, kinds, read, shape, why
@@ -177,7 +177,7 @@ def test_an_empty_stack_is_a_fault(opcode: bytes, under: bytes) -> None:
 def test_global_is_an_import() -> None:
     """GLOBAL is traced with its offset, and is a name that nothing resolves."""
     reading = read(b"\x80\3cos\nsystem\n.")
-    assert acts(reading) == [(Act.IMPORT, 2)]
+    assert acts(reading) == [(Global, 2)]
     assert isinstance(reading.value, Global)
     assert reading.value.name == ("os", "system") and reading.value.offset == 2
 
@@ -224,7 +224,7 @@ def test_reduce_is_a_call() -> None:
     """REDUCE is traced with callee and arguments, and its result is the call itself."""
     reading = read(b"cos\nsystem\nS'id'\n\x85R.")
     assert calls(reading) == [(18, "<os.system>", ("id",))]
-    assert acts(reading) == [(Act.IMPORT, 0), (Act.CALL, 18)]
+    assert acts(reading) == [(Global, 0), (Call, 18)]
     assert isinstance(reading.value, Call) and reading.value.how is How.REDUCE
 
 
@@ -246,15 +246,15 @@ def test_newobj_is_a_call() -> None:
 def test_build_is_an_act() -> None:
     """BUILD is traced, and the object keeps every state in order."""
     reading = read(b"cm\nC\n)\x81K\1bK\2b.")
-    assert acts(reading)[2:] == [(Act.BUILD, 9), (Act.BUILD, 12)]
+    assert acts(reading)[2:] == [(Build, 9), (Build, 12)]
     assert reading.value.states == [1, 2]
-    node = reading.trace[2].node
+    node = reading.trace[2]
     assert isinstance(node, Build) and node.target is reading.value and node.state == 1
 
 
 def test_a_persistent_load_is_an_act() -> None:
     """PERSID and BINPERSID are traced with the identifier."""
-    assert acts(read(b"Pab\n.")) == [(Act.PERSISTENT, 0)]
+    assert acts(read(b"Pab\n.")) == [(Persistent, 0)]
     assert good(b"Pab\n.") == ("persistent", "ab")
     assert good(b"K\1\x85Q.") == ("persistent", (1,))
 
@@ -264,7 +264,7 @@ def test_a_persistent_load_is_an_act() -> None:
 )
 def test_an_extension_is_an_act(data: bytes, code: int) -> None:
     """EXT1, EXT2 and EXT4 stand for whatever the registry of the loading process says, so they are traced."""
-    assert acts(read(data)) == [(Act.EXTENSION, 0)]
+    assert acts(read(data)) == [(Extension, 0)]
     assert good(data) == ("extension", code)
 
 
@@ -304,7 +304,7 @@ def test_arguments_that_are_no_tuple(call: bytes) -> None:
     """Python pickle spreads any iterable where C insists on a tuple; the call is traced all the same."""
     reading = read(b"cm\nn\n" + call + b".")
     assert [anomaly.kind for anomaly in reading.anomalies] == ["arguments-not-a-tuple"]
-    assert acts(reading)[-1][0] is Act.CALL
+    assert acts(reading)[-1][0] is Call
 
 
 @pytest.mark.parametrize("opcode", [b")\x81", b")}\x92"])
@@ -325,7 +325,7 @@ def test_inst_without_a_mark_imports_first() -> None:
 def test_state_on_what_no_call_made(target: bytes) -> None:
     """BUILD on a class or a value is traced and noted: it would change somebody else's object."""
     reading = read(target + b"}b.")
-    assert acts(reading)[-1][0] is Act.BUILD
+    assert acts(reading)[-1][0] is Build
     assert [anomaly.kind for anomaly in reading.anomalies] == ["build-on-value"]
 
 

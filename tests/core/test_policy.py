@@ -8,17 +8,21 @@ import pytest
 
 from safeload.core.allowlist import Allowlist, Effect, Entry
 from safeload.core.errors import PolicyDenied, UsageError
-from safeload.core.evidence import CodeNeed, Evidence, VerifiedApproval
+from safeload.core.evidence import CodeNeed, Difference, Evidence, LockMatch, VerifiedApproval, VerifiedSignature
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import GlobalName, Location
 from safeload.core.policy import (
     DEFAULT_POLICY,
     AllOf,
     AnyOf,
+    Locked,
+    NothingDiffers,
+    NothingRevoked,
     NothingWorseThan,
     OnlyApprovedCode,
     Policy,
     Reason,
+    SignedBy,
     Verdict,
 )
 
@@ -86,6 +90,77 @@ def test_code_needs_an_approval_that_names_it() -> None:
     (reason,) = policy.decide(evidence(code=(NEED,))).denials()
     assert "a\\x1b.py, b.py" in reason.message and "\x1b" not in reason.message
     assert [place.file for place in reason.locations] == ["a\x1b.py", "b.py"]
+
+
+def by(signer: str, identity: str, *covers: str) -> VerifiedSignature:
+    return VerifiedSignature(signer=signer, identity=identity, covers=frozenset(covers))
+
+
+PAIRINGS = {
+    "one signer, two keys": ([by("a", "k1"), by("a", "k2")], 1),
+    "one key under two names": ([by("a", "k1"), by("b", "k1")], 1),
+    "each their own": ([by("a", "k1"), by("b", "k2")], 2),
+    "the first takes another key": ([by("a", "k1"), by("a", "k2"), by("b", "k1")], 2),
+    "two names share what is left": ([by("a", "k1"), by("a", "k2"), by("b", "k3"), by("c", "k3")], 2),
+    "a chain of replacements": ([by("a", "k1"), by("a", "k2"), by("b", "k1"), by("b", "k3"), by("c", "k1")], 3),
+    "strangers do not count": ([by("x", "k1"), by("y", "k2"), by("a", "k3")], 1),
+    "nobody": ([], 0),
+}
+
+
+@pytest.mark.parametrize("case", PAIRINGS)
+def test_k_of_n_counts_distinct_signers_and_distinct_keys(case: str) -> None:
+    """A threshold is met by so many signers, each of whom has a key that no other one needs."""
+    signatures, count = PAIRINGS[case]
+    for wanted in range(1, 5):
+        verdict = SignedBy(frozenset("abc"), wanted).decide(evidence(signatures=tuple(signatures)))
+        assert verdict.allowed == (count >= wanted)
+    assert SignedBy(frozenset("abc"), 0).decide(evidence(signatures=tuple(signatures))).allowed == (count >= 1)
+
+
+def test_a_signature_must_cover_all_that_is_used() -> None:
+    """Who signed one of two used files has signed nothing that helps."""
+    policy = SignedBy(frozenset({"a"}))
+    used = {"x": "1", "y": "2"}
+    assert not policy.decide(evidence(digests=used, signatures=(by("a", "k", "x"), by("a", "l", "y")))).allowed
+    assert policy.decide(evidence(digests=used, signatures=(by("a", "k", "x", "y", "z"),))).allowed
+
+
+def test_what_a_lock_recorded_counts_only_where_it_may() -> None:
+    """Signatures of a lock help a policy that takes them, and no other one."""
+    lock = LockMatch(lock="l", tree="t", signatures=(by("a", "k"),))
+    assert SignedBy(frozenset({"a"}), locked=True).decide(evidence(lock=lock)).allowed
+    assert not SignedBy(frozenset({"a"})).decide(evidence(lock=lock)).allowed
+    assert not SignedBy(frozenset({"a"}), locked=True).decide(evidence()).allowed
+
+
+def test_locked_means_in_a_lock() -> None:
+    """`Locked` denies what no lock names, with the command that locks it."""
+    assert Locked().decide(evidence(lock=LockMatch(lock="l", tree="t"))).allowed
+    (reason,) = Locked().decide(evidence()).denials()
+    assert reason.remedy == "safeload lock org/m"
+
+
+def test_every_difference_is_a_reason() -> None:
+    """All that differs is listed at once, each with its kind."""
+    found = (
+        Difference(kind="changed", message="a", remedy="r", file="f"),
+        Difference(kind="extra", message="b", remedy=""),
+    )
+    assert NothingDiffers().decide(evidence()).allowed
+    verdict = NothingDiffers().decide(evidence(differences=found))
+    assert [reason.message for reason in verdict.denials()] == ["changed: a", "extra: b"]
+    assert all(reason.remedy for reason in verdict.denials())
+
+
+def test_a_revoked_mark_denies() -> None:
+    """One mark of a model among the revoked ones is enough, and its reason is told."""
+    policy = NothingRevoked((("key:1", "stolen\x1b"), ("tree:2", "")))
+    assert policy.decide(evidence(marks=frozenset({"key:3"}))).allowed
+    (one,) = policy.decide(evidence(marks=frozenset({"key:1"}))).denials()
+    assert one.message == "revoked: key:1 (stolen\\x1b)"
+    (two,) = policy.decide(evidence(marks=frozenset({"tree:2"}))).denials()
+    assert two.message == "revoked: tree:2"
 
 
 def test_a_verdict_has_no_truth_value() -> None:

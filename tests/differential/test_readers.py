@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded
-from safeload.core.graph import Act, Call, Global, Persistent, Reading
+from safeload.core.graph import Build, Call, Extension, Global, Persistent, Reading
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from tests.differential.readers import READERS, Acts, assemble, outcome
@@ -25,15 +25,15 @@ FRAMES = {"frame-crossed", "frame-nested"}
 def ours(data: bytes) -> tuple[Reading, Acts]:
     reading = read_pickle(MemoryBlob(data), location=Location("stream"))
     acts = []
-    for event in reading.trace:
-        if isinstance(event.node, Global):
-            acts.append(f"import {event.node.written.module} {event.node.written.name}")
-        elif isinstance(event.node, Call):
+    for node in reading.trace:
+        if isinstance(node, Global):
+            acts.append(f"import {node.written.module} {node.written.name}")
+        elif isinstance(node, Call):
             acts.append("call")
-        elif isinstance(event.node, Persistent):
+        elif isinstance(node, Persistent):
             acts.append("persistent")
         else:
-            assert event.act in (Act.BUILD, Act.EXTENSION)
+            assert isinstance(node, Build | Extension)
     return reading, tuple(acts)
 
 
@@ -102,4 +102,4 @@ def test_opcodes_stand_where_pickletools_finds_them(seed: int) -> None:
     assert len(listed) == reading.opcodes
     assert listed[-1][2] == reading.end - 1
     positions = {position for _, _, position in listed}
-    assert {event.offset for event in reading.trace} <= positions
+    assert {node.offset for node in reading.trace} <= positions

@@ -11,7 +11,7 @@ from safeload.cli import COMMANDS
 from safeload.cli.main import main
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/cli.md"
-_ACTIONS = {"cache": ("list", "verify", "prune")}
+_ACTIONS = {"policy": ("init", "check", "explain"), "cache": ("list", "verify", "prune")}
 
 _HEAD = """# Command line
 

@@ -23,7 +23,7 @@ from safeload.engine.request import Access, Purpose, Request
         {"integrity": None},
         {"integrity": ["auto"]},
         {"policy": None},
-        {"policy": "default"},
+        {"policy": b"default"},
         {"policy": AllOf},
         pytest.param({"policy": lambda evidence: True}, id="a function as policy"),
         {"limits": None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from collections import Counter
@@ -38,6 +39,10 @@ def finding(
         message=message,
         remedy="look",
     )
+
+
+def whole(message: str = "python code") -> Finding:
+    return dataclasses.replace(finding("python-source", message=message), location=Location("a.py"))
 
 
 def report(*findings: Finding, target: str = "org/model", path: str = "a.bin", sha256: str | None = None) -> Report:
@@ -226,6 +231,13 @@ def test_an_undecided_file_is_known_by_its_bytes() -> None:
     assert triage([none], baseline=known([none])).exit_code() == 2
 
 
+def test_a_finding_about_a_whole_file_is_known_by_its_bytes() -> None:
+    """ "There is Python code" is true of any code: other code is new."""
+    one, two = (report(whole(), sha256=value) for value in DIGESTS)
+    assert triage([one], baseline=known([one])).exit_code() == 0
+    assert triage([two], baseline=known([one])).exit_code() == 1
+
+
 def test_what_is_no_longer_found_is_said() -> None:
     """A baseline that knows more than there is asks to be written anew, once the file was looked at."""
     base = known([report(finding())])
@@ -313,6 +325,11 @@ def test_nothing_within_a_model_may_vouch_for_it(tmp_path: Path) -> None:
         for path in (model / "safeload.toml", link / "safeload.toml"):
             with pytest.raises(UsageError):
                 require_outside(str(path), [str(target)], "--policy")
+    (tmp_path / "blob").touch()
+    (model / "linked.toml").symlink_to(tmp_path / "blob")  # as a cache of the hub lays out a model
+    with pytest.raises(UsageError):
+        require_outside(str(model / "linked.toml"), [str(model)], "--policy")
+    assert beside(str(model / "linked.toml"), str(model / "a.bin"))
     require_outside(str(tmp_path / "safeload.toml"), [str(model), str(model / "a.bin"), "org/model"], "--policy")
     assert beside(str(model / "safeload.toml"), str(model / "a.bin"))
     assert not beside(str(tmp_path / "safeload.toml"), str(model / "a.bin"))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from safeload.core.blob import MemoryBlob
-from safeload.core.graph import Act, Call, Global
+from safeload.core.graph import Call, Global
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats import FileReading, read
@@ -41,10 +41,10 @@ def data(result: FileReading) -> PickleStream:
 def calls(result: FileReading) -> list[str]:
     """Every call of every pickle, by the name that is called."""
     return [
-        str(event.node.callee.name)
+        str(node.callee.name)
         for part in of(result, PickleStream)
-        for event in part.reading.trace
-        if event.act is Act.CALL and isinstance(event.node, Call) and isinstance(event.node.callee, Global)
+        for node in part.reading.trace
+        if isinstance(node, Call) and isinstance(node.callee, Global)
     ]
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from safeload.core.evidence import CodeNeed, Evidence, LockMatch, VerifiedApproval, VerifiedSignature
+from safeload.core.evidence import CodeNeed, Difference, Evidence, LockMatch, VerifiedApproval, VerifiedSignature
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location
-from safeload.core.policy import AllOf, AnyOf, NothingWorseThan, OnlyApprovedCode, Policy
+from safeload.core.policy import (
+    AllOf,
+    AnyOf,
+    Locked,
+    NothingDiffers,
+    NothingRevoked,
+    NothingWorseThan,
+    OnlyApprovedCode,
+    Policy,
+    SignedBy,
+)
 
 texts = st.text(max_size=8)
 places = st.builds(Location, texts, st.none() | texts, st.none() | st.integers(0, 99), st.none() | texts)
@@ -34,18 +44,33 @@ reports = st.builds(Report, target=texts, files=st.lists(files, max_size=4).map(
 closures = st.sampled_from(["", "a", "b"])
 needs = st.builds(CodeNeed, files=st.lists(texts, max_size=2).map(tuple), why=texts, closure=closures)
 approvals = st.builds(VerifiedApproval, closure=closures, criteria=texts, who=texts)
-signatures = st.builds(VerifiedSignature, signer=texts, identity=texts, covers=st.frozensets(texts, max_size=2))
+names = st.sampled_from(["a", "b", "c"])
+signatures = st.builds(VerifiedSignature, signer=names, identity=names, covers=st.frozensets(names, max_size=3))
+signed = st.lists(signatures, max_size=3).map(tuple)
+differences = st.builds(Difference, kind=texts, message=texts, remedy=texts, file=texts)
+_mark = st.sampled_from(["signer:a", "key:k", "tree:t"])
+marks, some_marks = st.frozensets(_mark, max_size=2), st.frozensets(_mark, min_size=1, max_size=2)
 evidences = st.builds(
     Evidence,
     reference=texts,
     report=reports,
-    lock=st.none() | st.builds(LockMatch, lock=texts, tree=texts),
-    signatures=st.lists(signatures, max_size=2).map(tuple),
+    digests=st.dictionaries(names, texts, max_size=2),
+    lock=st.none() | st.builds(LockMatch, lock=texts, tree=texts, signatures=signed),
+    signatures=signed,
+    differences=st.lists(differences, max_size=2).map(tuple),
+    marks=marks,
     approvals=st.lists(approvals, max_size=2).map(tuple),
     code=st.lists(needs, max_size=2).map(tuple),
 )
 simple: st.SearchStrategy[Policy] = st.one_of(
-    st.builds(NothingWorseThan, st.sampled_from(Status)), st.just(OnlyApprovedCode())
+    st.builds(NothingWorseThan, st.sampled_from(Status)),
+    st.just(OnlyApprovedCode()),
+    st.just(NothingDiffers()),
+    st.just(Locked()),
+    st.builds(
+        NothingRevoked, st.lists(st.tuples(st.sampled_from(["signer:a", "key:k"]), texts), max_size=2).map(tuple)
+    ),
+    st.builds(SignedBy, st.frozensets(names, max_size=3), st.integers(-1, 3), st.booleans()),
 )
 policies: st.SearchStrategy[Policy] = st.recursive(
     simple,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeload.core.errors import PolicyDenied
-from safeload.core.evidence import Evidence
+from safeload.core.evidence import Difference, Evidence
 from safeload.core.finding import FileReport, Finding, Report, Status
-from safeload.core.policy import AllOf, AnyOf, Policy
-from tests.property.strategies import evidences, files, findings, policies, reports
+from safeload.core.policy import AllOf, AnyOf, NothingRevoked, Policy
+from tests.property.strategies import differences, evidences, files, findings, marks, policies, reports, some_marks
 
 
 @given(evidences)
@@ -56,6 +56,34 @@ def test_removing_trust_never_loosens(policy: Policy, evidence: Evidence) -> Non
         for i in range(len(evidence.approvals))
     ]
     assert not any(policy.decide(less).allowed for less in poorer)
+
+
+@given(policies, evidences, st.data())
+def test_removing_what_a_lock_recorded_never_loosens(policy: Policy, evidence: Evidence, data: st.DataObject) -> None:
+    """What was denied stays denied when a lock remembers one signature less."""
+    if evidence.lock is None or not evidence.lock.signatures or policy.decide(evidence).allowed:
+        return
+    index = data.draw(st.integers(0, len(evidence.lock.signatures) - 1))
+    fewer = evidence.lock.signatures[:index] + evidence.lock.signatures[index + 1 :]
+    assert not policy.decide(replace(evidence, lock=replace(evidence.lock, signatures=fewer))).allowed
+
+
+@given(policies, evidences, differences, marks)
+def test_adding_a_difference_or_a_mark_never_loosens(
+    policy: Policy, evidence: Evidence, difference: Difference, more: frozenset[str]
+) -> None:
+    """What was denied stays denied when one more thing differs, or one more mark is on the model."""
+    if policy.decide(evidence).allowed:
+        return
+    assert not policy.decide(replace(evidence, differences=(*evidence.differences, difference))).allowed
+    assert not policy.decide(replace(evidence, marks=evidence.marks | more)).allowed
+
+
+@given(evidences, some_marks, policies)
+def test_a_revocation_beats_everything(evidence: Evidence, revoked: frozenset[str], other: Policy) -> None:
+    """Whatever else a policy asks and whatever speaks for a model: one revoked mark, and it is denied."""
+    policy = AllOf((other, NothingRevoked(tuple((mark, "") for mark in revoked))))
+    assert not policy.decide(replace(evidence, marks=evidence.marks | revoked)).allowed
 
 
 @given(st.lists(policies, min_size=1, max_size=4), evidences, st.randoms())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from safeload.core.blob import MemoryBlob
-from safeload.core.graph import Act, Call, Global, Reading, Tuple, Value
+from safeload.core.graph import Build, Call, Extension, Global, Reading, Tuple, Value
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 
@@ -28,12 +28,12 @@ def assert_called(
     reading: Reading, data: bytes, opcode: bytes, argument: str, name: tuple[str, str] = ("os", "system")
 ) -> None:
     """The trace imports `name`, then calls it with `argument`, at the offset of the given opcode."""
-    imported = [event.node for event in reading.trace if event.act is Act.IMPORT]
+    imported = [node for node in reading.trace if isinstance(node, Global)]
     assert name in [node.name for node in imported if isinstance(node, Global)]
     (call,) = (
-        event.node
-        for event in reading.trace
-        if isinstance(event.node, Call) and isinstance(event.node.callee, Global) and event.node.callee.name == name
+        node
+        for node in reading.trace
+        if isinstance(node, Call) and isinstance(node.callee, Global) and node.callee.name == name
     )
     assert data[call.offset : call.offset + len(opcode)] == opcode
     assert isinstance(call.args, Tuple) and argument in call.args.items
@@ -48,8 +48,8 @@ def test_a_callable_that_no_list_names(marker: object) -> None:
     """The machine knows no dangerous names; it traces every call, so an unlisted one cannot be missed."""
     data = b"\x80\4" + text("pip") + text("main") + b"\x93](" + text("install") + text("evil") + b"e\x85R."
     reading = read(data)
-    assert [event.node.name for event in reading.trace if isinstance(event.node, Global)] == [("pip", "main")]
-    assert [event.offset for event in reading.trace] == [data.index(b"\x93"), data.index(b"R.")]
+    assert [node.name for node in reading.trace if isinstance(node, Global)] == [("pip", "main")]
+    assert [node.offset for node in reading.trace] == [data.index(b"\x93"), data.index(b"R.")]
 
 
 # GHSA-vvpj-8cmc-gx39 (picklescan): names that walk from object to object.
@@ -161,8 +161,8 @@ def test_build_after_reduce() -> None:
     data = b"\x80\4" + text("types") + text("SimpleNamespace") + b"\x93)R}" + text("run") + b"cos\nsystem\nsb."
     reading = read(data)
     built = reading.trace[-1]
-    assert built.act is Act.BUILD and data[built.offset : built.offset + 2] == b"b."
-    assert [event.act for event in reading.trace] == [Act.IMPORT, Act.CALL, Act.IMPORT, Act.BUILD]
+    assert isinstance(built, Build) and data[built.offset : built.offset + 2] == b"b."
+    assert [type(node) for node in reading.trace] == [Global, Call, Global, Build]
 
 
 # fickling GHSA-mhc9: BUILD on what was only imported changes a class for the whole process.
@@ -170,7 +170,7 @@ def test_build_on_an_imported_class() -> None:
     """State set on a class is an act, and noted as something no pickler writes."""
     data = b"cargparse\nNamespace\n}S'__reduce__'\ncos\nsystem\nsb."
     reading = read(data)
-    assert reading.trace[-1].act is Act.BUILD
+    assert isinstance(reading.trace[-1], Build)
     assert [(anomaly.kind, anomaly.offset) for anomaly in reading.anomalies] == [("build-on-value", len(data) - 2)]
 
 
@@ -180,7 +180,7 @@ def test_items_put_into_an_imported_object(put: bytes) -> None:
     """Filling somebody else's object needs no call; the spot is noted with the object's name."""
     data = b"csys\nmodules\n" + put + b"."
     reading = read(data)
-    assert [(event.act, event.offset) for event in reading.trace] == [(Act.IMPORT, 0)]
+    assert [(type(node), node.offset) for node in reading.trace] == [(Global, 0)]
     (anomaly,) = reading.anomalies
     assert anomaly.kind == "items-on-value" and "sys.modules" in anomaly.detail
     assert anomaly.offset == len(data) - 2
@@ -192,7 +192,7 @@ def test_a_call_of_a_registered_extension(touch: Payload, opcode: bytes) -> None
     """EXT1, EXT2 and EXT4 import what the registry says; both that and the call are traced."""
     data = b"\x80\2" + opcode + b"S'" + touch()[2].encode() + b"'\n\x85R."
     reading = read(data)
-    assert [(event.act, event.offset) for event in reading.trace] == [(Act.EXTENSION, 2), (Act.CALL, len(data) - 2)]
+    assert [(type(node), node.offset) for node in reading.trace] == [(Extension, 2), (Call, len(data) - 2)]
 
 
 # No advisory: PROTO in the middle.
@@ -243,9 +243,9 @@ def test_a_payload_before_a_broken_end(touch: Payload, end: bytes, protocol: int
     data = pickle.dumps(Evil(), protocol)[:-1] + end
     reading = read(data)
     assert reading.fault is not None
-    calls = [event for event in reading.trace if event.act is Act.CALL]
+    calls = [node for node in reading.trace if isinstance(node, Call)]
     assert len(calls) == 1 and data[calls[0].offset : calls[0].offset + 1] == b"R"
-    assert reading.trace[0].act is Act.IMPORT
+    assert isinstance(reading.trace[0], Global)
 
 
 # No advisory: pickles behind pickles, with and without junk between them.

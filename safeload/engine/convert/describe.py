@@ -137,7 +137,7 @@ def _globals(parts: Iterable[Part], report: FileReport) -> Iterable[GlobalFact]:
     counts: Counter[GlobalName] = Counter()
     for part in parts:
         if isinstance(part, PickleStream):
-            counts.update(event.node.name for event in part.reading.trace if isinstance(event.node, Global))
+            counts.update(node.name for node in part.reading.trace if isinstance(node, Global))
     allowed = default_allowlist()
     said = [finding.message for finding in report.findings if finding.status is Status.DANGEROUS]
     for name, uses in sorted(counts.items()):

@@ -214,7 +214,7 @@ class _Job:
             report=Report(target=self.reference, files=tuple(map(_without_program, reports))),
             digests=dict(digests),
         )
-        verdict = self.options.policy.decide(evidence)
+        verdict = self.options.judge.decide(evidence)
         undecided = [one for one in evidence.report.findings if one.status is Status.UNDECIDED]
         if not verdict.allowed and undecided and all(one.status is not Status.DANGEROUS for one in reports):
             first = undecided[0]

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from safeload import __version__
-from safeload.core.statement import Resource, Statement, provenance
 from safeload.engine.convert.conversion import ConvertedFile
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import find_place
+from safeload.trust.statement import PROVENANCE, Resource, Statement
 
 NAME = "conversion.intoto.json"
 BUILD_TYPE = "urn:safeload:convert:v1"
@@ -25,18 +25,39 @@ def statement(
     outputs: Iterable[ConvertedFile],
     parameters: Mapping[str, Any],
 ) -> Statement:
-    """The provenance of a conversion. `inputs` are digests by path in the model that `origin` names."""
-    return provenance(
-        [Resource(name=file.path, sha256=file.sha256) for file in outputs],
-        [
-            Resource(name=path, sha256=digest, uri=f"{origin}#{quote(path)}" if origin else "")
-            for path, digest in inputs.items()
-        ],
-        build_type=BUILD_TYPE,
-        builder=BUILDER,
-        version=__version__,
-        parameters=parameters,
+    """The provenance of a conversion. `inputs` are digests by path in the model that `origin` names.
+
+    It says nothing about when and where: equal conversions have equal statements.
+    """
+    made_from = [
+        Resource(name=path, sha256=digest, uri=f"{origin}#{quote(path)}" if origin else "")
+        for path, digest in inputs.items()
+    ]
+    definition = {
+        "buildType": BUILD_TYPE,
+        "externalParameters": dict(parameters),
+        "resolvedDependencies": [resource.data() for resource in made_from],
+    }
+    made_by = {"builder": {"id": BUILDER, "version": {"safeload": __version__}}}
+    return Statement(
+        subjects=tuple(Resource(name=file.path, sha256=file.sha256) for file in outputs),
+        predicate_type=PROVENANCE,
+        predicate={"buildDefinition": definition, "runDetails": made_by},
     )
+
+
+def inputs_of(data: bytes) -> tuple[str, ...]:
+    """Where the inputs of a conversion came from: package URLs, else digests. Nothing for what is no such statement."""
+    try:
+        document = json.loads(data)
+        definition = document["predicate"]["buildDefinition"]
+        if definition["buildType"] != BUILD_TYPE:
+            return ()
+        rows = definition["resolvedDependencies"]
+        found = {str(row.get("uri") or f"sha256:{row['digest']['sha256']}") for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()
+    return tuple(sorted(one for one in found if one.isascii() and one.isprintable()))[:1000]
 
 
 def origin_of(snapshot: Snapshot) -> str:

@@ -6,13 +6,13 @@ The forms are those of the in-toto Statement v1 and of the SLSA provenance predi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from safeload.values import dataclass
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
+"""The SLSA predicate that says from what, how and by what something was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,23 +40,3 @@ class Statement:
         """The statement as JSON: equal statements give equal bytes."""
         head = {"_type": STATEMENT, "predicateType": self.predicate_type, "subject": [s.data() for s in self.subjects]}
         return json.dumps({**head, "predicate": self.predicate}, indent=2, sort_keys=True).encode() + b"\n"
-
-
-def provenance(
-    outputs: Iterable[Resource],
-    inputs: Iterable[Resource],
-    *,
-    build_type: str,
-    builder: str,
-    version: str,
-    parameters: Mapping[str, Any],
-) -> Statement:
-    """That `builder` made these outputs from these inputs. Says nothing about when and where: that would differ."""
-    definition = {
-        "buildType": build_type,
-        "externalParameters": dict(parameters),
-        "resolvedDependencies": [resource.data() for resource in inputs],
-    }
-    made_by = {"builder": {"id": builder, "version": {"safeload": version}}}
-    made = {"buildDefinition": definition, "runDetails": made_by}
-    return Statement(subjects=tuple(outputs), predicate_type=PROVENANCE, predicate=made)

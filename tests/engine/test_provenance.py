@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 
-from safeload.core.statement import PROVENANCE, STATEMENT, Resource, Statement, provenance
+from safeload.engine.convert.conversion import ConvertedFile
+from safeload.engine.convert.provenance import BUILD_TYPE, BUILDER, statement
+from safeload.trust.statement import PROVENANCE, STATEMENT, Resource, Statement
 
-OUT = Resource(name="model.safetensors", sha256="a" * 64)
-SOURCE = Resource(name="pytorch_model.bin", sha256="b" * 64, uri="pkg:huggingface/acme/demo@c0ffee#pytorch_model.bin")
+OUT = ConvertedFile(path="model.safetensors", size=8, sha256="a" * 64)
+ORIGIN = "pkg:huggingface/acme/demo@c0ffee"
 
 
-def _statement(**parameters: object) -> Statement:
-    return provenance(
-        [OUT],
-        [SOURCE],
-        build_type="https://example.org/convert/v1",
-        builder="https://example.org/safeload",
-        version="1.0",
-        parameters=parameters,
-    )
+def _statement(origin: str = ORIGIN, **parameters: object) -> Statement:
+    return statement(origin, {"pytorch_model.bin": "b" * 64}, [OUT], parameters)
 
 
 def test_a_provenance_statement_has_its_standard_form() -> None:
@@ -28,20 +23,17 @@ def test_a_provenance_statement_has_its_standard_form() -> None:
     assert data["predicateType"] == PROVENANCE == "https://slsa.dev/provenance/v1"
     assert data["subject"] == [{"name": "model.safetensors", "digest": {"sha256": "a" * 64}}]
     definition = data["predicate"]["buildDefinition"]
-    assert definition["buildType"] == "https://example.org/convert/v1"
-    assert definition["externalParameters"] == {"shared": "keep"}
+    assert definition["buildType"] == BUILD_TYPE and definition["externalParameters"] == {"shared": "keep"}
     assert definition["resolvedDependencies"] == [
-        {"name": SOURCE.name, "uri": SOURCE.uri, "digest": {"sha256": "b" * 64}}
+        {"name": "pytorch_model.bin", "uri": f"{ORIGIN}#pytorch_model.bin", "digest": {"sha256": "b" * 64}}
     ]
-    assert data["predicate"]["runDetails"]["builder"] == {
-        "id": "https://example.org/safeload",
-        "version": {"safeload": "1.0"},
-    }
+    assert data["predicate"]["runDetails"]["builder"]["id"] == BUILDER
 
 
 def test_an_unknown_origin_is_left_out() -> None:
     """A file whose origin nobody knows has no empty URI."""
-    assert "uri" not in OUT.data()
+    assert b'"uri"' not in _statement(origin="").dump()
+    assert "uri" not in Resource(name="x", sha256="a" * 64).data()
 
 
 def test_equal_statements_have_equal_bytes() -> None:

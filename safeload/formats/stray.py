@@ -1,0 +1,53 @@
+"""Pickles among bytes that nobody accounts for: behind a pickle and something that is none.
+
+A loader that seeks, or skips what it cannot read, would get to them, and so does whoever cuts the file. What is looked
+for is a beginning that picklers write (PROTO, or a GLOBAL in text), and only what then calls something counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from safeload.core.blob import Blob
+from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
+from safeload.formats.base import Part, PickleStream
+from safeload.formats.nested import nested_streams
+from safeload.formats.pickle_head import calls_something
+
+_BEGINS = re.compile(
+    rb"\x80[\x02-\x05](?=[(\]}\x8c\x8d\x95XcSVUTKMJ\x94N])"
+    rb"|[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n"
+)
+_WINDOW = 1 << 20
+_OVERLAP = 1 << 8
+_LOOKED_AT = 1 << 26
+"""Bytes that are searched; the file is not safe in any case."""
+_MOST = 2_000
+"""Beginnings that are read."""
+_OPCODES = 100_000
+
+
+def stray_streams(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Part]:
+    """Every pickle from `offset` on that would call something, wherever it begins, and those nested in it."""
+    bounds = replace(limits, opcodes=min(limits.opcodes, _OPCODES))
+    tried, at, end = 0, offset, min(blob.size, offset + _LOOKED_AT)
+    while at < end:
+        window = blob.read_at(at, min(_WINDOW + _OVERLAP, end - at))
+        skip = 0
+        for match in _BEGINS.finditer(window):
+            start = at + match.start()
+            if match.start() < skip or match.start() >= _WINDOW:
+                continue
+            tried += 1
+            if tried > _MOST:
+                return
+            reading = read_pickle(blob, start, location=location, limits=bounds)
+            if calls_something(reading):
+                yield PickleStream(location=location.at(start), reading=reading, role="trailing")
+                yield from nested_streams(reading, location, limits)
+                skip = reading.end - at
+        at += max(_WINDOW, skip)

@@ -5,19 +5,20 @@ It makes findings precise and, for callables nobody listed, louder. It never mak
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Tuple, Value
 from safeload.core.names import escape
+from safeload.rules.encoded import decoded, words
 
 _MOST = 256
 """Constants of one call that are looked at."""
 _LONGEST = 1 << 13
-_LEVELS = 2
+_LEVELS = 4
 """Encodings within encodings that are undone."""
+_DECODINGS = 64
+"""Constants that are decoded for one constant of the file, at all levels together."""
 
 _PROGRAMS = (
     "awk|bash|busybox|cat|chmod|chown|cmd|cmd.exe|cp|crontab|curl|dash|dd|echo|env|nc|ncat|netcat|nohup|node|nslookup|"
@@ -39,13 +40,14 @@ _CODE = re.compile(
 )
 _ADDRESS = re.compile(r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}\Z")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}\Z")
+_BYTECODE = (b"\xe3\0\0\0", b"c\0\0\0")
+"""How `marshal` begins a code object."""
+_PROGRAMS_OF = (b"\x7fELF", b"MZ\x90\0", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm", b"#!/")
 
-LOUD = frozenset({"command", "code", "address", "pickle"})
+LOUD = frozenset({"command", "code", "address", "pickle", "program"})
 """Kinds that no harmless constructor takes: a call outside the allowlist with one of them is dangerous."""
 
-LOUD_FOR_NEW = frozenset({"command", "code"})
+LOUD_FOR_NEW = frozenset({"command", "code", "program"})
 """The same where only `__new__` runs: picklers pass to it what the object is made of, such as an address."""
 
 
@@ -58,12 +60,32 @@ def signs(call: Call) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def kinds(constant: str | bytes, level: int = 0) -> Iterator[str]:
-    """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `encoded`."""
-    text = constant if isinstance(constant, str) else constant.decode("latin-1")
-    text = text[:_LONGEST]
-    if isinstance(constant, bytes) and len(constant) > 2 and constant[0] == 0x80 and constant[1] <= 5:
+def kinds(constant: str | bytes) -> Iterator[str]:
+    """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `program`, `encoded`."""
+    text = constant if isinstance(constant, str) else words(constant)
+    yield from _plainly(text[:_LONGEST], constant if isinstance(constant, bytes) else b"")
+    waiting, tried, inside = [(_raw(constant), 1)], 0, set[str]()
+    while waiting and tried < _DECODINGS:
+        data, level = waiting.pop()
+        for plain in decoded(data):
+            tried += 1
+            inside.update(_plainly(words(plain), plain))
+            if level < _LEVELS:
+                waiting.append((plain, level + 1))
+    inside.discard("path")
+    if inside:
+        yield "encoded"
+        yield from inside
+
+
+def _plainly(text: str, data: bytes) -> Iterator[str]:
+    """What text, and the bytes that it came from if there are any, are without being decoded."""
+    if len(data) > 2 and data[0] == 0x80 and data[1] <= 5:
         yield "pickle"
+    if data.startswith(_BYTECODE):
+        yield "code"
+    if data.startswith(_PROGRAMS_OF):
+        yield "program"
     if _COMMAND.search(text):
         yield "command"
     if _CODE.search(text):
@@ -72,23 +94,12 @@ def kinds(constant: str | bytes, level: int = 0) -> Iterator[str]:
         yield "address"
     if "\n" not in text and _ABSOLUTE.search(text):
         yield "path"
-    if level < _LEVELS and (decoded := _decoded(text)) is not None:
-        inner = set(kinds(decoded, level + 1)) - {"path"}
-        if inner:
-            yield "encoded"
-            yield from inner
 
 
-def _decoded(text: str) -> bytes | None:
-    text = text.strip()
-    if _HEX.match(text):
-        return bytes.fromhex(text)
-    if not _BASE64.match(text):
-        return None
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if {"-", "_"} & set(text) else None)
-    except (binascii.Error, ValueError):
-        return None
+def _raw(constant: str | bytes) -> bytes:
+    if isinstance(constant, bytes):
+        return constant[: 4 * _LONGEST]
+    return constant[: 4 * _LONGEST].encode("latin-1", "replace")
 
 
 def _constants(call: Call) -> Iterator[str | bytes]:

@@ -39,7 +39,7 @@ from safeload.core.graph import (
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, signs
-from safeload.rules.catalogue import ALIASES, ability, is_stdlib, whatever_it_is
+from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
 from safeload.rules.element_types import wrong_state
 from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
 from safeload.rules.render import call_text, callee_text
@@ -160,6 +160,8 @@ class _Student:
         if is_stdlib(name.module):
             why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
             return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
+        if imitated := looks_like(name.module):
+            return _Kind(danger=f"its module only looks like {imitated}", on_sight=True)
         if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
             return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
         if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):

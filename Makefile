@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples docs-cli core-coverage core-alone wheel bench clean
+.PHONY: help demo test check lint format types docs-examples docs-cli core-coverage core-alone wheel bench nightly clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -65,6 +65,9 @@ wheel: $(STAMP)  ## build the wheel, install it alone, and run it
 
 bench: $(STAMP)  ## measure; see docs/performance.md
 	$(BIN)/python benchmarks/load.py
+
+nightly: $(STAMP) ## judge tens of thousands of generated dangerous files: COUNT=… SEED=…
+	$(BIN)/python -m tests.generator.run --count $(or $(COUNT),100000) --seed $(or $(SEED),20261128) --jobs $(JOBS)
 
 clean:           ## remove what was built, not what was written
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from safeload.core.blob import Blob
+from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Part, PickleStream
-from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import calls_something
+from safeload.formats.pickle_head import OPCODES, calls_something
 
 _BEGINS = re.compile(
-    rb"\x80[\x02-\x05](?=[(\]}\x8c\x8d\x95XcSVUTKMJ\x94N])"
+    rb"\x80[\x00-\x05](?=[" + re.escape(bytes(sorted(OPCODES))) + rb"])"
     rb"|[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n"
 )
 _WINDOW = 1 << 20
@@ -31,8 +30,8 @@ _MOST = 2_000
 _OPCODES = 100_000
 
 
-def stray_streams(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Part]:
-    """Every pickle from `offset` on that would call something, wherever it begins, and those nested in it."""
+def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Reading]:
+    """Every pickle from `offset` on that would call something, wherever it begins; none within another."""
     bounds = replace(limits, opcodes=min(limits.opcodes, _OPCODES))
     tried, at, end = 0, offset, min(blob.size, offset + _LOOKED_AT)
     while at < end:
@@ -47,7 +46,6 @@ def stray_streams(blob: Blob, offset: int, location: Location, limits: Limits) -
                 return
             reading = read_pickle(blob, start, location=location, limits=bounds)
             if calls_something(reading):
-                yield PickleStream(location=location.at(start), reading=reading, role="trailing")
-                yield from nested_streams(reading, location, limits)
+                yield reading
                 skip = reading.end - at
         at += max(_WINDOW, skip)

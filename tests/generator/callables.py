@@ -41,7 +41,7 @@ def _names(path: Path) -> Iterator[str]:
         tree = ast.parse(path.read_bytes())
     except SyntaxError:
         return  # sample files of lib2to3 and the like
-    for node in tree.body:
+    for node in _statements(tree):
         if isinstance(node, _DEFINITIONS):
             yield node.name
             for inner in node.body if isinstance(node, ast.ClassDef) else ():
@@ -49,6 +49,17 @@ def _names(path: Path) -> Iterator[str]:
                     yield f"{node.name}.{inner.name}"
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names if alias.name != "*")
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """What stands at the top of a module, also within `if` and `try`."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, (ast.If, ast.Try, ast.With)):
+            waiting += [*node.body, *getattr(node, "orelse", ()), *getattr(node, "finalbody", ())]
+            waiting += [inner for handler in getattr(node, "handlers", ()) for inner in handler.body]
 
 
 def _written_in_c() -> Iterator[tuple[str, str]]:

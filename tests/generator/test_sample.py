@@ -28,9 +28,8 @@ def test_generated_files_are_dangerous_or_undecided(chunk: int, marker: Path) ->
 def test_the_sample_is_wide() -> None:
     """It has every container; most gadgets occur once; and most files can be read to the end."""
     files = [made(number) for number in range(600)]
-    assert {
-        container for container in CONTAINERS if any(f" in {container} as " in file.recipe for file in files)
-    } == set(CONTAINERS)
+    for container in CONTAINERS:
+        assert any(f" in {container} as " in file.recipe for file in files), container
     assert max(Counter(file.data for file in files).values()) == 1
     assert sum(report(file.data, file.name).status is Status.DANGEROUS for file in files) > 500
 
@@ -44,4 +43,4 @@ def test_a_number_is_a_file() -> None:
 def test_the_callables_are_found_without_running_them() -> None:
     """Among them are modules that nobody would import to look at."""
     names = {f"{module}.{name}" for module, name in stdlib_callables()}
-    assert {"os.system", "posix.system", "antigravity.webbrowser", "idlelib.run.Executive.runcode"} <= names
+    assert {"posix.system", "os.popen", "antigravity.webbrowser", "idlelib.run.Executive.runcode"} <= names

@@ -60,6 +60,22 @@ def signs(call: Call) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def revealed(call: Call) -> Iterator[str]:
+    """What constants among a call's arguments hide: of each the first reading that says something."""
+    for constant in _constants(call):
+        waiting, tried = [(_raw(constant), 1)], 0
+        while waiting and tried < _DECODINGS:
+            data, level = waiting.pop()
+            for plain in decoded(data):
+                tried += 1
+                if set(_plainly(words(plain), plain)) - {"path"}:
+                    yield words(plain).strip() or repr(plain[:80])
+                    waiting.clear()
+                    break
+                if level < _LEVELS:
+                    waiting.append((plain, level + 1))
+
+
 def kinds(constant: str | bytes) -> Iterator[str]:
     """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `program`, `encoded`."""
     text = constant if isinstance(constant, str) else words(constant)

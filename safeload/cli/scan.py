@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a directory, or a model on the hub")
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument("--with", dest="second", choices=["fickling"], help="ask another analyser as well")
     parser.add_argument("--explain", action="store_true", help="say what would run, in order, with its arguments")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Scan every target, then print one report. The exit code is that of the worst file."""
+    from safeload.engine.options import Options
     from safeload.engine.request import Request
     from safeload.engine.scan import scan
     from safeload.reporters import find
@@ -34,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
     for path in parsed.paths:
         try:
             with waiting(f"scanning {path}"):
-                reports.append(scan(path, request=request))
+                reports.append(scan(path, request=request, options=Options(second_opinion=bool(parsed.second))))
         except SafeloadError as error:  # the other targets are still worth looking at; the error is part of the report
             errors.append(error)
     if parsed.explain:

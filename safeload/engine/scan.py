@@ -9,6 +9,7 @@ from safeload.core.finding import Report
 from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.request import Request
+from safeload.rules import fickling_opinion
 from safeload.sources.resolve import resolve
 
 
@@ -21,8 +22,11 @@ def scan(target: str | os.PathLike[str], *, options: Options | None = None, requ
     Raises:
         SourceError: the target could not be found or fetched.
         LimitExceeded: the target has more files than `options.limits.members`.
+        UsageError: `options.second_opinion` needs fickling, and it is not installed.
     """
     options, request = options or Options(), request or Request()
+    if options.second_opinion:
+        fickling_opinion.require()
     snapshot = resolve(
         os.fspath(target),
         revision=request.revision,
@@ -36,7 +40,7 @@ def scan(target: str | os.PathLike[str], *, options: Options | None = None, requ
     )
     snapshot.fetch(snapshot.listing)
     reports = []
-    with Held(snapshot, options.limits) as held:
+    with Held(snapshot, options.limits, second_opinion=options.second_opinion) as held:
         for path in sorted(snapshot.listing):
             try:
                 held.inspect(path)

@@ -52,7 +52,9 @@ def looks_like(module: str) -> str:
         return ""
     plain = unicodedata.normalize("NFKC", module).casefold().translate(_LOOKALIKES)
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if letter.isascii())
-    return plain if is_stdlib(plain) or plain.partition(".")[0] in KNOWN else ""
+    if not all(part.isidentifier() for part in plain.split(".")):
+        return ""
+    return plain if is_stdlib(plain) or ANY in KNOWN.get(plain.partition(".")[0], {}) else ""
 
 
 def ability(name: GlobalName) -> str | None:

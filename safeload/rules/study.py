@@ -161,7 +161,7 @@ class _Student:
             why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
             return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
         if imitated := looks_like(name.module):
-            return _Kind(danger=f"its module only looks like {imitated}", on_sight=True)
+            return _Kind(danger=f"its module only looks like {escape(imitated)}", on_sight=True)
         if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
             return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
         if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):

@@ -23,7 +23,7 @@ class Row:
 TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     "formats": Row(("core", "formats")),
-    "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling", "fickling"),)),
+    "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling_opinion", "fickling"),)),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),

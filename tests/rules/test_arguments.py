@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safeload.core.finding import Status
 from safeload.rules.arguments import kinds
 from tests.generator.written import Called, Name, pickled
-from tests.regressions.files import status
+from tests.regressions.files import report, status
 
 SOURCE = b"import os; os.system('touch marker')"
 WRAPPINGS: dict[str, Callable[[bytes], bytes]] = {
@@ -126,6 +126,11 @@ def test_an_unknown_class_with_an_encoded_program_is_dangerous(wrap: str) -> Non
 def test_a_module_that_only_looks_like_another_is_dangerous(module: str) -> None:
     """Cyrillic, Greek and full-width letters make names that a person takes for those of known modules."""
     assert status(pickled([Name(module, "Thing")])) is Status.DANGEROUS
-    assert (
-        status(pickled([Name("\u043c\u043e\u0434\u0435\u043b\u044c", "\u0421\u043b\u043e\u0439")])) is Status.UNVERIFIED
-    )
+    russian = Name("\u043c\u043e\u0434\u0435\u043b\u044c", "\u0421\u043b\u043e\u0439")
+    assert status(pickled([russian])) is Status.UNVERIFIED
+
+
+@pytest.mark.parametrize("module", ["t\u043erch\0.\x1b[31m", "\u043es.\u202epath", "\uff4f\uff53\n"])
+def test_hostile_names_of_look_alikes_are_escaped(module: str) -> None:
+    """Found by fuzzing: what such a name imitates is foreign text as well."""
+    assert all(finding.message.isprintable() for finding in report(pickled([Name(module, "Thing")])).findings)

@@ -23,7 +23,10 @@ from safeload.rules.study import Deed
 
 _TOLD = 500
 """Steps with something to say about them that are told one by one."""
+_SUMMED = 3
+"""Allowed steps in a row that are told as one."""
 _KINDS = 5
+"""Callables that are named when they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +75,17 @@ def script(part: PickleStream, context: Context) -> tuple[Step, ...]:
 
 
 def _summed(steps: list[Step]) -> Iterator[Step]:
-    """Allowed steps in a row as one, if they are more than one."""
-    if len(steps) <= 1:
+    """Allowed steps in a row as one, if they are many."""
+    if len(steps) < _SUMMED:
         yield from steps
         return
     calls = Counter(step.text.partition(" = ")[2].partition("(")[0] for step in steps if step.act == "call")
-    parts = [f"{name} ({number:,} times)" for name, number in calls.most_common(_KINDS)]
+    parts = [f"{name} ({number:,} times)" if number > 1 else name for name, number in calls.most_common(_KINDS)]
     if len(calls) > _KINDS:
         parts.append("others")
     others = len(steps) - sum(calls.values())
     if others:
-        parts.append(f"{others:,} imports and states")
+        parts.append(f"{others:,} states, items and persistent objects")
     yield Step(offset=steps[0].offset, act="allowed", text=", ".join(parts), times=len(steps))
 
 

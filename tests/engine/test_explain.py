@@ -59,7 +59,8 @@ def test_each_step_has_its_place_and_its_verdict() -> None:
         ("call", Status.DANGEROUS),
         ("call", Status.DANGEROUS),
         ("call", Status.UNVERIFIED),
-        ("allowed", Status.SAFE),
+        ("state", Status.SAFE),
+        ("call", Status.SAFE),
     ]
     assert [data[step.offset : step.offset + 1] for step in stream.steps[:4]] == [b"R"] * 4
     assert stream.status is explained(data).report.status is Status.DANGEROUS

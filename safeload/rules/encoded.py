@@ -15,8 +15,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
-_LONGEST = 1 << 13
+_LONGEST = 1 << 11
 """Bytes that one way back may give."""
+_READ = 1 << 13
+"""Bytes that are read of something encoded."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}\Z")
 _BASE32 = re.compile(rb"[A-Z2-7]{24,}={0,6}\Z")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}\Z")
@@ -30,7 +32,7 @@ _WORDS = re.compile(rb"[\x20-\x7e\t\r\n]{6,}")
 
 def decoded(data: bytes) -> Iterator[bytes]:
     """Each reading of `data` as something encoded."""
-    packed = data[: 4 * _LONGEST]
+    packed = data[:_READ]
     if (plain := _unpacked(packed)) is not None:
         yield plain
     if (narrow := _narrowed(packed)) is not None:
@@ -41,7 +43,7 @@ def decoded(data: bytes) -> Iterator[bytes]:
     if _HEX.match(text):
         yield bytes.fromhex(text[: 2 * _LONGEST].decode("ascii"))
     elif _SPELLED_HEX.match(text):
-        yield bytes.fromhex("".join(re.findall("[0-9a-fA-F]{2}(?![0-9a-fA-F])", text[: 4 * _LONGEST].decode("ascii"))))
+        yield bytes.fromhex("".join(re.findall("[0-9a-fA-F]{2}(?![0-9a-fA-F])", text[:_READ].decode("ascii"))))
     elif _BASE64.match(text):
         yield from _tried(lambda: base64.b64decode(_padded(text, 4), altchars=b"-_" if {45, 95} & set(text) else None))
     elif _NUMBERS.match(packed.strip()):
@@ -57,9 +59,9 @@ def decoded(data: bytes) -> Iterator[bytes]:
 
 def words(data: bytes) -> str:
     """The parts of bytes that a person could read, each on a line of its own: what `strings` would print."""
-    if data[:_LONGEST].isascii() and b"\0" not in data[:_LONGEST]:
-        return data[:_LONGEST].decode("ascii")
-    return "\n".join(match.decode("ascii") for match in _WORDS.findall(data[:_LONGEST]))
+    if data[:_READ].isascii() and b"\0" not in data[:_READ]:
+        return data[:_READ].decode("ascii")
+    return "\n".join(match.decode("ascii") for match in _WORDS.findall(data[:_READ]))
 
 
 def _tried(decode: Callable[[], bytes]) -> Iterator[bytes]:
@@ -70,7 +72,7 @@ def _tried(decode: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def _padded(text: bytes, block: int) -> bytes:
-    text = text[: _LONGEST // block * block].rstrip(b"=")
+    text = text[: _READ // block * block].rstrip(b"=")
     return text + b"=" * (-len(text) % block)
 
 

@@ -8,14 +8,13 @@ each other; a step that a rule has something to say about is always there, up to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from safeload.core.finding import Status
-from safeload.core.graph import Build, Call, Event, Extension, Global, Persistent, Value
+from safeload.core.graph import Build, Call, Event, Extension, Global, Persistent
 from safeload.core.names import escape
 from safeload.formats.base import PickleStream
-from safeload.rules.arguments import revealed
+from safeload.rules.arguments import Arguments
 from safeload.rules.base import Context
 from safeload.rules.deeds import studied
 from safeload.rules.render import Renderer
@@ -35,7 +34,8 @@ class Step:
 
     offset: int
     act: str
-    """`import`, `call`, `state`, `items`, `persistent`, `extension`, `fault`; `allowed` for several in a row."""
+    """`import`, `call`, `state`, `persistent`, `extension`, `fault`; `allowed` for several in a row, `more` for the
+    rest of very many."""
     text: str
     """The act as a person would write it, escaped."""
     status: Status = Status.SAFE
@@ -49,70 +49,113 @@ class Step:
 
 def script(part: PickleStream, context: Context) -> tuple[Step, ...]:
     """The steps of one pickle, in order. Total, and proportional to the trace."""
-    told: list[Step] = []
-    allowed: list[Step] = []
-    omitted: list[Step] = []
-    for step in _steps(part, context):
-        if step.status is Status.SAFE:
-            allowed.append(step)
-        elif len(told) >= _TOLD:
-            omitted.append(step)
-        else:
-            told += [*_summed(allowed), step]
-            allowed = []
-    told += _summed(allowed)
-    if omitted:
-        worst = max(omitted, key=lambda step: step.status)
-        text = f"… and {len(omitted):,} more steps like these, the worst of which: {worst.text}"
-        told.append(replace(worst, text=text, times=len(omitted)))
-    if part.reading.fault is not None:
-        fault = part.reading.fault
-        why = fault.why or fault.what
-        told.append(
-            Step(offset=part.reading.end, act="fault", text="the rest cannot be read", status=Status.UNDECIDED, why=why)
-        )
-    return tuple(told)
+    writer = _Writer()
+    judged = _verdicts(part, context)
+    for event in part.reading.trace:
+        verdict = judged.get(event.offset)
+        if verdict is not None:
+            writer.told(event, verdict)
+        elif not isinstance(event.node, Global):  # an allowed import is told with what is done with it
+            writer.allowed(event)
+    return writer.finished(part)
 
 
-def _summed(steps: list[Step]) -> Iterator[Step]:
-    """Allowed steps in a row as one, if they are many."""
-    if len(steps) < _SUMMED:
-        yield from steps
-        return
-    calls = Counter(step.text.partition(" = ")[2].partition("(")[0] for step in steps if step.act == "call")
-    parts = [f"{name} ({number:,} times)" if number > 1 else name for name, number in calls.most_common(_KINDS)]
-    if len(calls) > _KINDS:
-        parts.append("others")
-    others = len(steps) - sum(calls.values())
-    if others:
-        parts.append(f"{others:,} states, items and persistent objects")
-    yield Step(offset=steps[0].offset, act="allowed", text=", ".join(parts), times=len(steps))
-
-
-def _steps(part: PickleStream, context: Context) -> Iterator[Step]:
+def _verdicts(part: PickleStream, context: Context) -> dict[int, Deed]:
+    """The worst deed at each offset."""
     judged: dict[int, Deed] = {}
     for deed in studied(part, context).deeds:
         known = judged.get(deed.offset)
         if known is None or deed.status > known.status:
             judged[deed.offset] = deed
-    names: dict[int, str] = {}
-    show = Renderer(names)
-    for event in part.reading.trace:
-        act, text = _told(event, show, names)
-        if act == "import" and event.offset not in judged:
-            continue  # it is told with what is done with it
-        verdict = judged.get(event.offset)
-        node = event.node
-        yield Step(
-            offset=event.offset,
-            act=act,
-            text=text,
-            status=verdict.status if verdict else Status.SAFE,
-            why=_reason(verdict, text) if verdict else "",
-            reveals=tuple(escape(item, 400) for item in revealed(node)) if verdict and isinstance(node, Call) else (),
+    return judged
+
+
+class _Writer:
+    """Writes steps, keeping few of those that are many."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.names: dict[int, str] = {}
+        self.show = Renderer(self.names)
+        self.arguments = Arguments()
+        self.run: list[Step] = []  # the first allowed steps in a row
+        self.run_length = 0
+        self.run_calls: Counter[str] = Counter()
+        self.omitted = 0
+        self.worst: Deed | None = None
+
+    def told(self, event: Event, verdict: Deed) -> None:
+        """A step that something is to be said about."""
+        if self.steps and len(self.steps) >= _TOLD:
+            self.omitted += 1
+            if self.worst is None or verdict.status > self.worst.status:
+                self.worst = verdict
+            return
+        self.end_run()
+        act, text = _told(event, self.show, self.names)
+        reveals = (
+            tuple(escape(item, 400) for item in self.arguments.revealed(event.node))
+            if isinstance(event.node, Call)
+            else ()
         )
-        if isinstance(node, Call) and (node.items or node.pairs):
-            yield _filled(node, show)
+        self.steps.append(
+            Step(
+                offset=event.offset,
+                act=act,
+                text=text,
+                status=verdict.status,
+                why=_reason(verdict),
+                reveals=reveals,
+            )
+        )
+
+    def allowed(self, event: Event) -> None:
+        """A step that the allowlist allows: written out only as long as it may stand alone."""
+        self.run_length += 1
+        if isinstance(event.node, Call):
+            callee = event.node.callee
+            self.run_calls[str(callee.name) if isinstance(callee, Global) else "a computed object"] += 1
+        if self.run_length < _SUMMED:
+            act, text = _told(event, self.show, self.names)
+            self.run.append(Step(offset=event.offset, act=act, text=text))
+        elif isinstance(event.node, (Call, Persistent)):
+            self.names[id(event.node)] = f"_{len(self.names) + 1}"
+
+    def end_run(self) -> None:
+        """Allowed steps in a row as one, if they are many."""
+        if self.run_length < _SUMMED:
+            self.steps += self.run
+        else:
+            parts = [
+                f"{name} ({number:,} times)" if number > 1 else name
+                for name, number in self.run_calls.most_common(_KINDS)
+            ]
+            if len(self.run_calls) > _KINDS:
+                parts.append("others")
+            if others := self.run_length - self.run_calls.total():
+                parts.append(f"{others:,} states and persistent objects")
+            self.steps.append(
+                Step(offset=self.run[0].offset, act="allowed", text=", ".join(parts), times=self.run_length)
+            )
+        self.run, self.run_length, self.run_calls = [], 0, Counter()
+
+    def finished(self, part: PickleStream) -> tuple[Step, ...]:
+        self.end_run()
+        if self.worst is not None:
+            text = f"… and {self.omitted:,} more steps to be judged, the worst of which {self.worst.message}"
+            self.steps.append(
+                Step(
+                    offset=self.worst.offset,
+                    act="more",
+                    text=escape(text, 600),
+                    status=self.worst.status,
+                    times=self.omitted,
+                )
+            )
+        if (fault := part.reading.fault) is not None:
+            step = Step(offset=part.reading.end, act="fault", text="the rest cannot be read", status=Status.UNDECIDED)
+            self.steps.append(replace(step, why=fault.why or fault.what))
+        return tuple(self.steps)
 
 
 def _told(event: Event, show: Renderer, names: dict[int, str]) -> tuple[str, str]:
@@ -133,15 +176,7 @@ def _told(event: Event, show: Renderer, names: dict[int, str]) -> tuple[str, str
     return "import", f"from {escape(node.name.module)} import {escape(node.name.name)}"
 
 
-def _filled(call: Call, show: Renderer) -> Step:
-    """What is put into an object that a call made."""
-    count = len(call.items) + len(call.pairs)
-    first: Value = next(iter(call.items or [key for key, _ in call.pairs[:1]]))
-    text = f"{show.value(call)} is given {count:,} items, the first of which is {show.value(first)}"
-    return Step(offset=call.offset, act="items", text=text)
-
-
-def _reason(deed: Deed, text: str) -> str:
+def _reason(deed: Deed) -> str:
     """What a deed adds to the text of its step."""
     _, colon, why = deed.message.rpartition(": ")
     return why if colon and deed.message.startswith("would") else deed.message

@@ -50,13 +50,14 @@ formatter macpath macurl2path plistlib
 """
 
 _PYTHON_2 = """
-BaseHTTPServer Bastion CGIHTTPServer ConfigParser Cookie DocXMLRPCServer HTMLParser MimeWriter ScrolledText
-SimpleHTTPServer SimpleXMLRPCServer SocketServer StringIO Tix Tkinter UserDict UserList UserString __builtin__
-_bsddb _hotshot _winreg anydbm bsddb cPickle cStringIO commands compiler cookielib copy_reg dbhash dircache dumbdbm
-dummy_thread exceptions fpformat future_builtins gdbm hotshot htmlentitydefs htmllib httplib ihooks imputil
-linuxaudiodev markupbase md5 mhlib mimetools mimify multifile mutex os2emxpath popen2 posixfile rexec rfc822
-robotparser sgmllib sha sre statvfs stringold strop sunaudio thread tkColorChooser tkCommonDialog tkFileDialog
-tkFont tkMessageBox tkSimpleDialog toaiff urllib2 urlparse whichdb xmllib xmlrpclib
+BaseHTTPServer Bastion CGIHTTPServer ConfigParser Cookie Dialog DocXMLRPCServer FileDialog HTMLParser MimeWriter
+Queue ScrolledText SimpleDialog SimpleHTTPServer SimpleXMLRPCServer SocketServer StringIO Tix Tkconstants Tkdnd
+Tkinter UserDict UserList UserString __builtin__ _abcoll _bsddb _hotshot _winreg anydbm bsddb cPickle cStringIO
+commands compiler cookielib copy_reg dbhash dircache dumbdbm dummy_thread exceptions fpformat future_builtins gdbm
+hotshot htmlentitydefs htmllib httplib ihooks imputil linuxaudiodev markupbase md5 mhlib mimetools mimify multifile
+mutex os2emxpath popen2 posixfile rexec rfc822 robotparser sgmllib sha sre statvfs stringold strop sunaudio thread
+tkColorChooser tkCommonDialog tkFileDialog tkFont tkMessageBox tkSimpleDialog toaiff ttk urllib2 urlparse whichdb
+xmllib xmlrpclib
 """
 
 STDLIB = frozenset((_PYTHON_3_11 + _NEWER_OR_HIDDEN + _OLDER + _PYTHON_2).split())

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from safeload.engine.admission import Admission
     from safeload.engine.admit import admit
+    from safeload.engine.audit.report import Audit, audit
     from safeload.engine.convert.conversion import Conversion
     from safeload.engine.convert.job import convert
     from safeload.engine.options import Options
@@ -52,6 +53,7 @@ _HOME = {
     "admit": "safeload.engine.admit",
     "scan": "safeload.engine.scan",
     "convert": "safeload.engine.convert.job",
+    "audit": "safeload.engine.audit.report",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -65,6 +67,7 @@ _HOME = {
     "OnlyApprovedCode": "safeload.core.policy",
     # What one gets.
     "Admission": "safeload.engine.admission",
+    "Audit": "safeload.engine.audit.report",
     "Conversion": "safeload.engine.convert.conversion",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
@@ -91,6 +94,7 @@ __all__ = (
     "admit",
     "scan",
     "convert",
+    "audit",
     "Options",
     "Request",
     "Access",
@@ -102,6 +106,7 @@ __all__ = (
     "NothingWorseThan",
     "OnlyApprovedCode",
     "Admission",
+    "Audit",
     "Conversion",
     "Report",
     "FileReport",

@@ -23,7 +23,10 @@ class Row:
 TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     "formats": Row(("core", "formats")),
-    "rules": Row(("core", "rules", "formats.base"), theirs_in=(("rules.fickling_opinion", "fickling"),)),
+    # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
+    "rules": Row(
+        ("core", "rules", "formats.base", "formats.python"), theirs_in=(("rules.fickling_opinion", "fickling"),)
+    ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(("core", "trust"), theirs_in=(("trust.signers.sigstore", "sigstore"),)),
     "sources": Row(("core", "sources"), theirs_in=(("sources.hub", "huggingface_hub"),)),

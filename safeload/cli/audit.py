@@ -1,0 +1,120 @@
+"""`safeload audit REF`"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from safeload.cli.output import note, waiting
+from safeload.core.finding import Severity
+from safeload.core.names import escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from safeload.engine.audit.report import Audit, Change
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument("--against", metavar="REF", help="show only what differs from the code of another model")
+    parser.add_argument(
+        "--against-revision", metavar="REV", help="the revision of that one; REF itself, if no --against"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print what the code is and what it can do. Exit code 0: no code; 1: code to read; 2: code that cannot be read."""
+    from safeload.engine.audit.report import audit, changes
+    from safeload.engine.request import Request
+
+    request = Request(revision=parsed.revision)
+    with waiting(f"reading the code of {parsed.reference}"):
+        found = audit(parsed.reference, request=request)
+        old = None
+        if parsed.against or parsed.against_revision:
+            old = audit(parsed.against or parsed.reference, request=Request(revision=parsed.against_revision))
+    differing = None if old is None else tuple(changes(old.closure, found.closure))
+    if parsed.json:
+        from safeload.reporters.json import dump
+
+        dump(_document(found, differing), sys.stdout)
+    else:
+        _show(found, differing)
+    return found.report.exit_code
+
+
+def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:
+    from safeload.reporters.terminal import console
+
+    out = console(sys.stdout)
+    if not found.closure.files and not found.closure.missing:
+        note(f"{escape(found.reference)} brings no code along")
+        return
+    _summary(found, out)
+    if differing is None:
+        _findings(found, out, {file.path for file in found.report.files})
+    else:
+        _differences(differing, out)
+        _findings(found, out, {change.name for change in differing})
+
+
+def _summary(found: Audit, out: Console) -> None:
+    closure = found.closure
+    rules = Counter(finding.rule for finding in found.report.findings)
+    lines = [
+        ("code", closure.digest),
+        ("model", escape(found.reference) + (f" at {found.revision}" if found.revision else "")),
+        *(("also from", f"{escape(name)} at {escape(commit)}") for name, commit in closure.repositories),
+        *(("entry", f"{entry.why} → {escape(entry.target)}") for entry in closure.entries),
+        *(("file", f"{escape(file.name)} ({len(file.source):,} bytes)") for file in closure.files),
+        ("imports", ", ".join(map(escape, found.third_party)) or "the standard library only"),
+        ("findings", ", ".join(f"{rule} {number}" for rule, number in rules.most_common()) or "none"),
+    ]
+    for label, text in lines:
+        out.print(f"{label:<10}{text}", soft_wrap=True)
+    out.print()
+
+
+def _findings(found: Audit, out: Console, names: set[str]) -> None:
+    for file in found.report.files:
+        for finding in file.findings if file.path in names else ():
+            style = "bold red" if finding.severity >= Severity.HIGH else ""
+            out.print(f"{finding.severity!s:<10}{finding.location}  [{finding.rule}]", style=style, soft_wrap=True)
+            for line in (finding.message, *finding.evidence):
+                out.print(f"{'':<10}{escape(line, limit=2_000)}", soft_wrap=True)
+            out.print()
+
+
+def _differences(differing: tuple[Change, ...], out: Console) -> None:
+    if not differing:
+        out.print("the same code")
+    for change in differing:
+        out.print(f"{change.kind}: {escape(change.name)}", style="bold", soft_wrap=True)
+        for line in change.diff:
+            style = "green" if line.startswith("+") else "red" if line.startswith("-") else ""
+            out.print(escape(line, limit=2_000), style=style, soft_wrap=True)
+        out.print()
+
+
+def _document(found: Audit, differing: tuple[Change, ...] | None) -> dict[str, object]:
+    from safeload.reporters import json
+
+    closure = found.closure
+    document: dict[str, object] = {
+        "schema": "safeload.audit/1",
+        "reference": found.reference,
+        "revision": found.revision,
+        "closure": closure.digest,
+        "entries": [{"why": e.why, "target": e.target, "file": e.file} for e in closure.entries],
+        "repositories": dict(closure.repositories),
+        "imports": list(found.third_party),
+        "report": json.document([found.report]),
+    }
+    if differing is not None:
+        document["changes"] = [{"name": c.name, "kind": c.kind, "diff": list(c.diff)} for c in differing]
+    return document

@@ -1,0 +1,255 @@
+"""The closure: every Python file that loading, generating or a pipeline of a model could import from the model.
+
+It begins with what the configs name and with the files that libraries look for by name, and follows imports of every
+form, also into other repositories. What is imported from installed packages is not part of it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from safeload.core.digest import sha256, tree_digest
+from safeload.core.errors import LimitExceeded, MalformedInput, SafeloadError
+from safeload.core.names import Location, escape
+from safeload.engine.held import Held
+from safeload.engine.options import Options
+from safeload.engine.request import Access, Request
+from safeload.formats.base import Code, Reference
+from safeload.formats.python.facts import Edge, Facts, read_facts
+from safeload.sources.base import Snapshot
+from safeload.sources.resolve import resolve
+
+_MOST_FILES = 2_000
+_BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
+"""Files that libraries import without any config naming them."""
+_OTHER = "--"
+"""Separates a repository from a module in it: `org/other--modeling.Model`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where code gets in: what names it, and what is named."""
+
+    why: str
+    """Such as `config.json » auto_map.AutoModel`, or a file that a library looks for."""
+    target: str
+    """As it is written: `modeling_x.XModel`, `org/other--modeling_x.XModel`."""
+    file: str
+    """The name of the file in the closure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFile:
+    """One file of the closure."""
+
+    name: str
+    """Its path in the model; `org/other--path` for one of another repository."""
+    source: bytes
+    sha256: str
+    facts: Facts | None
+    """`None` if it could not be read as Python: `fault` says why."""
+    fault: MalformedInput | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Something that is imported from the model and is not there, or could not be fetched."""
+
+    importer: str
+    """The file or config that asks for it."""
+    line: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """All code of a model, as far as it can be followed."""
+
+    entries: tuple[Entry, ...]
+    files: tuple[CodeFile, ...]
+    missing: tuple[Missing, ...]
+    repositories: tuple[tuple[str, str], ...]
+    """Other repositories and the commit that was read, or their absolute path."""
+
+    @property
+    def digest(self) -> str:
+        """`h1:` over names and contents. The same code in another model has the same digest."""
+        return tree_digest({file.name: file.sha256 for file in self.files})
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Every module that is imported from outside the closure, by its top-level name."""
+        return tuple(sorted({name for file in self.files if file.facts for name in file.facts.imports}))
+
+
+def find_closure(snapshot: Snapshot, options: Options, request: Request) -> Closure:
+    """Follow the code of a model. Promised: nothing of it runs, and each file is read once.
+
+    Raises:
+        SourceError: a file of the model cannot be had.
+        LimitExceeded: the code has more files than anybody could read.
+    """
+    with ExitStack() as stack:
+        return _Search(options, request.access, stack).run(snapshot)
+
+
+@dataclass(slots=True)
+class _Search:
+    options: Options
+    access: Access
+    stack: ExitStack
+    models: dict[str, Held] = field(default_factory=dict)
+    """By repository; the model itself has the name ''."""
+    entries: list[Entry] = field(default_factory=list)
+    files: dict[str, CodeFile] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    pending: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(self, snapshot: Snapshot) -> Closure:
+        self._hold("", snapshot)
+        for entry, repository, path in self._entries():
+            self.entries.append(entry)
+            self._want(repository, path, entry.why, 0)
+        while self.pending:
+            repository, path = self.pending.pop()
+            self._read(repository, path)
+            if len(self.files) > _MOST_FILES:
+                raise LimitExceeded("members", allowed=_MOST_FILES, wanted=len(self.files), where=snapshot.reference)
+        others = ((name, held.snapshot) for name, held in self.models.items() if name)
+        return Closure(
+            entries=tuple(self.entries),
+            files=tuple(self.files[name] for name in sorted(self.files)),
+            missing=tuple(dict.fromkeys(self.missing)),
+            repositories=tuple(sorted((name, found.revision or found.root) for name, found in others)),
+        )
+
+    # ── where code gets in ──────────────────────────────────────────────────────────────────────────────────
+
+    def _entries(self) -> Iterator[tuple[Entry, str, str]]:
+        own = self.models[""]
+        configs = [path for path in sorted(own.snapshot.listing) if path.endswith(".json")]
+        own.snapshot.fetch(configs)
+        for path in configs:
+            for part in own.inspect(path).parts:
+                if isinstance(part, Reference) and part.kind in ("code", "module"):
+                    yield from self._named(part, path)
+            own.let_go(path)
+        for name in _BY_NAME:
+            for path in sorted(own.snapshot.listing):
+                if path == name or path.endswith(f"/{name}"):
+                    yield Entry(why=path, target=path, file=path), "", path
+
+    def _named(self, part: Reference, config: str) -> Iterator[tuple[Entry, str, str]]:
+        repository, other, target = part.target.rpartition(_OTHER)
+        folder = "" if other else posixpath.dirname(config)
+        module = target.rpartition(".")[0] or target
+        path = posixpath.normpath(posixpath.join(folder, module.replace(".", "/") + ".py"))
+        if part.kind == "module" and path not in self.models[""].snapshot.listing:
+            return  # a class of an installed library
+        why = f"{escape(config)} » {escape(part.location.path or '')}"
+        yield Entry(why=why, target=part.target, file=_name(repository, path)), repository, path
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hold(self, repository: str, snapshot: Snapshot) -> Held:
+        held = self.stack.enter_context(Held(snapshot, self.options.limits))
+        self.models[repository] = held
+        return held
+
+    def _model(self, repository: str) -> Held:
+        if repository not in self.models:
+            found = resolve(
+                repository,
+                cache_dir=self.access.cache_dir,
+                token=self.access.token,
+                local_files_only=self.access.local_files_only,
+                limits=self.options.limits,
+            )
+            self._hold(repository, found)
+        return self.models[repository]
+
+    def _want(self, repository: str, path: str, importer: str, line: int) -> None:
+        try:
+            listing = self._model(repository).snapshot.listing
+        except SafeloadError as error:
+            what = f"the repository {escape(repository)}: {error.why or error.what}"
+            self.missing.append(Missing(importer=importer, line=line, what=what))
+            return
+        if path in listing:
+            self.pending.append((repository, path))
+        else:
+            self.missing.append(Missing(importer=importer, line=line, what=escape(_name(repository, path))))
+
+    def _read(self, repository: str, path: str) -> None:
+        name = _name(repository, path)
+        if name in self.files:
+            return
+        held = self._model(repository)
+        held.snapshot.fetch([path])
+        source = next((part.source for part in held.inspect(path).parts if isinstance(part, Code)), None)
+        held.let_go(path)
+        file = _code_file(name, source)
+        self.files[name] = file
+        if file.facts is not None:
+            for edge in file.facts.edges:
+                self._follow(repository, path, name, edge)
+            for module in sorted(file.facts.imports):
+                self._beside(repository, path, module)
+
+    def _follow(self, repository: str, path: str, name: str, edge: Edge) -> None:
+        """Read the modules that a relative import may mean, and the packages they lie in."""
+        module = edge.module.lstrip(".")
+        folder = posixpath.dirname(path)
+        for _ in range(len(edge.module) - len(module) - 1):
+            if not folder:
+                above = f"{escape(edge.module)}, which lies above the model"
+                self.missing.append(Missing(importer=name, line=edge.line, what=above))
+                return
+            folder = posixpath.dirname(folder)
+        listing = self._model(repository).snapshot.listing
+        base = posixpath.join(folder, module.replace(".", "/")) if module else folder
+        found = list(_module_files(base, listing)) if module else []
+        for item in edge.names:  # a name may be a module of the package, or something within it
+            found += _module_files(posixpath.join(base, item), listing)
+        for path in found or [f"{base}.py"]:
+            self._want(repository, path, name, edge.line)
+        self.pending.extend((repository, package) for package in _packages(base, listing))
+
+    def _beside(self, repository: str, path: str, module: str) -> None:
+        """An absolute import may mean a file beside this one: some loaders put its directory on the path."""
+        listing = self._model(repository).snapshot.listing
+        for found in _module_files(posixpath.join(posixpath.dirname(path), module), listing):
+            self.pending.append((repository, found))
+
+
+def _name(repository: str, path: str) -> str:
+    return f"{repository}{_OTHER}{path}" if repository else path
+
+
+def _code_file(name: str, source: bytes | None) -> CodeFile:
+    location = Location(name)
+    if source is None:
+        fault = MalformedInput("a file of code cannot be read", where=location, why="it is no Python source")
+        return CodeFile(name=name, source=b"", sha256=sha256(b""), facts=None, fault=fault)
+    try:
+        facts = read_facts(source, location)
+    except MalformedInput as error:
+        return CodeFile(name=name, source=source, sha256=sha256(source), facts=None, fault=error)
+    return CodeFile(name=name, source=source, sha256=sha256(source), facts=facts)
+
+
+def _module_files(base: str, listing: Iterable[str]) -> Iterator[str]:
+    for candidate in (f"{base}.py", f"{base}/__init__.py"):
+        if candidate in listing:
+            yield candidate
+
+
+def _packages(base: str, listing: Iterable[str]) -> Iterator[str]:
+    folder = base
+    while folder:
+        if f"{folder}/__init__.py" in listing:
+            yield f"{folder}/__init__.py"
+        folder = posixpath.dirname(folder)

@@ -1,0 +1,91 @@
+"""The code makes or loads other code while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from safeload.core.finding import Confidence, Severity, Status
+from safeload.formats.base import Part
+from safeload.formats.python.facts import Facts, Kind, Use
+from safeload.rules.base import Rule
+from safeload.rules.catalogue import CODE
+from safeload.rules.code_use import catalogued, checking, example, reaches, words
+
+_NAMES = words(
+    """
+    builtins.exec builtins.eval builtins.compile builtins.__import__ builtins.breakpoint builtins.globals
+    builtins.__build_class__ importlib.import_module importlib.__import__ importlib.reload importlib.machinery
+    importlib.util.spec_from_file_location importlib.util.module_from_spec importlib.util.spec_from_loader
+    importlib.abc imp runpy code codeop types.FunctionType types.CodeType types.ModuleType marshal zipimport
+    pkgutil.resolve_name pydoc.locate sys.path sys.path_hooks sys.meta_path sys.modules sys.settrace sys.setprofile
+    sys.addaudithook sys._getframe inspect.currentframe inspect.stack gc.get_objects gc.get_referrers ast.parse
+    transformers.dynamic_module_utils transformers.utils.import_utils._LazyModule IPython cffi.FFI jinja2.Template
+    jinja2.Environment torch.jit.CompilationUnit numexpr.evaluate pandas.eval sympy.sympify
+    """
+)
+_METHODS = words(
+    """
+    exec_module load_module eval exec run_line_magic
+    """
+)
+
+
+_COMPILERS = ("torch.jit.", "torch.onnx.", "triton.")
+"""They compile what stands in the source, where it can be read."""
+_INSPECTED = "eval"  # a method of every torch module: `model.eval()`
+
+
+def _chosen(use: Use) -> bool:
+    if use.name.startswith("?") and use.name.rpartition(".")[2] == _INSPECTED:
+        return bool(use.arguments)
+    if use.keywords.get("trust_remote_code"):
+        return True
+    named = reaches(use, _NAMES, _METHODS) or _tricks(use)
+    return named or (catalogued(use, CODE) and not use.name.startswith(_COMPILERS))
+
+
+def _tricks(use: Use) -> bool:
+    """Ways from any object to the interpreter's own."""
+    return use.kind is not Kind.IMPORT and use.name.rpartition(".")[2] in _INSIDES
+
+
+_INSIDES = words(
+    """
+    __subclasses__ __globals__ __builtins__ __loader__ __closure__ f_globals f_locals f_builtins f_back gi_frame
+    cr_frame ag_frame tb_frame co_code co_consts
+    """
+)
+
+
+def _bad() -> Iterable[Part]:
+    yield example('exec("x = 1")\n')
+    yield example('b = __builtins__\nb["ev" + "al"]("1")\n')
+    yield example('import sys\nsys.modules["os"].getpid()\n')
+
+
+def _good() -> Iterable[Part]:
+    yield example('import importlib.metadata\nversion = importlib.metadata.version("torch")\n')
+
+
+RULE = Rule(
+    id="code-dynamic",
+    title="the code makes or loads other code while it runs",
+    why=(
+        "What `exec`, `eval`, `importlib` and code objects run is not in the files that were read, or is "
+        "hidden in them as text. Text that is written out is read as code, and its own findings are reported "
+        "at the same line."
+    ),
+    status=Status.UNVERIFIED,
+    severity=Severity.HIGH,
+    confidence=Confidence.LIKELY,
+    remedy="read the line; approve the code only if you know why it does that",
+    taxonomy=(
+        "CWE-95",
+        "CWE-470",
+        "AML.T0011.000",
+    ),
+    check=checking(_chosen, "runs code that is made while it runs"),
+    bad=_bad,
+    good=_good,
+    looks_at=(Facts,),
+)

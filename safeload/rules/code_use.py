@@ -1,0 +1,109 @@
+"""What the rules about code share: which uses of names they look at, and how they show them.
+
+These rules look at `Facts` of Python source, which only an audit reads; a scan says no more than that code is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from safeload.core.finding import Finding, Severity
+from safeload.core.names import GlobalName, Location, escape
+from safeload.formats.base import Part
+from safeload.formats.python.facts import Facts, Kind, Use, When, read_facts
+from safeload.rules.base import Check, Context, Rule
+from safeload.rules.catalogue import ability, is_stdlib
+
+_WHEN = {
+    When.IMPORT: "as soon as it is imported",
+    When.CALL: "when it is called",
+    When.NEVER: "only when run as a program",
+}
+_LINES = 4
+"""Names that one finding lists; a line rarely has more."""
+
+
+def words(text: str) -> frozenset[str]:
+    """Names written one after the other, so that long lists stay readable."""
+    return frozenset(text.split())
+
+
+GATES = words(
+    "os sys subprocess shutil socket builtins importlib ctypes pickle marshal posix pty runpy tempfile multiprocessing"
+)
+"""Modules from which everything can be reached. Others import them, so that they are found as attributes of those."""
+
+Chosen = Callable[[Use], bool]
+
+
+def reaches(use: Use, names: frozenset[str], methods: frozenset[str] = frozenset()) -> bool:
+    """Whether the use is of one of these names, of anything within one, or of such a method of something unknown."""
+    if use.kind is Kind.IMPORT:
+        return False
+    for name in _spellings(use.name.replace("()", "")):
+        while name:
+            if name in names:
+                return True
+            name = name.rpartition(".")[0]
+    unknown = use.name.startswith("?") or "()" in use.name
+    return unknown and use.name.rpartition(".")[2] in methods
+
+
+def catalogued(use: Use, what: str) -> bool:
+    """Whether the catalogue of dangerous callables says so of something in an installed library."""
+    if use.kind is Kind.IMPORT or not use.name or "()" in use.name:
+        return False
+    module, _, name = use.name.rpartition(".")
+    return bool(module) and not is_stdlib(module) and ability(GlobalName(module, name)) == what
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The name, and that of the module it really comes from: `torch.os.system` is `os.system`."""
+    yield name
+    parts = name.split(".")
+    if parts[0] != "?":
+        yield from (".".join(parts[i:]) for i in range(1, len(parts)) if parts[i] in GATES)
+
+
+def checking(chosen: Chosen, deed: str) -> Check:
+    """A check that gives one finding for each line with a chosen use: what it does, and when."""
+
+    def check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
+        if isinstance(part, Facts):
+            yield from by_line(rule, part, filter(chosen, part.uses), deed)
+
+    return check
+
+
+def by_line(rule: Rule, facts: Facts, uses: Iterable[Use], deed: str) -> Iterator[Finding]:
+    lines: dict[int, list[Use]] = {}
+    for use in uses:
+        lines.setdefault(use.line, []).append(use)
+    for line, here in sorted(lines.items()):
+        names = sorted(dict.fromkeys(use.name for use in here), key=len, reverse=True)[:_LINES]
+        when = min((use.when for use in here), key=list(_WHEN).index)
+        text = f"{deed} {_WHEN[when]}: {', '.join(escape(name, 80) for name in names)}"
+        inside = next((use.inside for use in here if use.inside), "")
+        if inside:
+            text += f", in a text that {inside} executes"
+        yield at_line(rule, facts, line, text, severity=_louder(rule.severity, when))
+
+
+def at_line(rule: Rule, facts: Facts, line: int, text: str, *, severity: Severity | None = None) -> Finding:
+    """A finding at a line, with the line itself as evidence."""
+    here = facts.location
+    where = Location(here.file, here.member, None, f"line {line}")
+    shown = facts.source.line(line).strip()
+    return rule.finding(where, text, severity=severity, evidence=(escape(shown, 200),) if shown else ())
+
+
+def _louder(severity: Severity, when: When) -> Severity:
+    """What happens at import happens to everybody; what needs `python file.py`, to nobody who loads a model."""
+    if when is When.IMPORT:
+        return Severity(min(severity + 1, Severity.CRITICAL))
+    return Severity.NOTE if when is When.NEVER else severity
+
+
+def example(source: str) -> Facts:
+    """A small source for the examples of rules; it is read, never run."""
+    return read_facts(source.encode(), Location("modeling_example.py"))

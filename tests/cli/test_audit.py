@@ -1,0 +1,63 @@
+"""`safeload audit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from safeload.cli.main import main
+from tests.audit.test_closure import CONFIG, write
+
+
+def test_the_code_and_its_deeds_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command names the digest, the entries, the files and each finding with its line; code to read is exit 1."""
+    model = write(tmp_path, config=CONFIG, modeling_x="import os\nos.system('true')\n")
+    assert main(["audit", str(model)]) == 1
+    out = capsys.readouterr().out
+    for said in ("h1:", "modeling_x.XModel", "modeling_x.py", "line 2", "[code-process]", "os.system('true')"):
+        assert said in out
+
+
+def test_a_model_without_code_is_nothing_to_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model without code gives exit 0 and a note."""
+    assert main(["audit", str(write(tmp_path, config='{"model_type": "bert"}'))]) == 0
+    assert "brings no code along" in capsys.readouterr().err
+
+
+def test_json_has_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON document holds entries, imports, digest and report."""
+    model = write(tmp_path, config=CONFIG, modeling_x="import einops\nimport os\nos.system('true')\n")
+    assert main(["audit", str(model), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["closure"].startswith("h1:") and document["imports"] == ["einops"]
+    assert document["entries"][0]["file"] == "modeling_x.py"
+    assert document["report"]["files"][0]["findings"][0]["rule"] == "code-process"
+
+
+def test_only_what_differs_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against another model, only changed files and their findings are shown."""
+    old = write(
+        tmp_path / "old", config=CONFIG, modeling_x="from .b import B\nimport ctypes\nctypes.CDLL('x')\n", b="B = 1\n"
+    )
+    code = {"modeling_x": (old / "modeling_x.py").read_text(), "b": "import os\nB = os.system\n"}
+    new = write(tmp_path / "new", config=CONFIG, **code)
+    assert main(["audit", str(new), "--against", str(old)]) == 1
+    out = capsys.readouterr().out
+    assert "+B = os.system" in out and "[code-process]" in out and "[code-native]" not in out
+
+
+def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters of names and source lines are escaped."""
+    source = "import os\nos.system('\x1b[2J\u202e')\n"
+    config = json.dumps({"auto_map": {"AutoModel": "modeling_x.X\x1b[31m"}})
+    assert main(["audit", str(write(tmp_path, config=config, modeling_x=source))]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b[2J" not in out and "\x1b[31m" not in out and "\u202e" not in out
+
+
+def test_a_model_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing directory is exit 2."""
+    assert main(["audit", str(tmp_path / "none")]) == 2
+    assert "next:" in capsys.readouterr().err

@@ -12,10 +12,47 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from safeload.core.names import GlobalName
-from safeload.rules.abilities import ANY
+from safeload.rules.abilities import (
+    ANY,
+    CODE,
+    COMMAND,
+    FILE,
+    IMPORT,
+    LEAK,
+    LOADER,
+    MAKE,
+    NATIVE,
+    NETWORK,
+    PROCESS,
+    RESOLVE,
+    UNPICKLE,
+)
 from safeload.rules.catalogue_libraries import LIBRARY_ABILITIES
 from safeload.rules.catalogue_stdlib import STDLIB_ABILITIES
 from safeload.rules.stdlib_names import STDLIB
+
+__all__ = [
+    "ALIASES",
+    "ANY",
+    "CODE",
+    "COMMAND",
+    "FILE",
+    "IMPORT",
+    "KNOWN",
+    "LEAK",
+    "LOADER",
+    "MAKE",
+    "NATIVE",
+    "NETWORK",
+    "PROCESS",
+    "RESOLVE",
+    "STDLIB",
+    "UNPICKLE",
+    "ability",
+    "is_stdlib",
+    "looks_like",
+    "whatever_it_is",
+]
 
 KNOWN: Mapping[str, Mapping[str, str]] = MappingProxyType({**STDLIB_ABILITIES, **LIBRARY_ABILITIES})
 """By module, then by name; `*` stands for every other name of the module and of the modules below it."""

@@ -27,12 +27,13 @@ _LOOKED_AT = 1 << 26
 """Bytes that are searched; the file is not safe in any case."""
 _MOST = 2_000
 """Beginnings that are read."""
-_OPCODES = 100_000
+_OPCODES = 2_000_000
+"""Opcodes of all readings together, and about one for two bytes: beginnings may all lead into one long stream."""
 
 
 def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Reading]:
     """Every pickle from `offset` on that would call something, wherever it begins; none within another."""
-    bounds = replace(limits, opcodes=min(limits.opcodes, _OPCODES))
+    left = min(limits.opcodes, _OPCODES, (blob.size - offset) // 2 + 5_000)
     tried, at, end = 0, offset, min(blob.size, offset + _LOOKED_AT)
     while at < end:
         window = blob.read_at(at, min(_WINDOW + _OVERLAP, end - at))
@@ -42,9 +43,10 @@ def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) 
             if match.start() < skip or match.start() >= _WINDOW:
                 continue
             tried += 1
-            if tried > _MOST:
+            if tried > _MOST or left <= 0:
                 return
-            reading = read_pickle(blob, start, location=location, limits=bounds)
+            reading = read_pickle(blob, start, location=location, limits=replace(limits, opcodes=left))
+            left -= reading.opcodes
             if calls_something(reading):
                 yield reading
                 skip = reading.end - at

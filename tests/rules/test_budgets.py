@@ -11,8 +11,14 @@ from collections.abc import Callable
 
 import pytest
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.finding import Status
+from safeload.core.graph import Reading
+from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
+from safeload.formats import stray
 from safeload.rules import arguments, render
 from safeload.rules.base import Context
 from safeload.rules.script import script
@@ -85,3 +91,24 @@ def test_the_budget_hides_no_call() -> None:
     assert status(junk + written(Name("os", "system")) + b")R.") is Status.DANGEROUS
     many = calls("os", "system", "x")[:-2] + written(Name("posix", "popen")) + b")R."
     assert any("posix.popen" in finding.message for finding in findings(stream(many)))
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x80\x02" + b"N0" * 10, b"cabc\ndef\n", b"\x80\x02("], ids=["runs", "names", "marks"]
+)
+def test_looking_for_stray_pickles_has_a_budget(junk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beginnings that all lead into the same long stream are not each read to its end; a call among them is found."""
+    read = 0
+
+    def counting(*args: object, **options: object) -> Reading:
+        nonlocal read
+        reading = read_pickle(*args, **options)
+        read += reading.opcodes
+        return reading
+
+    monkeypatch.setattr(stray, "read_pickle", counting)
+    data = junk * 5_000
+    assert list(stray.stray_readings(MemoryBlob(data), 0, Location("x"), Limits())) == []
+    assert read <= len(data) // 2 + 10_000
+    payload = b"\x80\x04cos\nsystem\n)R."
+    assert list(stray.stray_readings(MemoryBlob(b"junk" + payload + data), 0, Location("x"), Limits()))

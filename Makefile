@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone interop wheel bench clean
+.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone interop wheel bench nightly fuzz clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -78,6 +78,12 @@ wheel: $(STAMP)  ## build the wheel, install it alone, and run it
 
 bench: $(STAMP)  ## measure; see docs/performance.md
 	$(BIN)/python benchmarks/load.py
+
+nightly: $(STAMP) ## judge tens of thousands of generated dangerous files: COUNT=… SEED=…
+	$(BIN)/python -m tests.generator.run --count $(or $(COUNT),100000) --seed $(or $(SEED),20261128) --jobs $(JOBS)
+
+fuzz: $(STAMP)    ## fuzz every reader for SECONDS=600 together; needs: pip install atheris
+	$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),600)
 
 clean:           ## remove what was built, not what was written
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

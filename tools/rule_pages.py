@@ -39,7 +39,7 @@ def pages() -> dict[str, str]:
 
 
 def _page(rule: Rule) -> str:
-    found = [finding for part in rule.bad() for finding in _findings(part) if finding.rule == rule.id]
+    found = [finding for part in rule.bad() for finding in _asked(rule, part) if finding.rule == rule.id]
     shown = "\n".join(dict.fromkeys(f"- {finding.status}: `{_code(finding.message)}`" for finding in found))
     remedy = rule.remedy.replace("{file}", "FILE")
     return (
@@ -59,8 +59,12 @@ def _entry(entry: str) -> str:
     return f"- [{entry}]({link(entry)}){title}\n"
 
 
-def _findings(part: Part) -> tuple[Finding, ...]:
-    return judge([part], Context(allowlist=default_allowlist(), parts=(part,)))
+def _asked(rule: Rule, part: Part) -> tuple[Finding, ...]:
+    return _findings(part, second_opinion=rule.id == "fickling-opinion")
+
+
+def _findings(part: Part, *, second_opinion: bool) -> tuple[Finding, ...]:
+    return judge([part], Context(allowlist=default_allowlist(), parts=(part,), second_opinion=second_opinion))
 
 
 def _code(text: str) -> str:

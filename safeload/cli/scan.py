@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from safeload.cli.output import note, replaced, scanning
+from safeload.cli.output import note, replaced, scanning, show_error
 from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import Report, Status
 from safeload.core.names import escape
@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stdin-name", metavar="NAME", help="what the file on standard input is called")
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--format", choices=names(), metavar="FORMAT", help=f"one of: {', '.join(names())}")
+    shown.add_argument("--explain", action="store_true", help="say what would run, in order, with its arguments")
     shown.add_argument("--json", action="store_true", help="the same as --format json")
     shown.add_argument("-o", "--output", metavar="FILE", help="write the report there, whole or not at all")
     shown.add_argument(
@@ -57,6 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
     parser.add_argument("--no-cache", action="store_true", help="remember nothing, and read every file again")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
+    parser.add_argument("--with", dest="second", choices=["fickling"], help="ask another analyser as well")
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
 
@@ -69,6 +71,8 @@ def run(parsed: argparse.Namespace) -> int:
         return watch(parsed)
     asked = _asked(parsed)
     reports, errors = _reports(parsed, asked)
+    if parsed.explain:
+        return _explain(parsed, reports, errors)
     triaged = _triaged(parsed, asked, reports)
     about = _about(parsed, triaged)
     _write(parsed, asked.reporter, triaged, errors, about)
@@ -116,6 +120,12 @@ def _require_sense(parsed: argparse.Namespace) -> None:
         raise UsageError("--stdin-name was not used", why="no target is -", remedy="safeload scan - --stdin-name NAME")
     if parsed.json and parsed.format not in (None, "json"):
         raise UsageError(f"--json and --format {parsed.format} contradict each other", remedy="leave one of them out")
+    if parsed.explain and (_STANDARD_INPUT in parsed.paths or parsed.output is not None):
+        raise UsageError(
+            "--explain was not used",
+            why="it reads files by name, and prints",
+            remedy="write standard input to a file first; leave --output out",
+        )
     if parsed.policy is not None and parsed.no_policy:
         raise UsageError("--policy and --no-policy contradict each other", remedy="leave one of them out")
     for option, path in (("--output", parsed.output), ("--write-baseline", parsed.write_baseline)):
@@ -150,6 +160,7 @@ def _reports(parsed: argparse.Namespace, asked: _Asked) -> tuple[list[Report], l
 
 
 def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
+    from safeload.engine.options import Options
     from safeload.engine.request import Request
     from safeload.engine.scan import scan, scan_stream
 
@@ -163,6 +174,7 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
         request = Request(revision=parsed.revision) if parsed.revision else None
         return scan(
             path,
+            options=Options(second_opinion=parsed.second is not None),
             request=request,
             digests=asked.digests,
             progress=progress,
@@ -227,3 +239,18 @@ def _write(
         reporter.write(triaged.reports, errors, stream, about)
     words = ", ".join(f"{number:,} {status}" for status, number in count(triaged.reports).items()) or "no files"
     note(f"{words}; written to {parsed.output}")
+
+
+def _explain(parsed: argparse.Namespace, reports: list[Report], errors: list[SafeloadError]) -> int:
+    """What each file would do, instead of the table. The exit code is that of the scan."""
+    from safeload.cli.explain import write_json, write_text
+    from safeload.engine.explain import explain
+    from safeload.engine.request import Request
+    from safeload.reporters.base import code
+
+    request = Request(revision=parsed.revision) if parsed.revision else None
+    write = write_json if parsed.json else write_text
+    write([file for report in reports for file in explain(report.target, request=request)], sys.stdout)
+    for error in errors:
+        show_error(error)
+    return code(reports, errors)

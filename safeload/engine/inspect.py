@@ -27,14 +27,21 @@ class Inspected:
         return self.report.path
 
 
-def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "") -> Inspected:
+def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "", second_opinion: bool = False) -> Inspected:
     """Read a file in every format that claims it, and judge its parts. Never raises for what the file holds.
 
-    `shown` is what remedies call the file, where that differs from its path in the target.
+    `shown` is what remedies call the file, where that differs from its path in the target. With `second_opinion`,
+    fickling is asked about each pickle as well, and a `UsageError` says if it is not installed.
     """
     location = Location(path)
     read = formats.read(blob, location, limits)
-    context = Context(allowlist=default_allowlist(), parts=read.parts, shown=shown, claimed_by=read.formats)
+    context = Context(
+        allowlist=default_allowlist(),
+        parts=read.parts,
+        shown=shown,
+        claimed_by=read.formats,
+        second_opinion=second_opinion,
+    )
     findings = rules.judge(read.parts, context, fault=read.fault, location=location)
     report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)
     return Inspected(report=report, parts=read.parts, formats=read.formats)

@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from safeload.sources.base import Opened, Scannable
 
 
-def look(file: Opened, path: str, limits: Limits, *, shown: str, digests: Status | None = None) -> FileReport:
+def look(
+    file: Opened,
+    path: str,
+    limits: Limits,
+    *,
+    shown: str,
+    digests: Status | None = None,
+    second_opinion: bool = False,
+) -> FileReport:
     """The report on an open file; undecided if it cannot be read.
 
     Args:
         digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
     """
     try:
-        report = inspect(file, path, limits, shown=shown).report
+        report = inspect(file, path, limits, shown=shown, second_opinion=second_opinion).report
         if digests is not None and report.status >= digests:
             report = replace(report, sha256=file.sha256())
     except SafeloadError as error:

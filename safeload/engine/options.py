@@ -37,6 +37,9 @@ class Options:
     unsafe_convert_dangerous: bool = False
     """Convert the weights of pickles that were judged dangerous. Nothing in them runs, here as ever; but the author
     of such a file tried to run code on your machine, so think twice about trusting what the weights do."""
+    second_opinion: bool = False
+    """Ask fickling about each pickle as well (`pip install 'safeload[fickling]'`), when scanning. It adds findings, and
+    takes none away."""
     store: str | os.PathLike[str] | None = None
     """Where conversions and admitted directories are kept; `$SAFELOAD_HOME`, else `~/.cache/safeload`."""
 
@@ -79,5 +82,11 @@ class Options:
             )
         if self.lock is not None and not isinstance(self.lock, str | os.PathLike):
             raise UsageError("lock is not a path", why=f"it is a {type(self.lock).__name__}", remedy="Options()")
+        if not isinstance(self.second_opinion, bool):
+            raise UsageError(
+                f"second_opinion={self.second_opinion!r} is neither True nor False",
+                why="a text such as 'false' would count as true",
+                remedy="Options(second_opinion=True)",
+            )
         if self.store is not None and not isinstance(self.store, str | os.PathLike):
             raise UsageError("store is not a path", why=f"it is a {type(self.store).__name__}", remedy="Options()")

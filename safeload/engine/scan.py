@@ -55,8 +55,14 @@ def scan(
     Raises:
         SourceError: the target could not be found or fetched.
         LimitExceeded: the target has more files than `options.limits.members`.
+        UsageError: `options.second_opinion` needs fickling, and it is not installed.
     """
     options, request = options or Options(), request or Request()
+    if options.second_opinion:
+        from safeload.rules import fickling_opinion
+
+        fickling_opinion.require()
+        workers, cache = 1, False  # the other analyser answers here, and what it says is kept nowhere
     snapshot = _snapshot(os.fspath(target), options.limits, request)
     snapshot.fetch(snapshot.listing)
     results = _results(snapshot, os.fspath(target), options, digests) if cache else None
@@ -158,7 +164,7 @@ def scan_snapshot(
             progress(count, len(paths))
 
     if _is_remote(snapshot):
-        return Report(target=target, files=_at_once(snapshot, paths, options.limits, digests, done))
+        return Report(target=target, files=_at_once(snapshot, paths, options, digests, done))
     known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
     left = [path for path in paths if path not in known]
     opened = results.opened if results is not None else None
@@ -169,7 +175,7 @@ def scan_snapshot(
         here = cast(Snapshot, snapshot)  # what is not remote
         found = scan_in_parallel(here, left, options.limits, workers=many, digests=digests, done=done, opened=opened)
     else:
-        found = tuple(_each(snapshot, left, options.limits, digests, done, opened))
+        found = tuple(_each(snapshot, left, options, digests, done, opened))
     if results is not None:
         results.spent(time.monotonic() - begun)
         for report in found:
@@ -197,20 +203,20 @@ def _known(snapshot: Snapshot, paths: list[str], results: Results, done: Callabl
 def _each(
     snapshot: Scannable,
     paths: list[str],
-    limits: Limits,
+    options: Options,
     digests: Status | None,
     done: Callable[[], None],
     opened: Callable[[str, PinnedFile], None] | None,
 ) -> Iterator[FileReport]:
     for path in paths:
-        yield _one(snapshot, path, limits, digests, opened)
+        yield _one(snapshot, path, options, digests, opened)
         done()
 
 
 def _one(
     snapshot: Scannable,
     path: str,
-    limits: Limits,
+    options: Options,
     digests: Status | None,
     opened: Callable[[str, PinnedFile], None] | None = None,
 ) -> FileReport:
@@ -218,13 +224,20 @@ def _one(
         with snapshot.open(path) as file:
             if opened is not None:
                 opened(path, cast("PinnedFile", file))
-            return look(file, path, limits, shown=shown(snapshot, path), digests=digests)
+            return look(
+                file,
+                path,
+                options.limits,
+                shown=shown(snapshot, path),
+                digests=digests,
+                second_opinion=options.second_opinion,
+            )
     except SafeloadError as error:
         return unreadable(path, error)
 
 
 def _at_once(
-    snapshot: Scannable, paths: list[str], limits: Limits, digests: Status | None, done: Callable[[], None]
+    snapshot: Scannable, paths: list[str], options: Options, digests: Status | None, done: Callable[[], None]
 ) -> tuple[FileReport, ...]:
     """The same for files that are elsewhere: most of the time is waiting, so several are read at a time."""
     from concurrent.futures import ThreadPoolExecutor
@@ -232,7 +245,7 @@ def _at_once(
     reports = []
     with ThreadPoolExecutor(min(_CONNECTIONS, max(1, len(paths))), thread_name_prefix="safeload-remote") as pool:
         try:
-            for report in pool.map(lambda path: _one(snapshot, path, limits, digests), paths):
+            for report in pool.map(lambda path: _one(snapshot, path, options, digests), paths):
                 reports.append(report)
                 done()
         finally:

@@ -7,11 +7,11 @@ for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import Build, Call, Dict, Global, Reading, Tuple, Value
+from safeload.core.graph import Acting, Build, Call, Dict, Global, Reading, Tuple, Value
 from safeload.core.limits import Limits
 from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import GlobalName, Location
@@ -25,6 +25,7 @@ from safeload.formats.tensors import DIMENSIONS
 MARK = b"NumpyArrayWrapper"
 """What a joblib pickle with arrays holds in plain text near its beginning."""
 _WRAPPER = GlobalName("joblib.numpy_pickle", "NumpyArrayWrapper")
+_MAKER = GlobalName("copyreg", "_reconstructor")
 _DTYPE = GlobalName("numpy", "dtype")
 
 
@@ -32,7 +33,7 @@ def inline_arrays(location: Location, limits: Limits, objects: list[Reading]) ->
     """The hook that skips arrays; pickles of arrays of objects, which stand there too, go to `objects`."""
 
     def length(call: Call, blob: Blob, at: int) -> int:
-        if not isinstance(call.callee, Global) or call.callee.name != _WRAPPER or not call.states:
+        if not _is_wrapper(call) or not call.states:
             return 0
         state = dict(call.states[-1].pairs) if isinstance(call.states[-1], Dict) else {}
         code = _code(state.get("dtype"))
@@ -70,31 +71,50 @@ def _code(value: Value) -> str | None:
 def read_joblib(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """The pickle as joblib reads it, the pickles of its arrays of objects, and what `pickle` would make of it."""
     objects: list[Reading] = []
+    read: list[Reading] = []
     fault: MalformedInput | None = None
     try:
         inline = inline_arrays(location, limits, objects)
-        yield from read_pickles(blob, location, limits, inline=inline)
+        for part in read_pickles(blob, location, limits, inline=inline):
+            if isinstance(part, PickleStream):
+                read.append(part.reading)
+            yield part
     except MalformedInput as error:
         fault = error
     for reading in objects:
         yield PickleStream(location=location.at(reading.start), reading=reading, role="member")
         yield from nested_streams(reading, location, limits)
         fault = fault or reading.fault
-    yield from _otherwise(blob, location, limits)
+    yield from _otherwise(blob, location, limits, _names(event for one in (*read, *objects) for event in one.trace))
     if fault is not None:
         raise fault
 
 
-def _otherwise(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    """What `pickle` would do with the file, if it gets further than the first array."""
+def _otherwise(blob: Blob, location: Location, limits: Limits, known: set[GlobalName]) -> Iterator[Part]:
+    """What `pickle` would do with the file, if it gets further than the first array.
+
+    An array of objects is a pickle, so that `pickle` imports what stands in it, and then fails: its names are `known`.
+    """
     plain = read_pickle(blob, location=location, limits=limits)
-    first = next((node.offset for node in plain.trace if isinstance(node, Build) and _is_wrapper(node)), None)
+    builds = (node for node in plain.trace if isinstance(node, Build) and _is_wrapper(node.target))
+    first = next((node.offset for node in builds), None)
     if first is None:
         return
-    if plain.fault is None or imports_something(node for node in plain.trace if node.offset > first):
+    after = [node for node in plain.trace if node.offset > first]
+    if plain.fault is None or (imports_something(after) and not _names(after) <= known) or _calls_a_result(after):
         detail = "pickle reads an array's bytes as opcodes and goes on; joblib skips them"
         yield Irregularity(location=location, kind="joblib-two-readings", detail=detail, two_readings=True)
         yield PickleStream(location=location, reading=plain, role="trailing")
+
+
+def _names(acts: Iterable[Acting]) -> set[GlobalName]:
+    return {node.name for node in acts if isinstance(node, Global)}
+
+
+def _calls_a_result(acts: list[Acting]) -> bool:
+    """Whether a name that is imported is handed on to be called by another way than its own name."""
+    computed = any(isinstance(node, Call) and not isinstance(node.callee, Global) for node in acts)
+    return computed and imports_something(acts)
 
 
 def mentions_arrays(reading: Reading) -> bool:
@@ -102,9 +122,13 @@ def mentions_arrays(reading: Reading) -> bool:
     return any(isinstance(node, Global) and node.name == _WRAPPER for node in reading.trace)
 
 
-def _is_wrapper(node: Value) -> bool:
-    made = node.target if isinstance(node, Build) else None
-    return isinstance(made, Call) and isinstance(made.callee, Global) and made.callee.name == _WRAPPER
+def _is_wrapper(made: Value) -> bool:
+    """Whether an object is joblib's array wrapper; protocols 0 and 1 make it by `copyreg._reconstructor`."""
+    if not isinstance(made, Call) or not isinstance(made.callee, Global):
+        return False
+    args = made.args.items if isinstance(made.args, Tuple) else ()
+    kind = args[0] if made.callee.name == _MAKER and args else made.callee
+    return isinstance(kind, Global) and kind.name == _WRAPPER
 
 
 FORMAT = Format(

@@ -17,7 +17,8 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
-from safeload.formats.pickle_head import begins_with_protocol
+from safeload.formats.pickle_head import OPCODES, begins_with_protocol, calls_something
+from safeload.formats.stray import stray_readings
 from safeload.formats.wrapped import is_packed, spelled, unpacked
 
 _LEVELS = 8
@@ -27,8 +28,6 @@ _HEAD = 262
 _SPELLED = 16
 _SPELLS = frozenset("gYKHQ/_eUkZWSLXV8621435f7F9")
 _BEGINS = frozenset("\x80c(x\x1fBP\xfd\x93")
-_STARTS = frozenset(b"c(]}lid)NIJKMLFGSTUVXgq\x8c\x8f\x95\x80")
-"""Opcodes that a pickle without PROTO begins with."""
 
 
 def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iterator[Part]:
@@ -62,21 +61,26 @@ def _within(place: Location, number: int) -> Location:
 
 
 def _run(blob: Blob, start: int, place: Location, limits: Limits) -> Iterator[Reading]:
-    """The pickles that follow each other in one constant, as torch's legacy format writes them."""
+    """The pickles that follow each other in one constant, as torch's legacy format has them, or with junk between."""
+    first = start
     while start < blob.size:
         inner = read_pickle(blob, start, location=place, limits=limits)
         if not _is_stream(inner, blob, start):
-            return
+            break
         yield inner
-        if inner.fault is not None:
-            return
         start = inner.end
+        if inner.fault is not None:
+            break
+    if start > first:
+        yield from stray_readings(blob, start, place, limits)
 
 
 def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:
     if inner.fault is None:
         return bool(inner.trace) or begins_with_protocol(blob.read_at(start, 3))
-    return any(isinstance(node, Call) for node in inner.trace)
+    if begins_with_protocol(blob.read_at(start, 3)):
+        return any(isinstance(node, Call) for node in inner.trace)
+    return calls_something(inner)
 
 
 def _candidates(reading: Reading, place: Location) -> Iterator[tuple[Blob, int]]:
@@ -94,15 +98,13 @@ def _candidates(reading: Reading, place: Location) -> Iterator[tuple[Blob, int]]
             first = plain.read_at(0, _HEAD)
             if is_packed(first) or begins_with_protocol(first) or first[:1] in (b"c", b"("):
                 yield plain, 0
-        if is_packed(head) or begins_with_protocol(head) or (head[0] in _STARTS and _may_stop(constant)):
+        if is_packed(head) or begins_with_protocol(head) or (head[0] in OPCODES and _may_import(constant)):
             yield blob, start
 
 
-def _may_stop(constant: bytes | Span) -> bool:
-    """A pickle without PROTO is looked for only where it could import something and stop."""
-    if isinstance(constant, Span):
-        return True
-    return b"." in constant and any(opcode in constant for opcode in (b"c", b"i", b"\x93", b"\x82"))
+def _may_import(constant: bytes | Span) -> bool:
+    """A pickle without PROTO is looked for only where it could import something."""
+    return isinstance(constant, Span) or any(opcode in constant for opcode in (b"c", b"i", b"\x93", b"\x82"))
 
 
 def constants(reading: Reading) -> Iterator[bytes | Span]:

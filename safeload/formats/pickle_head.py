@@ -12,7 +12,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 
-_OPCODES = frozenset(
+OPCODES = frozenset(
     b"(.012FIJKLMNPQRSTUVXabcdeghijloprstu}]\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8bBC"
     b")q\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98G"
 )
@@ -32,7 +32,7 @@ _BOUNDS = Limits(opcodes=_HEAD, depth=_HEAD)
 
 def begins_with_protocol(head: bytes) -> bool:
     """Whether bytes begin with a PROTO opcode (protocols 2 to 5 always do) and another opcode after it."""
-    return len(head) > 2 and head[0] == 0x80 and head[1] <= 5 and head[2] in _OPCODES
+    return len(head) > 2 and head[0] == 0x80 and head[1] <= 5 and head[2] in OPCODES
 
 
 def is_pickle(head: bytes, size: int, name: str = "") -> bool:
@@ -45,7 +45,7 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
         # Two right bytes may be chance (the length of a safetensors header): a few opcodes in a row are not.
         begun, cut = _try(head[:_FEW_BYTES], size)
         return cut or begun.fault is None or bool(begun.trace) or begun.opcodes > _SOME
-    if not head or head[0] not in _OPCODES:
+    if not head or head[0] not in OPCODES:
         return False
     lower = name.lower()
     reading, cut = _try(head, size)

@@ -11,6 +11,7 @@ from safeload.core.machine import InlineHook, read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream, Storage
 from safeload.formats.nested import nested_streams
+from safeload.formats.stray import stray_readings
 
 
 def read_stream(
@@ -45,6 +46,9 @@ def read_trailing(blob: Blob, offset: int, location: Location, limits: Limits) -
     if offset < blob.size:
         detail = f"{blob.size - offset:,} bytes follow the pickle"
         yield Irregularity(location=location.at(offset), kind="trailing-data", detail=detail)
+        for reading in stray_readings(blob, offset, location, limits):
+            yield PickleStream(location=location.at(reading.start), reading=reading, role="trailing")
+            yield from nested_streams(reading, location, limits)
 
 
 def read_pickles(

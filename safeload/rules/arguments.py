@@ -5,19 +5,26 @@ It makes findings precise and, for callables nobody listed, louder. It never mak
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Tuple, Value
 from safeload.core.names import escape
+from safeload.rules.encoded import decoded, words
 
 _MOST = 256
 """Constants of one call that are looked at."""
+_FEW = 8
+"""The same once the budget is spent."""
+_LOOKS = 200_000
+"""Constants of all calls of a stream that are looked at before the budget is spent; each costs its first look."""
+_DECODINGS_OF_ALL = 1_000
+_EXCERPT = 400
 _LONGEST = 1 << 13
-_LEVELS = 2
+_LEVELS = 4
 """Encodings within encodings that are undone."""
+_DECODINGS = 64
+"""Constants that are decoded for one constant of the file, at all levels together."""
 
 _PROGRAMS = (
     "awk|bash|busybox|cat|chmod|chown|cmd|cmd.exe|cp|crontab|curl|dash|dd|echo|env|nc|ncat|netcat|nohup|node|nslookup|"
@@ -39,31 +46,105 @@ _CODE = re.compile(
 )
 _ADDRESS = re.compile(r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}\Z")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){16,}\Z")
+_BYTECODE = (b"\xe3\0\0\0", b"c\0\0\0")
+"""How `marshal` begins a code object."""
+_PROGRAMS_OF = (b"\x7fELF", b"MZ\x90\0", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm", b"#!/")
 
-LOUD = frozenset({"command", "code", "address", "pickle"})
+LOUD = frozenset({"command", "code", "address", "pickle", "program"})
 """Kinds that no harmless constructor takes: a call outside the allowlist with one of them is dangerous."""
 
-LOUD_FOR_NEW = frozenset({"command", "code"})
+LOUD_FOR_NEW = frozenset({"command", "code", "program"})
 """The same where only `__new__` runs: picklers pass to it what the object is made of, such as an address."""
 
 
-def signs(call: Call) -> tuple[tuple[str, str], ...]:
-    """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
-    found: dict[str, str] = {}
-    for constant in _constants(call):
-        for kind in kinds(constant):
-            found.setdefault(kind, escape(str(constant) if isinstance(constant, str) else repr(constant[:80]), 120))
-    return tuple(found.items())
+class Arguments:
+    """What the arguments of one stream's calls look like.
+
+    Each constant is looked at once, however many calls it is handed to, and all of it stays within a budget: a stream
+    may hand one long text to a million calls. What the budget leaves out makes no call any better.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[tuple[str, str], ...]] = {}
+        self.shown: dict[int, str] = {}
+        self.looks = _LOOKS
+        self.decodings = _DECODINGS_OF_ALL
+
+    def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
+        """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
+        found: dict[str, str] = {}
+        for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
+            self.looks -= 1
+            if id(constant) not in self.known:
+                self.known[id(constant)] = self._look(constant)
+            for kind, excerpt in self.known[id(constant)]:
+                found.setdefault(kind, excerpt)
+        return tuple(found.items())
+
+    def _look(self, constant: str | bytes) -> tuple[tuple[str, str], ...]:
+        most = max(0, min(_DECODINGS, self.decodings))
+        looked = _Looked(constant, most)
+        self.decodings -= looked.decodings
+        if not looked.kinds:
+            return ()
+        excerpt = escape(constant[:_EXCERPT] if isinstance(constant, str) else repr(constant[:80]), 120)
+        return tuple((kind, excerpt) for kind in looked.kinds)
+
+    def revealed(self, call: Call) -> Iterator[str]:
+        """What constants among a call's arguments hide: of each the first reading that says something."""
+        for constant in _constants(call, _FEW):
+            if id(constant) not in self.shown:
+                self.shown[id(constant)] = self._reveal(constant)
+            if shown := self.shown[id(constant)]:
+                yield shown
+
+    def _reveal(self, constant: str | bytes) -> str:
+        waiting, tried = [(_raw(constant), 1)], 0
+        while waiting and tried < _DECODINGS and self.decodings > 0:
+            data, level = waiting.pop()
+            for plain in decoded(data):
+                tried += 1
+                self.decodings -= 1
+                if set(_plainly(words(plain), plain)) - {"path"}:
+                    return words(plain).strip() or repr(plain[:80])
+                if level < _LEVELS:
+                    waiting.append((plain, level + 1))
+        return ""
 
 
-def kinds(constant: str | bytes, level: int = 0) -> Iterator[str]:
-    """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `encoded`."""
-    text = constant if isinstance(constant, str) else constant.decode("latin-1")
-    text = text[:_LONGEST]
-    if isinstance(constant, bytes) and len(constant) > 2 and constant[0] == 0x80 and constant[1] <= 5:
+class _Looked:
+    """One constant, looked at plainly and decoded at most `most` times."""
+
+    def __init__(self, constant: str | bytes, most: int) -> None:
+        text = constant[:_LONGEST] if isinstance(constant, str) else words(constant)
+        self.kinds = dict.fromkeys(_plainly(text, constant if isinstance(constant, bytes) else b""))
+        self.decodings = 0
+        waiting, inside = [(_raw(constant), 1)], dict[str, None]()
+        while waiting and self.decodings < most:
+            data, level = waiting.pop()
+            for plain in decoded(data):
+                self.decodings += 1
+                inside.update(dict.fromkeys(_plainly(words(plain), plain)))
+                if level < _LEVELS:
+                    waiting.append((plain, level + 1))
+        inside.pop("path", None)
+        if inside:
+            self.kinds |= {"encoded": None, **inside}
+
+
+def kinds(constant: str | bytes) -> Iterator[str]:
+    """What a constant looks like: `command`, `code`, `address`, `path`, `pickle`, `program`, `encoded`."""
+    yield from _Looked(constant, _DECODINGS).kinds
+
+
+def _plainly(text: str, data: bytes) -> Iterator[str]:
+    """What text, and the bytes that it came from if there are any, are without being decoded."""
+    if len(data) > 2 and data[0] == 0x80 and data[1] <= 5:
         yield "pickle"
+    if data.startswith(_BYTECODE):
+        yield "code"
+    if data.startswith(_PROGRAMS_OF):
+        yield "program"
     if _COMMAND.search(text):
         yield "command"
     if _CODE.search(text):
@@ -72,31 +153,20 @@ def kinds(constant: str | bytes, level: int = 0) -> Iterator[str]:
         yield "address"
     if "\n" not in text and _ABSOLUTE.search(text):
         yield "path"
-    if level < _LEVELS and (decoded := _decoded(text)) is not None:
-        inner = set(kinds(decoded, level + 1)) - {"path"}
-        if inner:
-            yield "encoded"
-            yield from inner
 
 
-def _decoded(text: str) -> bytes | None:
-    text = text.strip()
-    if _HEX.match(text):
-        return bytes.fromhex(text)
-    if not _BASE64.match(text):
-        return None
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if {"-", "_"} & set(text) else None)
-    except (binascii.Error, ValueError):
-        return None
+def _raw(constant: str | bytes) -> bytes:
+    if isinstance(constant, bytes):
+        return constant[: 4 * _LONGEST]
+    return constant[: 4 * _LONGEST].encode("latin-1", "replace")
 
 
-def _constants(call: Call) -> Iterator[str | bytes]:
-    """Text and bytes in the arguments, also within containers and calls; at most `_MOST` values are looked at."""
+def _constants(call: Call, most: int) -> Iterator[str | bytes]:
+    """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
     seen: set[int] = set()
     waiting: list[Value] = [call.kwargs, call.args]
     looked = 0
-    while waiting and looked < _MOST:
+    while waiting and looked < most:
         value = waiting.pop()
         looked += 1
         if isinstance(value, (str, bytes)):
@@ -105,9 +175,9 @@ def _constants(call: Call) -> Iterator[str | bytes]:
             continue
         seen.add(id(value))
         if isinstance(value, (List, Set, Tuple, FrozenSet)):
-            waiting.extend(value.items[:_MOST])
+            waiting.extend(value.items[:most])
         elif isinstance(value, Dict):
-            for pair in value.pairs[:_MOST]:
+            for pair in value.pairs[:most]:
                 waiting.extend(pair)
         elif isinstance(value, Call):
             waiting.extend((value.kwargs, value.args))

@@ -27,6 +27,8 @@ class Context:
     """What a person would call the file on a command line: remedies name it so. Its path in the target, if empty."""
     claimed_by: tuple[str, ...] = ()
     """Names of the formats that claimed the file, best first."""
+    second_opinion: bool = False
+    """Whether fickling is asked about each pickle as well."""
     memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
     """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 

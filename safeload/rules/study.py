@@ -37,8 +37,8 @@ from safeload.core.graph import (
 )
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
-from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, signs
-from safeload.rules.catalogue import ALIASES, ability, is_stdlib, whatever_it_is
+from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
+from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
 from safeload.rules.element_types import wrong_state
 from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
 from safeload.rules.render import call_text, callee_text
@@ -103,6 +103,8 @@ _REBUILDER = re.compile(
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_STREAMS = 5
+_WRITTEN_OUT = 1_000
+"""Dangerous calls of a stream that are told with their arguments; findings are listed by the hundred."""
 _LEVELS = 4
 
 
@@ -114,6 +116,8 @@ class _Student:
         self.deeds: list[Deed] = []
         self.names: dict[GlobalName, _Kind] = {}
         self.traps = Traps()
+        self.arguments = Arguments()
+        self.written_out = 0
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
@@ -159,6 +163,8 @@ class _Student:
         if is_stdlib(name.module):
             why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
             return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
+        if imitated := looks_like(name.module):
+            return _Kind(danger=f"its module only looks like {escape(imitated)}", on_sight=True)
         if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
             return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
         if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):
@@ -229,21 +235,30 @@ class _Student:
         return True
 
     def computed(self, callee: Value, call: Call) -> None:
-        what = "a persistent object" if isinstance(callee, Persistent) else callee_text(callee)
-        message = f"would call {call_text(call)}: what is called here is only known while it runs"
-        self.add(CALL, Status.DANGEROUS, call.offset, what, message, _evidence(call))
+        what = "a persistent object" if isinstance(callee, Persistent) else "a computed object"
+        if self.written_out < _WRITTEN_OUT and not isinstance(callee, Persistent):
+            what = callee_text(callee)
+        self.dangerous_call(call, what, "what is called here is only known while it runs")
 
     def dangerous(self, callee: Global, call: Call, why: str) -> None:
         self.reported.add(id(callee))
         self.dangerous_use(call, callee.name, why)
 
     def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
-        message = f"would call {call_text(call)}: {why}"
-        self.add(CALL, Status.DANGEROUS, call.offset, str(name), message, _evidence(call))
+        self.dangerous_call(call, str(name), why)
+
+    def dangerous_call(self, call: Call, subject: str, why: str) -> None:
+        """The deed of a call; beyond the first thousand of a stream without the arguments, which take time to write."""
+        self.written_out += 1
+        if self.written_out > _WRITTEN_OUT:
+            self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {subject}(…): {why}")
+        else:
+            evidence = tuple(f"{kind}: {text}" for kind, text in self.arguments.signs(call))
+            self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {call_text(call)}: {why}", evidence)
 
     def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
-        found = {kind for kind, _ in signs(call)} & (LOUD_FOR_NEW if plain else LOUD)
+        found = {kind for kind, _ in self.arguments.signs(call)} & (LOUD_FOR_NEW if plain else LOUD)
         last = callee.name.name.rpartition(".")[2]
         if found:
             self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
@@ -296,7 +311,9 @@ class _Student:
         self.called(inner.callee, made, plain=inner.plain, level=level)
 
     def misused(self, call: Call, subject: GlobalName, message: str) -> None:
-        self.add(UNLISTED, Status.UNVERIFIED, call.offset, str(subject), message, (call_text(call),))
+        self.written_out += 1
+        evidence = (call_text(call),) if self.written_out <= _WRITTEN_OUT else ()
+        self.add(UNLISTED, Status.UNVERIFIED, call.offset, str(subject), message, evidence)
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,10 +358,6 @@ class _Student:
         if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
             message = f"would write items into {call_text(call)} while it is being read"
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
-
-
-def _evidence(call: Call) -> tuple[str, ...]:
-    return tuple(f"{kind}: {text}" for kind, text in signs(call))
 
 
 def _list(words: list[str]) -> str:

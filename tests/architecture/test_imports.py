@@ -31,7 +31,8 @@ TABLE = {
     "formats": Row(("core", "formats", *BELOW), theirs_in=(("formats.unpack_extra", "zstandard"),)),
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(
-        ("core", "rules", "formats.base", "formats.python", *BELOW), theirs_in=(("rules.fickling", "fickling"),)
+        ("core", "rules", "formats.base", "formats.python", *BELOW),
+        theirs_in=(("rules.fickling", "fickling"), ("rules.fickling_opinion", "fickling")),
     ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(

@@ -1,0 +1,103 @@
+"""What a constant hides: the same bytes before they were encoded, packed or written in a wider alphabet.
+
+Each way back is tried only on what has its shape, gives a bounded number of bytes, and never raises. Nothing here
+decides anything; `arguments` looks at what comes out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from urllib.parse import unquote_to_bytes
+
+_LONGEST = 1 << 11
+"""Bytes that one way back may give."""
+_READ = 1 << 13
+"""Bytes that are read of something encoded."""
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}\Z")
+_BASE32 = re.compile(rb"[A-Z2-7]{24,}={0,6}\Z")
+_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}\Z")
+_SPELLED_HEX = re.compile(rb"(?:(?:\\x|0x|%|:|,|\s){1,2}[0-9a-fA-F]{2}){8,}\Z|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){8,}\Z")
+_BASE85 = re.compile(rb"[!-~]{20,}\Z")
+_PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
+_NUMBERS = re.compile(rb"\[?\s{0,4}\d{1,3}(?:\s{0,4},\s{0,4}\d{1,3}){8,}\s{0,4},?\s{0,4}\]?\Z")
+_SPACE = re.compile(rb"[\s\"']+")
+_WORDS = re.compile(rb"[\x20-\x7e\t\r\n]{6,}")
+
+
+def decoded(data: bytes) -> Iterator[bytes]:
+    """Each reading of `data` as something encoded."""
+    packed = data[:_READ]
+    if (plain := _unpacked(packed)) is not None:
+        yield plain
+    if (narrow := _narrowed(packed)) is not None:
+        yield narrow
+    text = _SPACE.sub(b"", packed.strip())
+    if len(text) < 16:
+        return
+    if _HEX.match(text):
+        yield bytes.fromhex(text[: 2 * _LONGEST].decode("ascii"))
+    elif _SPELLED_HEX.match(text):
+        yield bytes.fromhex("".join(re.findall("[0-9a-fA-F]{2}(?![0-9a-fA-F])", text[:_READ].decode("ascii"))))
+    elif _BASE64.match(text):
+        yield from _tried(lambda: base64.b64decode(_padded(text, 4), altchars=b"-_" if {45, 95} & set(text) else None))
+    elif _NUMBERS.match(packed.strip()):
+        yield bytes(int(number) & 0xFF for number in re.findall(rb"\d{1,3}", packed))
+    elif _BASE85.match(text) and b" " not in packed.strip():
+        yield from _tried(lambda: base64.a85decode(text))
+        yield from _tried(lambda: base64.b85decode(text))
+    if _BASE32.match(text):
+        yield from _tried(lambda: base64.b32decode(_padded(text, 8)))
+    if len(_PERCENT.findall(packed)) > 3:
+        yield unquote_to_bytes(packed)
+
+
+def words(data: bytes) -> str:
+    """The parts of bytes that a person could read, each on a line of its own: what `strings` would print."""
+    if data[:_READ].isascii() and b"\0" not in data[:_READ]:
+        return data[:_READ].decode("ascii")
+    return "\n".join(match.decode("ascii") for match in _WORDS.findall(data[:_READ]))
+
+
+def _tried(decode: Callable[[], bytes]) -> Iterator[bytes]:
+    try:
+        yield decode()[:_LONGEST]
+    except (binascii.Error, ValueError, OverflowError):
+        return
+
+
+def _padded(text: bytes, block: int) -> bytes:
+    text = text[: _READ // block * block].rstrip(b"=")
+    return text + b"=" * (-len(text) % block)
+
+
+def _unpacked(data: bytes) -> bytes | None:
+    """The beginning of what was compressed, at most `_LONGEST` bytes of it."""
+    try:
+        if data[:2] == b"\x1f\x8b":
+            return zlib.decompressobj(31).decompress(data, _LONGEST)
+        if data[:1] == b"\x78" and len(data) > 8 and not (data[0] * 256 + data[1]) % 31:
+            return zlib.decompressobj().decompress(data, _LONGEST)
+        if data[:3] == b"BZh":
+            return bz2.BZ2Decompressor().decompress(data, _LONGEST)
+        if data[:6] == b"\xfd7zXZ\0" or data[:3] == b"\x5d\0\0":
+            return lzma.LZMADecompressor(memlimit=1 << 24).decompress(data, _LONGEST)
+    except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError):
+        return None
+    return None
+
+
+def _narrowed(data: bytes) -> bytes | None:
+    """Text whose characters take two or four bytes each, as one byte each."""
+    for width in (4, 2):
+        for first in range(width):
+            narrow = data[first::width]
+            rest = [data[other::width] for other in range(width) if other != first]
+            if len(narrow) >= 8 and narrow.isascii() and not any(any(part[: len(narrow)]) for part in rest):
+                return narrow[:_LONGEST]
+    return None

@@ -57,7 +57,9 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
     if name.lower().endswith(PART):
         return "distcp"
     directory = last_directory(tail)
-    names = _names_in(directory, b"PK\x01\x02", 28, 46) if directory else _names_in(head, b"PK\x03\x04", 26, 30)
+    names = _names_in(directory, b"PK\x01\x02", 28, 46)
+    if not directory.startswith(b"PK\x01\x02"):  # it begins before the last bytes, or there is none
+        names |= _names_in(head, b"PK\x03\x04", 26, 30)
     if "config.json" in names and (name.lower().endswith(".keras") or any(one.endswith(_OF_KERAS) for one in names)):
         return "keras"
     if any(map(_of_script, names)):
@@ -248,15 +250,7 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
         return
     content = open_member(blob, entry, place, limits, budget)
     if (kind := _program(name)) is not None:
-        budget.spend(content.size, place)
-        yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
-    script = "/code/" in f"/{name}" and name.endswith(".py")
-    if (language := "torchscript" if script else _named_code(name)) is not None:
-        source = content.read_at(0, content.size) if content.size <= _LONGEST_SOURCE else b""
-        yield Code(location=place, language=language, source=source)
-    if script:
-        if entry.encrypted:
-            raise damaged_member(place, "it is encrypted")
+        yield from _script(entry, content, place, kind, limits, budget)
         return
     budget.spend(entry.packed, place)
     if isinstance(content, Unpacking):
@@ -265,7 +259,25 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
         detail = "the checksum of a member is not the one the archive records"
         yield Irregularity(location=place, kind="zip-checksum", detail=detail)
     yield Member(location=place, name=entry.name, size=entry.size, read=True)
-    yield from read_inside(content, place, modest(limits, entry.packed), stored=entry.packed)
+    named = _named_code(name)
+    for part in read_inside(content, place, modest(limits, entry.packed), stored=entry.packed):
+        named = None if isinstance(part, Code) else named
+        yield part
+    if named is not None:
+        yield Code(location=place, language=named)
+    if entry.encrypted:
+        raise damaged_member(place, "it is encrypted")
+
+
+def _script(entry: Entry, content: Blob, place: Location, kind: str, limits: Limits, budget: Budget) -> Iterator[Part]:
+    """A part of a program: its operators, and that it is one."""
+    budget.spend(content.size, place)
+    yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
+    if kind == SOURCE:
+        source = content.read_at(0, content.size) if content.size <= _LONGEST_SOURCE else b""
+        yield Code(location=place, language="torchscript", source=source)
+    else:
+        yield Member(location=place, name=entry.name, size=entry.size, read=True)
     if entry.encrypted:
         raise damaged_member(place, "it is encrypted")
 
@@ -299,6 +311,8 @@ def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
 
 def _named_code(name: str) -> str | None:
     """The language of what compilers of models leave behind, which its content may not show."""
+    if name.endswith((".pyc", ".pyo")):
+        return "bytecode"
     return "C++" if name.endswith(_SOURCES) else "native" if name.endswith(_NATIVE) else None
 
 

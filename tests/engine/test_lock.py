@@ -11,6 +11,7 @@ import pytest
 from safeload.core.errors import ConfigError, SafeloadError, SourceError, UsageError, VerificationFailed
 from safeload.engine.lock import Locked, lock
 from safeload.engine.options import Options
+from safeload.sources.resolve import resolve
 from safeload.trust.lockfile import Lock, parse_lock
 from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)
 
@@ -106,12 +107,15 @@ def test_a_check_says_that_a_tag_has_moved(project: Path, hub: Hub) -> None:  # 
     assert (project / "safeload.lock").read_bytes() == before
 
 
+def _fetch(reference: str) -> None:
+    snapshot = resolve(reference)
+    snapshot.fetch(snapshot.listing)
+
+
 def test_from_the_cache_without_a_connection(project: Path, hub: Hub) -> None:  # noqa: F811
     """What the cache holds is hashed and locked; nobody is asked."""
     hub.add("org/name", FILES)
-    from safeload.engine.scan import scan
-
-    scan("org/name")
+    _fetch("org/name")
     hub.close()
     done = one("org/name", from_cache=True)
     assert [file.path for file in done.model.files] == sorted(FILES) and done.model.files[1].lfs
@@ -120,9 +124,7 @@ def test_from_the_cache_without_a_connection(project: Path, hub: Hub) -> None:  
 def test_a_damaged_cache_is_not_locked(project: Path, hub: Hub, tmp_path: Path) -> None:  # noqa: F811
     """A file that is not what the hub recorded is told, and no lock is written."""
     hub.add("org/name", FILES)
-    from safeload.engine.scan import scan
-
-    scan("org/name")
+    _fetch("org/name")
     blob = next(p for p in (tmp_path / "huggingface").rglob("snapshots/*/vocab.txt")).resolve()
     blob.chmod(0o644)
     blob.write_bytes(b"x\ny\n")

@@ -205,11 +205,10 @@ def test_what_cannot_be_unpacked_here_says_what_to_install(monkeypatch: pytest.M
     """Without its library a compressed file is undecided, and the remedy is the command."""
     import sys
 
-    for library, pack in (("lz4.frame", PACKS["lz4"]), ("zstandard", PACKS["zstd"])):
-        monkeypatch.setitem(sys.modules, library, None)
-        report = judged(pack(payload()), "x.joblib")
-        assert report.status is Status.UNDECIDED
-        assert any("safeload[formats]" in finding.remedy for finding in report.findings)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    report = judged(PACKS["zstd"](payload()), "x.joblib")
+    assert report.status is Status.UNDECIDED
+    assert any("safeload[formats]" in finding.remedy for finding in report.findings)
 
 
 def test_a_zstd_bomb_costs_little_memory() -> None:

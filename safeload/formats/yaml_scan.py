@@ -2,7 +2,7 @@
 
 Parsers of YAML differ (1.1 and 1.2, flow and block, tabs, anchors), and a parser of ours would differ from them too.
 This scanner over-approximates all of them instead: whatever could be a tag is one, and whatever could be a wanted key
-is one, wherever it stands. Only lines that are comments in every parser are left out. Decision 0006.
+is one, wherever it stands. Only lines that are comments in every parser are left out. Decision 0008.
 """
 
 from __future__ import annotations

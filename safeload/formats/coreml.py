@@ -8,8 +8,8 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Operator, Part, Reference
-from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, fits, shape
+from safeload.formats.base import Claims, Format, Operator, Part, Reference
+from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
 
 _PIPELINES = {200: (1,), 201: (1,), 202: ()}
 """Fields that hold models, and the field within them where the list of models is."""
@@ -21,6 +21,7 @@ _KINDS = frozenset(
     }
 )
 """What a model may be."""
+_MODEL = {1: VARINT, 2: BYTES, 10: VARINT, **dict.fromkeys(_KINDS, BYTES)}
 _PROGRAM, _CUSTOM, _LINKED, _SERIALIZED = 502, 555, 556, 3000
 _CUSTOM_LAYER = 500
 _NESTED_NETWORKS = {605: (1, 2), 615: (3, 4)}
@@ -118,13 +119,19 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    known = {1: VARINT, 2: BYTES, 10: VARINT, **dict.fromkeys(_KINDS, BYTES)}
     seen = shape(head, size)
     return (
-        fits(seen, known, needs=(1, 2))
+        fits(seen, _MODEL, needs=(1, 2))
         and seen is not None
         and (bool(seen.keys() & _KINDS) or name.lower().endswith(".mlmodel"))
     )
 
 
-FORMAT = Format(name="coreml", title="a Core ML model", suffixes=(".mlmodel",), sniff=_sniff, read=_read)
+FORMAT = Format(
+    name="coreml",
+    title="a Core ML model",
+    suffixes=(".mlmodel",),
+    sniff=_sniff,
+    read=_read,
+    claims=Claims(first=begins(_MODEL)),
+)

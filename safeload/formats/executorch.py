@@ -8,7 +8,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Operator, Part
+from safeload.formats.base import Claims, Format, Opaque, Operator, Part
 from safeload.formats.flatbuffer import Tables
 
 
@@ -38,4 +38,5 @@ FORMAT = Format(
     suffixes=(".pte",),
     sniff=lambda head, tail, size, name: head[4:6] == b"ET" and head[6:8].isdigit(),
     read=_read,
+    claims=Claims(at=((4, b"ET"),)),
 )

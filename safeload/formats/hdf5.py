@@ -13,7 +13,7 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Opaque, Part, PickleStream, Reference
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, PickleStream, Reference
 from safeload.formats.hdf5_attributes import attribute, heap_object
 from safeload.formats.hdf5_groups import Link, link, table_links
 from safeload.formats.hdf5_heaps import dense
@@ -225,4 +225,5 @@ FORMAT = Format(
     suffixes=(".h5", ".hdf5", ".keras"),
     sniff=_sniff,
     read=read_hdf5,
+    claims=Claims(at=tuple((place, SIGNATURE) for place in _PLACES)),
 )

@@ -17,7 +17,7 @@ from safeload.formats.hdf5_objects import SIGNATURE
 from safeload.formats.keras_objects import embedded
 from safeload.formats.zip_archive import Entry, read_archive
 from safeload.formats.zip_member import Budget, open_member
-from safeload.formats.zip_parts import kind_of, read_zip
+from safeload.formats.zip_parts import ZIP, kind_of, read_zip
 
 _HEADERS = 1 << 16
 """What the objects of an HDF5 file usually cost, for the budget."""
@@ -72,4 +72,5 @@ FORMAT = Format(
     suffixes=(".keras",),
     sniff=lambda head, tail, size, name: kind_of(head, tail, size, name) == "keras",
     read=_read,
+    claims=ZIP,
 )

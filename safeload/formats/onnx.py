@@ -11,8 +11,8 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Format, Irregularity, Operator, Part, Reference, Text
-from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, fits, shape
+from safeload.formats.base import Claims, Format, Irregularity, Operator, Part, Reference, Text
+from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
 
 _MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
 _KNOWN = {**_MODEL, 25: BYTES, 26: BYTES}
@@ -187,4 +187,11 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     return bool(seen.keys() & {8, 25}) or (name.lower().endswith(".onnx") and bool(seen.keys() & {2, 3, 14}))
 
 
-FORMAT = Format(name="onnx", title="an ONNX model", suffixes=(".onnx",), sniff=_sniff, read=_read)
+FORMAT = Format(
+    name="onnx",
+    title="an ONNX model",
+    suffixes=(".onnx",),
+    sniff=_sniff,
+    read=_read,
+    claims=Claims(first=begins(_KNOWN)),
+)

@@ -10,7 +10,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Format, Operator, Part
+from safeload.formats.base import Claims, Format, Operator, Part
 
 _NET = re.compile(rb"<net[\s/>]")
 _PIECE = 1 << 16
@@ -81,4 +81,5 @@ FORMAT = Format(
     suffixes=(),
     sniff=lambda head, tail, size, name: _begins(head) and _NET.search(head) is not None,
     read=_read,
+    claims=Claims(holds=(b"<net",)),
 )

@@ -13,10 +13,11 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Opaque, Part, Text
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, Text
 from safeload.formats.plain_text import LONGEST, is_text, read_text
 from safeload.formats.ubjson import walk
 
+_UBJSON = b"{L\0\0\0\0\0\0\0"
 _LIGHTGBM = re.compile(rb"tree\r?\nversion=v\d")
 
 
@@ -54,6 +55,7 @@ FORMATS = (
         suffixes=(".txt", ".lgb"),
         sniff=lambda head, tail, size, name: _LIGHTGBM.match(head) is not None and is_text(head, size),
         read=_lightgbm,
+        claims=Claims(begins=(b"tree\n", b"tree\r\n")),
     ),
     Format(
         name="catboost",
@@ -61,12 +63,14 @@ FORMATS = (
         suffixes=(".cbm",),
         sniff=lambda head, tail, size, name: head.startswith(b"CBM1"),
         read=_catboost,
+        claims=Claims(begins=(b"CBM1",)),
     ),
     Format(
         name="xgboost",
         title="an XGBoost model (UBJSON)",
         suffixes=(".ubj",),
-        sniff=lambda head, tail, size, name: head.startswith(b"{L\0\0\0\0\0\0\0") and b"learner" in head[:4096],
+        sniff=lambda head, tail, size, name: head.startswith(_UBJSON) and b"learner" in head[:4096],
         read=_xgboost,
+        claims=Claims(begins=(_UBJSON,)),
     ),
 )

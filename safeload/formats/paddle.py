@@ -9,8 +9,8 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Operator, Part
-from safeload.formats.protobuf import BYTES, VARINT, Messages, fits, shape
+from safeload.formats.base import Claims, Format, Opaque, Operator, Part
+from safeload.formats.protobuf import BYTES, VARINT, Messages, begins, fits, shape
 
 _PROGRAM = {1: BYTES, 2: BYTES, 4: BYTES, 5: BYTES}
 _BLOCK = {1: VARINT, 2: VARINT, 3: BYTES, 4: BYTES, 5: VARINT}
@@ -120,12 +120,20 @@ def _sniff_parameters(head: bytes, tail: bytes, size: int, name: str) -> bool:
 
 
 FORMATS = (
-    Format(name="paddle", title="a PaddlePaddle program", suffixes=(".pdmodel",), sniff=_sniff, read=_read),
+    Format(
+        name="paddle",
+        title="a PaddlePaddle program",
+        suffixes=(".pdmodel",),
+        sniff=_sniff,
+        read=_read,
+        claims=Claims(first=begins(_PROGRAM)),
+    ),
     Format(
         name="paddle-parameters",
         title="parameters of PaddlePaddle",
         suffixes=(".pdiparams",),
         sniff=_sniff_parameters,
         read=_read_parameters,
+        claims=Claims(begins=(bytes(16),)),
     ),
 )

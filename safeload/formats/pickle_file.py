@@ -8,9 +8,9 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Part, PickleStream
+from safeload.formats.base import Claims, Format, Part, PickleStream
 from safeload.formats.joblib_pickle import MARK, mentions_arrays, read_joblib
-from safeload.formats.pickle_head import is_pickle
+from safeload.formats.pickle_head import OPCODES, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.torch_legacy import is_legacy
 
@@ -53,4 +53,5 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     read=_read,
+    claims=Claims(first=bytes(sorted(OPCODES))),
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Part, Reference, Text
+from safeload.formats.base import Claims, Format, Part, Reference, Text
 from safeload.formats.plain_text import is_text, read_text
 
 _ROOT = re.compile(rb"<(?:\w+:)?PMML[\s>]")
@@ -53,4 +53,5 @@ FORMAT = Format(
         and (_ROOT.search(head) is not None or name.lower().endswith(".pmml"))
     ),
     read=_read,
+    claims=Claims(holds=(b"PMML",), named=(".pmml",)),
 )

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Operator, Part
+from safeload.formats.base import Claims, Format, Operator, Part
 from safeload.formats.plain_text import is_text, read_text
 
 _SUFFIXES = (".pbtxt", ".prototxt", ".textproto", ".textpb", ".txtpb", ".onnxtxt", ".pbtext")
-_GRAPH = re.compile(
-    rb"\s{0,64}(?:#[^\n]{0,500}\n\s{0,64}){0,20}"
-    rb"(?:node|graph_def|meta_graphs|meta_info_def|library|saved_model_schema_version)\s{0,8}[:{<]"
-)
+_FIRST = (b"node", b"graph_def", b"meta_graphs", b"meta_info_def", b"library", b"saved_model_schema_version")
+_GRAPH = re.compile(rb"\s{0,64}(?:#[^\n]{0,500}\n\s{0,64}){0,20}(?:" + b"|".join(_FIRST) + rb")\s{0,8}[:{<]")
 _TOKEN = re.compile(r"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[A-Za-z_][\w.]*|[^\s\w"'#]|[^\s"'#A-Za-z_]+""")
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|[xX][0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -76,4 +74,5 @@ FORMAT = Format(
     suffixes=_SUFFIXES,
     sniff=_sniff,
     read=_read,
+    claims=Claims(begins=_FIRST, first=b"# \t\n\r\v\f", named=_SUFFIXES),
 )

@@ -180,6 +180,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return -1, at
 
 
+def begins(known: Mapping[int, int]) -> bytes:
+    """The first bytes that a message may have whose fields are all of these: see `fits`. For claims."""
+    tags = {(number << 3 | wire) & 0x7F for number, wire in known.items()}
+    return bytes(sorted(tags | {tag | 0x80 for tag in tags}))
+
+
 def fits(head: _Head | None, known: Mapping[int, int], *, needs: tuple[int, ...]) -> bool:
     """Whether the fields seen are stored as a schema has them, and those that it needs are there."""
     if not head or any(number not in head for number in needs):

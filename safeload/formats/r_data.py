@@ -13,7 +13,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Opaque, Part, Reference
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, Reference
 from safeload.formats.window import Window
 
 _XDR = b"X\n\0\0\0"
@@ -212,4 +212,5 @@ FORMAT = Format(
     suffixes=(".rds", ".rda", ".rdata"),
     sniff=_sniff,
     read=_read,
+    claims=Claims(begins=(_XDR, *_SAVED, *_ASCII)),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Code, Format, Part
+from safeload.formats.base import Claims, Code, Format, Part
 from safeload.formats.inside import called
 from safeload.formats.plain_text import is_text
 
@@ -25,6 +25,7 @@ _OTHERS = (
     *(".in", ".pmml", ".xml", ".html"),
 )
 """Names of formats for which a first line with `#!` is a comment, or nothing."""
+_MARKS = (b"#!", b"\xef\xbb\xbf#!")
 _LIKE_JSON = (b"{", b"[")
 _MOST = 1 << 20
 
@@ -33,7 +34,7 @@ def _language(head: bytes, name: str) -> str | None:
     lower = name.lower()
     if lower.endswith(_OTHERS) or (head.lstrip().startswith(_LIKE_JSON) and not lower.endswith(".js")):
         return None
-    if head.startswith((b"#!", b"\xef\xbb\xbf#!")):
+    if head.startswith(_MARKS):
         line = head[:200].partition(b"\n")[0]
         return "python" if b"python" in line else "shell" if b"sh" in line else "script"
     return next((language for suffix, language in _LANGUAGES.items() if lower.endswith(suffix)), None)
@@ -54,4 +55,5 @@ FORMAT = Format(
     suffixes=_SUFFIXES,
     sniff=lambda head, tail, size, name: is_text(head, size) and _language(head, name) is not None,
     read=_read,
+    claims=Claims(begins=_MARKS, named=_SUFFIXES),
 )

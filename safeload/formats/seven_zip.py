@@ -13,7 +13,7 @@ from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Format, Irregularity, Member, Part
+from safeload.formats.base import Claims, Format, Irregularity, Member, Part
 from safeload.formats.inside import Inner, account, member_of, modest, read_inside
 from safeload.formats.seven_zip_header import SIGNATURE, Folder, Listing, damaged, listing, method_of
 from safeload.formats.unpack import Unpacking
@@ -116,4 +116,5 @@ FORMAT = Format(
     suffixes=(".7z",),
     sniff=lambda head, tail, size, name: head.startswith(SIGNATURE),
     read=_read,
+    claims=Claims(begins=(SIGNATURE,)),
 )

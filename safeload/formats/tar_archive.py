@@ -15,7 +15,7 @@ from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Irregularity
+from safeload.formats.base import Claims, Irregularity
 from safeload.formats.window import Notes, Window
 
 TORCH_MEMBERS = ("sys_info", "pickle", "tensors", "storages")
@@ -27,6 +27,10 @@ _EMPTY = b"123456"
 """Links, devices, directories and pipes: whatever their size says, the next header follows at once."""
 _KEEPS_NEXT = b"LKxgX"
 """Members that describe the next one: GNU long names and links, and POSIX extended headers."""
+_DIGITS = b"01234567+-\0\x80\xff \t\n\r\v\f\x1c\x1d\x1e\x1f"
+"""What a number of a header may begin with, as `_number` reads it."""
+TAR = Claims(at=tuple((148, bytes((byte,))) for byte in _DIGITS))
+"""The checksum of the first header begins like a number."""
 _OCTAL = re.compile(rb"[ \0]*[0-7]*[ \0]*")
 _RECORD = re.compile(rb"([0-9]{1,6}) ([^=]+)=")
 _HARMLESS = frozenset({b"mtime", b"atime", b"ctime", b"uid", b"gid", b"uname", b"gname", b"comment"})

@@ -12,12 +12,13 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Operator, Part
+from safeload.formats.base import Claims, Format, Operator, Part
 from safeload.formats.keras_objects import embedded
-from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, fits, shape
+from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
 from safeload.formats.tf_graph import Body, Graph, Node, Origins, read_graph
 
 _SAVED = {1: VARINT, 2: BYTES}
+_METADATA = {1: BYTES}
 _META = {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES}
 _GRAPH = {1: BYTES, 2: BYTES, 3: VARINT, 4: BYTES, 5: BYTES}
 _NODE = {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES}
@@ -240,7 +241,7 @@ def _is_saved(head: bytes, size: int) -> bool:
 
 def _is_metadata(head: bytes, size: int) -> bool:
     seen = shape(head, size)
-    if not fits(seen, {1: BYTES}, needs=(1,)) or seen is None:
+    if not fits(seen, _METADATA, needs=(1,)) or seen is None:
         return False
     node = shape(*_value(head, seen[1][1]))
     known = {2: VARINT, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES}
@@ -254,6 +255,7 @@ FORMATS = (
         suffixes=(".pb",),
         sniff=lambda head, tail, size, name: _is_saved(head, size),
         read=_read_saved_model,
+        claims=Claims(first=begins(_SAVED)),
     ),
     Format(
         name="tf-meta-graph",
@@ -261,6 +263,7 @@ FORMATS = (
         suffixes=(".meta",),
         sniff=lambda head, tail, size, name: _is_meta(head, size),
         read=_read_meta_graph,
+        claims=Claims(first=begins(_META)),
     ),
     Format(
         name="tf-graph",
@@ -268,6 +271,7 @@ FORMATS = (
         suffixes=(".pb", ".graphdef"),
         sniff=lambda head, tail, size, name: _is_graph(head, size),
         read=_read_graph,
+        claims=Claims(first=begins(_GRAPH)),
     ),
     Format(
         name="keras-metadata",
@@ -275,5 +279,6 @@ FORMATS = (
         suffixes=(".pb",),
         sniff=lambda head, tail, size, name: _is_metadata(head, size),
         read=_read_keras_metadata,
+        claims=Claims(first=begins(_METADATA)),
     ),
 )

@@ -13,12 +13,12 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Opaque, Part
+from safeload.formats.base import Claims, Format, Opaque, Part
 from safeload.formats.hdf5_objects import SIGNATURE
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48
-_DATA = re.compile(r"\.data-\d{5}-of-\d{5}\Z")
+_DATA = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}\Z")
 _BLOB = bytes.fromhex("efbeadde")
 _LONGEST = 1 << 24
 
@@ -116,6 +116,7 @@ FORMATS = (
         suffixes=(),
         sniff=lambda head, tail, size, name: tail.endswith(_MAGIC),
         read=_read_index,
+        claims=Claims(holds=(_MAGIC,)),
     ),
     Format(
         name="tf-checkpoint-data",
@@ -124,6 +125,7 @@ FORMATS = (
         sniff=lambda head, tail, size, name: _DATA.search(name) is not None,
         read=_read_data,
         fallback=True,
+        claims=Claims(named=tuple("0123456789")),
     ),
     Format(
         name="coreml-weights",
@@ -131,5 +133,6 @@ FORMATS = (
         suffixes=(".bin",),
         sniff=lambda head, tail, size, name: head[4:8] == b"\2\0\0\0" and head.startswith(_BLOB, 64),
         read=_read_weights,
+        claims=Claims(at=((64, _BLOB),)),
     ),
 )

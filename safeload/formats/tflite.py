@@ -12,7 +12,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Irregularity, Operator, Part
+from safeload.formats.base import Claims, Format, Irregularity, Operator, Part
 from safeload.formats.flatbuffer import Tables
 from safeload.formats.zip_end import has_end
 from safeload.formats.zip_parts import read_zip
@@ -105,4 +105,5 @@ FORMAT = Format(
     suffixes=(".tflite", ".lite"),
     sniff=lambda head, tail, size, name: head.startswith(_MAGIC, 4),
     read=_read,
+    claims=Claims(at=((4, _MAGIC),)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safeload.formats.base import Format
-from safeload.formats.zip_parts import kind_of, read_zip
+from safeload.formats.zip_parts import ZIP, kind_of, read_zip
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
@@ -16,4 +16,5 @@ FORMAT = Format(
     suffixes=(".pt", ".pkg"),
     sniff=_sniff,
     read=read_zip,
+    claims=ZIP,
 )

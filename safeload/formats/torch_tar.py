@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safeload.formats.base import Format
-from safeload.formats.tar_archive import TORCH_MEMBERS, is_tar
+from safeload.formats.tar_archive import TAR, TORCH_MEMBERS, is_tar
 from safeload.formats.tar_parts import first_name, read_any_tar
 
 
@@ -17,4 +17,5 @@ FORMAT = Format(
     suffixes=(".pt", ".pth", ".bin", ".tar", ".ckpt"),
     sniff=_sniff,
     read=read_any_tar,
+    claims=TAR,
 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Format, Part, Reference, Text
+from safeload.formats.base import Claims, Format, Part, Reference, Text
 from safeload.formats.inside import called
 from safeload.formats.plain_text import is_text, read_text
+from safeload.formats.requirements import dependencies
 from safeload.formats.steering import IN_YAML, references_of
 from safeload.formats.yaml_scan import scan
 
@@ -22,23 +22,6 @@ _MODULES = re.compile(r"!(new|apply|applyref|name|module):(.*)", re.DOTALL)
 """HyperPyYAML: makes, calls or imports what the tag names."""
 _KINDS = {"new": "module", "apply": "callable", "applyref": "callable", "name": "callable", "module": "import"}
 _BEGIN = re.compile(r"(?:%YAML|%TAG)[ \t]")
-_DIRECT = re.compile(
-    r"(?:^|[\s'\"@])((?:git\+|hg\+|svn\+|bzr\+)?(?:https?|ftp|ssh|git|file)://[^\s'\"#,\]}]{1,500})"
-    r"|(?:^|\s)(--?(?:index-url|extra-index-url|find-links|trusted-host|i|f)[ =][^\s'\"]{1,500})",
-    re.MULTILINE,
-)
-_MOST = 1_000
-
-
-def dependencies(text: str, location: Location) -> Iterator[Part]:
-    """Addresses that installing what a file lists would fetch from, instead of the usual package index."""
-    ascii = text.isascii()
-    for found in itertools.islice(_DIRECT.finditer(text), _MOST):
-        target = found[1] or found[2]
-        line = text.rfind("\n", 0, found.start(1 if found[1] else 2)) + 1
-        if not text[line : found.start()].lstrip().startswith("#"):
-            where = location.at(found.start()) if ascii else location
-            yield Reference(location=where, kind="dependency", target=target)
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
@@ -69,4 +52,6 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     return is_text(head, size) and (named or _BEGIN.match(head[:80].decode("utf-8", "replace")) is not None)
 
 
-FORMAT = Format(name="yaml", title="a YAML document", suffixes=_SUFFIXES, sniff=_sniff, read=_read)
+_CLAIMS = Claims(begins=(b"%YAML", b"%TAG"), named=(*_SUFFIXES, *_NAMES))
+
+FORMAT = Format(name="yaml", title="a YAML document", suffixes=_SUFFIXES, sniff=_sniff, read=_read, claims=_CLAIMS)

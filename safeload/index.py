@@ -98,7 +98,7 @@ FORMATS: dict[str, Any] = {
     'zip_end': (5582, ()),
     'zip_member': (6024, ()),
     'zip_other': (506, (('zip', ('.zip', '.mar', '.nemo', '.whl', '.egg'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
-    'zip_parts': (15322, ()),
+    'zip_parts': (15881, ()),
 }
 """Each module of `formats`: its size; name, suffixes, fallback and claims of each format."""
 RULES: dict[str, Any] = {
@@ -132,7 +132,7 @@ RULES: dict[str, Any] = {
     'deeds': (2371, ()),
     'element_types': (4591, ()),
     'embedded_code': (3372, ('safeload.formats.base.Code', 'safeload.formats.base.Text')),
-    'encoded': (4245, ()),
+    'encoded': (4285, ()),
     'fickling': (3086, ()),
     'fickling_opinion': (6198, ('safeload.formats.base.PickleStream',)),
     'indirect': (5773, ()),

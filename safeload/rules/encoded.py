@@ -13,7 +13,6 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from urllib.parse import unquote_to_bytes
 
 _LONGEST = 1 << 11
 """Bytes that one way back may give."""
@@ -24,6 +23,7 @@ _BASE32 = re.compile(rb"[A-Z2-7]{24,}={0,6}\Z")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}\Z")
 _SPELLED_HEX = re.compile(rb"(?:(?:\\x|0x|%|:|,|\s){1,2}[0-9a-fA-F]{2}){8,}\Z|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){8,}\Z")
 _BASE85 = re.compile(rb"[!-~]{20,}\Z")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PERCENT = re.compile(rb"%[0-9a-fA-F]{2}")
 _NUMBERS = re.compile(rb"\[?\s{0,4}\d{1,3}(?:\s{0,4},\s{0,4}\d{1,3}){8,}\s{0,4},?\s{0,4}\]?\Z")
 _SPACE = re.compile(rb"[\s\"']+")
@@ -54,7 +54,7 @@ def decoded(data: bytes) -> Iterator[bytes]:
     if _BASE32.match(text):
         yield from _tried(lambda: base64.b32decode(_padded(text, 8)))
     if len(_PERCENT.findall(packed)) > 3:
-        yield unquote_to_bytes(packed)
+        yield _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), packed)
 
 
 def words(data: bytes) -> str:

@@ -15,7 +15,7 @@ FORMATS: dict[str, Any] = {
     'compiled': (1800, (('compiled', ('.so', '.dll', '.dylib', '.pyd', '.exe', '.pyc', '.pyo', '.o', '.a', '.wasm'), False, {'begins': (b'\x7fELF', b'\xfe\xed\xfa\xce', b'\xfe\xed\xfa\xcf', b'\xce\xfa\xed\xfe', b'\xcf\xfa\xed\xfe', b'\xca\xfe\xba\xbe', b'!<arch>\n', b'\x00asm', b'BC\xc0\xde', b'MZ'), 'at': ((2, b'\r\n'),)}),)),
     'coreml': (5467, (('coreml', ('.mlmodel',), False, {'first': b'\x02\x08\n\x12\x1a"*2BJPRZbjrz\x82\x88\x8a\x92\x9a\xa2\xaa\xb2\xc2\xca\xd0\xd2\xda\xe2\xea\xf2\xfa'}),)),
     'dcp': (10410, ()),
-    'dtypes': (5190, ()),
+    'dtypes': (5289, ()),
     'executorch': (1711, (('executorch', ('.pte',), False, {'at': ((4, b'ET'),)}),)),
     'flatbuffer': (3851, ()),
     'flax': (10051, (('flax', ('.msgpack',), False, {'first': b'\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\xde\xdf'}),)),

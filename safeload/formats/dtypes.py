@@ -48,7 +48,7 @@ WIDTHS: Mapping[str, int] = MappingProxyType(
 )
 """Bytes of one element, as torch counts them: `float4_e2m1fn_x2` is two numbers in one element of one byte."""
 
-_SYNONYMS = {
+SYNONYMS = {
     "double": "float64",
     "float": "float32",
     "half": "float16",
@@ -81,6 +81,8 @@ _STORAGES = {
     "UntypedStorage": "uint8",
     "_UntypedStorage": "uint8",
 }
+STORAGE_NAMES = frozenset(_STORAGES)
+"""What torch calls its storage classes, in whatever module."""
 SAFETENSORS: Mapping[str, str] = MappingProxyType(
     {
         "BOOL": "bool",
@@ -156,7 +158,7 @@ def torch_dtype(name: GlobalName) -> str | None:
     """The element type that `torch.<name>` is."""
     if name.module != "torch":
         return None
-    dtype = _SYNONYMS.get(name.name, name.name)
+    dtype = SYNONYMS.get(name.name, name.name)
     return dtype if dtype in WIDTHS else None
 
 

@@ -73,6 +73,9 @@ ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
+    # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
+    "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),
+    "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }
 EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""

@@ -1,0 +1,244 @@
+"""Live numpy arrays, types and scalars out of a reading: makers that every adapter with arrays hands to `construct`.
+
+An element type is built from its parts, never by numpy's own `__setstate__`; an array only if its bytes are exactly as
+many as its shape and type need. Subclasses of `ndarray`, and types that mix numbers with objects, stay inert.
+"""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from safeload.core.blob import Blob
+from safeload.core.construct import Named, Outside
+from safeload.core.graph import Span
+from safeload.core.names import GlobalName
+from safeload.engine.live import Made, Maker, Table
+from safeload.engine.read_into import read_into
+from safeload.formats.tensors import bad, counts
+
+if TYPE_CHECKING:
+    import numpy
+
+_CODE = re.compile(r"([<>=|]?)([?biufcmMSUVO])(\d{0,9})\Z", re.ASCII)
+_UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs", "as", "generic")
+_SCALARS = (
+    "bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
+    "float64", "complex64", "complex128", "str_", "bytes_", "object_", "void", "datetime64", "timedelta64", "intc",
+    "longlong", "ulonglong", "longdouble", "clongdouble", "uintc",
+)  # fmt: skip
+_FIELDS = 4096
+_CORES = ("numpy.core", "numpy._core")
+_NDARRAY = GlobalName("numpy", "ndarray")
+
+
+def numpy_table() -> Table | None:
+    """The makers; `None` if numpy is not installed, so that its arrays stay inert."""
+    try:
+        import numpy
+    except ModuleNotFoundError:
+        return None
+    makers: dict[GlobalName, Maker] = {GlobalName("numpy", "dtype"): _dtype}
+    for core in _CORES:
+        makers[GlobalName(f"{core}.multiarray", "_reconstruct")] = _reconstruct
+        makers[GlobalName(f"{core}.multiarray", "scalar")] = _scalar
+        makers[GlobalName(f"{core}.numeric", "_frombuffer")] = _frombuffer
+    return Table(
+        makers=makers,
+        constants={GlobalName("numpy", name): getattr(numpy, name) for name in _SCALARS if hasattr(numpy, name)},
+        named=frozenset({_NDARRAY}),
+    )
+
+
+def array_bytes(blob: Blob, span: Span, is_array: bool) -> object:
+    """The `spans` hook: bytes of an array go straight into memory that numpy owns, others are what they are."""
+    if not is_array:
+        data = blob.read_at(span.start, span.length)
+        return bytearray(data) if span.mutable else data
+    return owned(blob, span.start, span.length)
+
+
+def owned(blob: Blob, start: int, length: int) -> Any:
+    """Bytes of a file as a new array of `uint8`. Raises `MalformedInput` if the file is shorter."""
+    import numpy
+
+    data = numpy.empty(length, dtype=numpy.uint8)
+    read_into(blob, data.data, start)
+    return data
+
+
+# ── element types ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _dtype(made: Made) -> object:
+    code, *_ = made.args or ("",)
+    if isinstance(code, type):
+        import numpy
+
+        code = numpy.dtype(code).str
+    if not isinstance(code, str) or len(made.states) > 1:
+        raise bad("a numpy type is described in a way that numpy does not write")
+    order: str = ""
+    size = -1
+    inner: Any = None
+    names: Any = None
+    fields: Any = None
+    metadata: object = None
+    if made.states:
+        match made.states[0]:
+            case (int(), ("<" | ">" | "|" | "=") as order, inner, names, fields, int() as size, int(), *rest):
+                metadata = rest[1] if len(rest) > 1 else None
+            case _:
+                raise bad("a numpy type has a state that numpy does not write")
+    if inner is not None:
+        return _checked((*_pair(inner),))
+    if names is not None:
+        return _structured(names, fields, size)
+    return plain_type(order, code, size, metadata)
+
+
+def plain_type(order: str, code: str, size: int = -1, metadata: object = None) -> numpy.dtype[Any]:
+    """A type without fields, by its code. Raises `MalformedInput` for codes that numpy does not write."""
+    found = _CODE.match(code)
+    if found is None:
+        raise bad("a numpy type has a code that numpy does not write")
+    own, kind, width = found.groups()
+    order = "" if order == "|" else order or own.replace("|", "")
+    if kind in "mM":
+        return _checked(f"{order}{kind}8{_unit(metadata)}")
+    if kind == "O":
+        return _checked("O")
+    if kind in "SUV" and size > 0:
+        width = str(size // 4 if kind == "U" else size)
+    return _checked(f"{order}{kind}{width}")
+
+
+def _unit(metadata: object) -> str:
+    match metadata:
+        case (_, (bytes() | str() as unit, int() as count, int(), int())):
+            name = unit.decode("ascii", "replace") if isinstance(unit, bytes) else unit
+            if name not in _UNITS or not 0 < count < 1 << 31:
+                raise bad("a numpy type counts in a unit that does not exist")
+            return "" if name == "generic" else f"[{count}{name}]"
+    return ""
+
+
+def _pair(inner: object) -> tuple[Any, Any]:
+    import numpy
+
+    match inner:
+        case (numpy.dtype() as base, shape) if not base.hasobject:
+            return base, counts(shape if isinstance(shape, tuple) else (shape,), "shape")
+    raise bad("a numpy type has a state that numpy does not write")
+
+
+def _structured(names: object, fields: object, size: int) -> numpy.dtype[Any]:
+    import numpy
+
+    if (
+        not isinstance(names, tuple)
+        or not isinstance(fields, dict)
+        or len(names) > _FIELDS
+        or set(names) != set(fields)
+    ):
+        raise bad("the fields of a numpy type are not described")
+    formats, offsets = [], []
+    for name in names:
+        match fields[name]:
+            case (numpy.dtype() as kind, int() as offset, *_) if not kind.hasobject and 0 <= offset <= size:
+                formats.append(kind)
+                offsets.append(offset)
+            case _:
+                raise bad("a field of a numpy type is not described")
+    return _checked({"names": list(names), "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+def _checked(description: Any) -> numpy.dtype[Any]:
+    import numpy
+
+    try:
+        made: numpy.dtype[Any] = numpy.dtype(description)
+    except (TypeError, ValueError, OverflowError):
+        raise bad("a numpy type is not one of numpy's") from None
+    return made
+
+
+# ── arrays and scalars ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reconstruct(made: Made) -> object:
+    if not made.args or made.args[0] != Named(_NDARRAY):
+        return made.record()
+    import numpy
+
+    match made.states:
+        case ((int(), shape, numpy.dtype() as kind, fortran, data),):
+            return array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
+        case ((shape, numpy.dtype() as kind, fortran, data),):
+            return array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
+        case ():
+            return numpy.ndarray((0,), dtype=numpy.int8)
+    raise bad("a numpy array has a state that numpy does not write")
+
+
+def _frombuffer(made: Made) -> object:
+    import numpy
+
+    match made.args:
+        case (data, numpy.dtype() as kind, shape, ("C" | "F") as order) if not isinstance(data, Outside):
+            return array_of(data, kind, counts(shape, "shape"), fortran=order == "F")
+    raise bad("a numpy array is described in a way that numpy does not write")
+
+
+def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> numpy.ndarray[Any, Any]:
+    """An array that owns its memory and may be written to.
+
+    Raises:
+        MalformedInput: the bytes are not exactly those of such an array.
+    """
+    import numpy
+
+    order: Any = "F" if fortran else "C"
+    count = prod(shape)
+    if kind == numpy.dtype("O"):
+        if not isinstance(data, list) or len(data) != count:
+            raise bad("an array of objects has another number of them than its shape")
+        objects = numpy.empty(shape, dtype=object, order=order)
+        for index, item in enumerate(data):
+            objects.flat[index] = item
+        return objects
+    if kind.hasobject:
+        raise bad("an array of numbers and objects is not read")
+    if isinstance(data, str):  # as Python 2 wrote bytes
+        data = _latin(data)
+    if not isinstance(data, bytes | bytearray | numpy.ndarray):
+        raise bad("an array's bytes are no bytes")
+    available = data.nbytes if isinstance(data, numpy.ndarray) else len(data)
+    if available != count * kind.itemsize:
+        raise bad("an array has another size than its bytes", wanted=count * kind.itemsize, available=available)
+    if not available:
+        return numpy.zeros(shape, dtype=kind, order=order)
+    if not isinstance(data, numpy.ndarray):
+        data = numpy.frombuffer(bytearray(data), dtype=numpy.uint8)
+    base, inner = kind.subdtype or (kind, ())
+    return data.view(base).reshape((*shape, *inner), order=order)
+
+
+def _latin(text: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise bad("an array's bytes are text that is not Latin-1") from None
+
+
+def _scalar(made: Made) -> object:
+    import numpy
+
+    match made.args:
+        case (numpy.dtype() as kind, data) if kind == numpy.dtype("O"):
+            return data
+        case (numpy.dtype() as kind, *rest) if len(rest) <= 1 and not made.states and kind.subdtype is None:
+            data = rest[0] if rest else bytes(kind.itemsize)
+            return array_of(data, kind, (1,), fortran=False)[0]
+    raise bad("a numpy number is described in a way that numpy does not write")

@@ -1,0 +1,192 @@
+"""From a reading to live objects of types that are known to be data: what adapters hand to `construct`, made ready.
+
+`construct` gives objects of exactly its own types a state. A `datetime`, an `OrderedDict` with attributes or a numpy
+array is of nobody's own type, so for the calls that a table names, what BUILD and APPENDS would do becomes part of the
+call's arguments: its handler gets a `Made` with all of it, and returns the finished object. Named constants, such as
+`torch.float32`, become calls of a handler that returns them.
+
+What no handler knows stays what `construct` makes of it: an inert `Record`, or a `Named`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from safeload.core.construct import Handler, Named, Record, construct
+from safeload.core.errors import MalformedInput
+from safeload.core.graph import (
+    Call,
+    Dict,
+    FrozenSet,
+    Global,
+    How,
+    List,
+    Node,
+    Persistent,
+    Reading,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
+from safeload.core.names import GlobalName, Location
+
+
+class Made(NamedTuple):
+    """Everything that a stream does to make one object."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    states: tuple[Any, ...]
+    items: list[Any]
+    name: GlobalName
+    call: Call
+
+    def record(self) -> Record:
+        """The inert stand-in, for arguments that a handler has no use for."""
+        record = Record(Named(self.name), self.call.how, self.args, self.kwargs or None)
+        record.states.extend(self.states)
+        record.items.extend(self.items)
+        return record
+
+
+Maker = Callable[[Made], object]
+"""Makes the object of one call, whole. Raises `MalformedInput` for what it does not take."""
+Texts = Callable[[bytes], object]
+"""What becomes of a Python 2 string that is not ASCII."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What is made of each global that is known. Several tables are put together with `|`."""
+
+    makers: Mapping[GlobalName, Maker] = field(default_factory=dict)
+    constants: Mapping[GlobalName, object] = field(default_factory=dict)
+    """Live values of names that are not called."""
+    named: frozenset[GlobalName] = frozenset()
+    """Names that makers expect as arguments: known, and never live."""
+
+    def __or__(self, other: Table) -> Table:
+        return Table(
+            makers={**self.makers, **other.makers},
+            constants={**self.constants, **other.constants},
+            named=self.named | other.named,
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.makers or name in self.constants or name in self.named
+
+
+def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
+    """Every global that the pickles name, once each, in order."""
+    return list(dict.fromkeys(node.name for one in readings for node in one.trace if isinstance(node, Global)))
+
+
+def bring_to_life(
+    reading: Reading,
+    table: Table,
+    *,
+    location: Location,
+    persistent: Callable[[object, Persistent], object] | None = None,
+    spans: Callable[[Span, bool], object] | None = None,
+    texts: Texts | None = None,
+) -> object:
+    """The value of a reading, with live objects where the table has a maker for them.
+
+    The reading's graph is changed on the way: nobody else may use it afterwards.
+
+    Args:
+        persistent: as for `construct`.
+        spans: makes the value of bytes left in place; is told whether they are the bytes of an array.
+        texts: what becomes of Python 2 strings that are not ASCII; they stay bytes if absent.
+
+    Raises:
+        MalformedInput: as `construct` does; also where an object that is made whole contains itself.
+    """
+    value, arrays = _prepare(reading.value, table, texts if reading.protocol < 3 else None)
+    reading = replace(reading, value=value)
+    handlers: dict[GlobalName, Handler] = {name: _handler(name, maker) for name, maker in table.makers.items()}
+    for name, constant in table.constants.items():
+        handlers[_constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
+
+    def of_span(span: Span) -> object:
+        if spans is not None:
+            return spans(span, id(span) in arrays)
+        data = reading.bytes_of(span)
+        return bytearray(data) if span.mutable else data
+
+    return construct(reading, handlers, location=location, persistent=persistent, spans=of_span)
+
+
+_CONSTANTS: Any = object()
+"""Stands where a module's name would: no stream can spell it."""
+
+
+def _constant(name: GlobalName) -> GlobalName:
+    return GlobalName(_CONSTANTS, f"{name.module}\0{name.name}")
+
+
+def _handler(name: GlobalName, maker: Maker) -> Handler:
+    def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
+        plain, states, items = args if len(args) == 3 else ((), (), [])
+        if not isinstance(plain, tuple):
+            raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
+        return maker(Made(plain, kwargs, states, items, name, call))
+
+    return handle
+
+
+def _prepare(value: Value, table: Table, texts: Texts | None) -> tuple[Value, set[int]]:
+    """Rewrite the graph as described above; return its root, and the identities of the bytes that are arrays'."""
+    arrays: set[int] = set()
+    seen: set[int] = set()
+
+    def swap(item: Value) -> Value:
+        if isinstance(item, Global) and item.name in table.constants:
+            callee = Global(_constant(item.name), item.written, item.offset)
+            return Call(callee, Tuple((), 1), None, How.REDUCE, item.offset, 1)
+        if texts is not None and type(item) is bytes:
+            return texts(item)
+        return item
+
+    root = swap(value)
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, Node) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, List | Set):
+            node.items = [swap(item) for item in node.items]
+            stack.extend(node.items)
+        elif isinstance(node, Tuple | FrozenSet):
+            node.items = tuple(swap(item) for item in node.items)
+            stack.extend(node.items)
+        elif isinstance(node, Dict):
+            node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
+            stack.extend(part for pair in node.pairs for part in pair)
+        elif isinstance(node, Persistent):
+            stack.append(node.id)
+        elif isinstance(node, Call):
+            _prepare_call(node, table, swap, arrays)
+            stack += (node.callee, node.args, node.kwargs, *node.states, *node.items)
+            stack.extend(part for pair in node.pairs for part in pair)
+    return root, arrays
+
+
+def _prepare_call(node: Call, table: Table, swap: Callable[[Value], Value], arrays: set[int]) -> None:
+    node.states = [swap(state) for state in node.states]
+    node.items = [swap(item) for item in node.items]
+    node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
+    if not isinstance(node.callee, Global) or node.callee.name not in table.makers:
+        return
+    if node.callee.name.name in ("_reconstruct", "_frombuffer"):
+        parts = [node.args, *node.states]
+        arrays.update(
+            id(item) for part in parts if isinstance(part, Tuple) for item in part.items if isinstance(item, Span)
+        )
+    states, items = Tuple(tuple(node.states), node.depth), List(list(node.items), node.depth)
+    node.args = Tuple((node.args, states, items), node.depth)
+    node.states, node.items = (), ()

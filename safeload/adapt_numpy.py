@@ -204,7 +204,7 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
     if kind == numpy.dtype("O"):
         if not isinstance(data, list) or len(data) != count:
             raise bad("an array of objects has another number of them than its shape")
-        objects = numpy.empty(shape, dtype=object, order=order)
+        objects = _empty(shape, kind, order)
         for index, item in enumerate(data):
             objects.flat[index] = item
         return objects
@@ -218,11 +218,21 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
     if available != count * kind.itemsize:
         raise bad("an array has another size than its bytes", wanted=count * kind.itemsize, available=available)
     if not available:
-        return numpy.zeros(shape, dtype=kind, order=order)
+        return _empty(shape, kind, order)
     if not isinstance(data, numpy.ndarray):
         data = numpy.frombuffer(bytearray(data), dtype=numpy.uint8)
     base, inner = kind.subdtype or (kind, ())
     return data.view(base).reshape((*shape, *inner), order=order)
+
+
+def _empty(shape: tuple[int, ...], kind: numpy.dtype[Any], order: Any) -> numpy.ndarray[Any, Any]:
+    """An array without bytes, or of `None`: its shape may still be more than numpy counts."""
+    import numpy
+
+    try:
+        return numpy.empty(shape, dtype=kind, order=order)
+    except (ValueError, MemoryError):
+        raise bad("an array has a shape that numpy cannot have") from None
 
 
 def _latin(text: str) -> bytes:
@@ -238,7 +248,6 @@ def _scalar(made: Made) -> object:
     match made.args:
         case (numpy.dtype() as kind, data) if kind == numpy.dtype("O"):
             return data
-        case (numpy.dtype() as kind, *rest) if len(rest) <= 1 and not made.states and kind.subdtype is None:
-            data = rest[0] if rest else bytes(kind.itemsize)
+        case (numpy.dtype() as kind, data) if not made.states and kind.subdtype is None:
             return array_of(data, kind, (1,), fortran=False)[0]
     raise bad("a numpy number is described in a way that numpy does not write")

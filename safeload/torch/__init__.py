@@ -4,9 +4,10 @@
     state = safe_torch.load("model.ckpt")            # was: torch.load("model.ckpt")
     weights = safe_torch.state_dict_of("model.ckpt")  # the tensors alone, of any checkpoint that safeload reads
 
-What `torch.load(weights_only=True)` can read comes back bit for bit the same. Objects of other classes come back as
-inert records that say what they stand for. Not guarded here yet: `torch.jit`, `torch.export`, `torch.hub` and
-`torch.distributed.checkpoint`; the tensors of what the first and the last write are read by `state_dict_of`.
+What `torch.load(weights_only=True)` can read comes back bit for bit the same, but for nested tensors and subclasses;
+those, and objects of other classes, come back as inert records that say what they stand for. Not guarded here yet:
+`torch.jit`, `torch.export`, `torch.hub` and `torch.distributed.checkpoint`; the tensors of what the first and the last
+write are read by `state_dict_of`.
 
 Importing this imports nothing else; calling it takes torch.
 """

@@ -37,10 +37,10 @@ def load(
 ) -> Any:
     """Load what `torch.save` wrote, in any of its formats, without running anything in it.
 
-    Promised: what `torch.load(f, weights_only=True)` would return, bit for bit, where that can read the file; tensors
-    that shared memory still do. Beside that, numpy arrays, paths (as `PurePath`), `Namespace`, dates, `slice` and
-    other plain data; objects of all other classes are `Record`s, which hold what the object was made from. Not
-    promised: that the values are what their author says.
+    Promised: what `torch.load(f, weights_only=True)` would return, bit for bit, where that can read the file (but for
+    nested tensors and subclasses, which are records); tensors that shared memory still do. Beside that, numpy arrays,
+    paths (as `PurePath`), `Namespace`, dates, `slice` and other plain data; objects of all other classes are `Record`s,
+    which hold what the object was made from. Not promised: that the values are what their author says.
 
     Args:
         f: a path, an open binary file, or bytes. A file is read from where it stands to its end.

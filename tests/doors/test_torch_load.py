@@ -205,12 +205,10 @@ def test_the_map_location_is_torchs(wanted: Any) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without the device")
 def test_a_missing_device_says_what_to_do() -> None:
     """A tensor of a device that is not here is an error with its remedy."""
-    data = saved(torch.ones(2)).replace(b"X\x03\x00\x00\x00cpu", b"X\x04\x00\x00\x00cuda", 1)
     legacy = saved(torch.ones(2), zipped=False).replace(b"X\x03\x00\x00\x00cpu", b"X\x04\x00\x00\x00cuda", 1)
     with pytest.raises(UsageError, match="map_location='cpu'"):
         safe_torch.load(legacy)
     assert torch.equal(safe_torch.load(legacy, "cpu"), torch.ones(2))
-    assert data
 
 
 @pytest.mark.parametrize(
@@ -383,7 +381,53 @@ def test_a_policy_file_has_its_say(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "m.pt"
     path.write_bytes(saved(torch.ones(1)))
     (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "safeload.toml").write_text('version = 1\n[default]\nformats = ["safetensors"]\n')
+    policy = tmp_path / "work" / "safeload.toml"
     monkeypatch.chdir(tmp_path / "work")
-    with pytest.raises(SafeloadError):
+    policy.write_text('version = 1\n[defaults]\nformats = ["safetensors"]\n')
+    with pytest.raises(PolicyDenied, match="torch-zip"):
         safe_torch.load(path)
+    policy.write_text('version = 1\n[defaults]\npickle = "convert"\n')
+    assert torch.equal(safe_torch.load(path), torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda numpy: _reconstructed(numpy, (2**31 - 1, 2**31 - 1, 0), "O", []),
+        lambda numpy: _reconstructed(numpy, (2**62, 0, 2**62), "f4", b""),
+        lambda numpy: _Reduced(numpy._core.multiarray.scalar, (numpy.dtype("V999999999"),)),
+    ],
+    ids=["objects", "numbers", "scalar"],
+)
+def test_arrays_of_impossible_size_are_our_error(made: Any) -> None:
+    """A shape that numpy cannot have, or a number without its bytes, ends in our error and takes no memory."""
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(SafeloadError):
+        safe_torch.load(pickle.dumps(made(numpy), protocol=2))
+
+
+class _Reduced:
+    def __init__(self, callee: Any, args: tuple[Any, ...], state: Any = None) -> None:
+        self.made = (callee, args) if state is None else (callee, args, state)
+
+    def __reduce__(self) -> Any:
+        return self.made
+
+
+def _reconstructed(numpy: Any, shape: tuple[int, ...], kind: str, data: Any) -> _Reduced:
+    state = (1, shape, numpy.dtype(kind), False, data)
+    return _Reduced(numpy._core.multiarray._reconstruct, (numpy.ndarray, (0,), b"b"), state)
+
+
+def test_programs_and_distributed_checkpoints_give_their_tensors(tmp_path: Path) -> None:
+    """`state_dict_of` reads the weights of a TorchScript archive and of a distributed checkpoint, and no program."""
+    import torch.distributed.checkpoint as dcp
+
+    layer = torch.nn.Linear(3, 2)
+    torch.jit.save(torch.jit.script(layer), str(tmp_path / "layer.pt"))
+    dcp.save({"w": layer.weight.detach()}, checkpoint_id=tmp_path / "parts", no_dist=True)
+    script = safe_torch.state_dict_of(tmp_path / "layer.pt")
+    parts = safe_torch.state_dict_of(tmp_path / "parts")
+    assert torch.equal(script["weight"], layer.weight) and torch.equal(parts["w"], layer.weight)
+    with pytest.raises(SafeloadError):
+        safe_torch.load(tmp_path / "layer.pt")

@@ -105,7 +105,7 @@ RULES: dict[str, Any] = {
     'abilities': (686, ()),
     'arguments': (8012, ()),
     'base': (3736, ()),
-    'catalogue': (3975, ()),
+    'catalogue': (4020, ()),
     'catalogue_libraries': (7819, ()),
     'catalogue_stdlib': (6626, ()),
     'code_deserialisation': (2230, ('safeload.formats.python.facts.Facts',)),

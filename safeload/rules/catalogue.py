@@ -91,7 +91,8 @@ def looks_like(module: str) -> str:
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if letter.isascii())
     if not all(part.isidentifier() for part in plain.split(".")):
         return ""
-    return plain if is_stdlib(plain) or ANY in KNOWN.get(plain.partition(".")[0], {}) else ""
+    known = {name.partition(".")[0].casefold() for name in (*STDLIB, *KNOWN)}
+    return plain if plain.partition(".")[0] in known else ""
 
 
 def ability(name: GlobalName) -> str | None:

@@ -122,7 +122,21 @@ def test_an_unknown_class_with_an_encoded_program_is_dangerous(wrap: str) -> Non
     assert status(pickled(Called(Name("nobody.knows", "Runner"), "linear"))) is Status.UNVERIFIED
 
 
-@pytest.mark.parametrize("module", ["\u043es", "\uff4f\uff53", "subpro\u0441ess", "b\u03c5iltins", "\uff50ip"])
+LOOKING_ALIKE = (
+    "\u043es",
+    "\uff4f\uff53",
+    "subpro\u0441ess",
+    "b\u03c5iltins",
+    "\uff50ip",
+    "t\u043erch",
+    "p\u0430ndas",
+    "joblib.numpy_pi\u0441kle",
+    "cProf\u0456le",
+    "tens\u043erflow.io",
+)
+
+
+@pytest.mark.parametrize("module", LOOKING_ALIKE)
 def test_a_module_that_only_looks_like_another_is_dangerous(module: str) -> None:
     """Cyrillic, Greek and full-width letters make names that a person takes for those of known modules."""
     assert status(pickled([Name(module, "Thing")])) is Status.DANGEROUS

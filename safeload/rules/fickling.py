@@ -46,7 +46,7 @@ def pseudo_source(reading: Reading, location: Location) -> str:
         return f"# not decompiled: it has {reading.opcodes:,} opcodes in {reading.end - reading.start:,} bytes"
     try:
         tree = Pickled.load(reading.blob.read_at(reading.start, reading.end - reading.start)).ast
-        if not _is_small(tree):
+        if not is_small(tree):
             return "# not decompiled: written out, it would be vast"
         text = ast.unparse(tree)
     except (*_FAULTS, ResourceExhaustionError, WrongMethodError) as error:
@@ -56,7 +56,7 @@ def pseudo_source(reading: Reading, location: Location) -> str:
     return "\n".join([*lines, *(["# … cut"] if cut else [])])
 
 
-def _is_small(tree: ast.AST) -> bool:
+def is_small(tree: ast.AST) -> bool:
     """Whether a tree whose branches may be the same objects is small when each is written out."""
     waiting, count = [tree], 0
     while waiting and count <= _NODES:

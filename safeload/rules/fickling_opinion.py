@@ -12,12 +12,13 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from safeload.core.errors import MalformedInput, UsageError
+from safeload.core.errors import UsageError
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
+from safeload.rules.fickling import is_small
 
 MOST_BYTES = 1 << 20
 """Of one pickle that fickling is asked about: it takes a thousand times as long as we do."""
@@ -59,26 +60,6 @@ def require() -> None:
         ) from None
 
 
-def decompile(data: bytes) -> str:
-    """The Python program that fickling makes of one pickle. It is text to read; nobody runs it.
-
-    Raises:
-        UsageError: fickling is not installed.
-        MalformedInput: fickling cannot read it, whatever the reason.
-    """
-    require()
-    import ast
-
-    from fickling.fickle import Pickled
-
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            return ast.unparse(Pickled.load(data).ast)
-        except Exception as error:  # noqa: BLE001 (another's analyser may raise anything; it is told, not swallowed)
-            why = f"{type(error).__name__}: {escape(str(error))}"
-            raise MalformedInput("fickling cannot decompile a pickle", where="pickle", why=why) from None
-
-
 def analyse(data: bytes) -> tuple[Opinion, ...]:
     """What fickling's analyses say about one pickle; nothing if it finds nothing. Runs nothing of it.
 
@@ -91,7 +72,10 @@ def analyse(data: bytes) -> tuple[Opinion, ...]:
 
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
-            results = check_safety(Pickled.load(data)).results
+            pickled = Pickled.load(data)
+            if not is_small(pickled.ast):  # its analyses write the program out, which may double at every opcode
+                return (Opinion("FAILED", "too large", "written out, the program would be vast"),)
+            results = check_safety(pickled).results
             return tuple(
                 Opinion(result.severity.name, str(result.analysis_name), str(result.trigger or ""))
                 for result in results

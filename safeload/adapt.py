@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.engine.options import Options
-from safeload.engine.seatbelt import Seatbelt, Trap, taken_off, worn
+from safeload.engine.seatbelt import Answers, Seatbelt, Trap, taken_off, worn
 
 KEYWORD = "safeload"
 """The one keyword that carries safeload's own options into a call of the library."""
@@ -260,6 +260,7 @@ def run(
     admitted: Mapping[str, str],
     forbidden: Iterable[str | os.PathLike[str]],
     traps: Iterable[Trap],
+    answers: Answers | None = None,
 ) -> T:
     """Make the genuine call with a seatbelt on.
 
@@ -271,7 +272,7 @@ def run(
     """
     token = _admitted.set((*_admitted.get(), *admitted))
     try:
-        with Seatbelt(reference, forbidden=(*forbidden, *admitted), traps=traps):
+        with Seatbelt(reference, forbidden=(*forbidden, *admitted), traps=traps, answers=answers):
             return call()
     except BaseException as error:
         error.args = tuple(_retold(value, admitted) for value in error.args)

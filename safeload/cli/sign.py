@@ -80,7 +80,7 @@ def run(parsed: argparse.Namespace) -> int:
         )
     else:
         refuse_existing(output, overwrite=parsed.overwrite)
-        key = _private(parsed)
+        key = private_key(parsed)
         with waiting(f"signing {parsed.path}") as tell:
             signed = sign(
                 parsed.path,
@@ -99,7 +99,8 @@ def _is_file(key: str) -> bool:
     return os.sep in key or key.endswith((".pem", ".pub", ".key")) or os.path.isfile(key)
 
 
-def _private(parsed: argparse.Namespace) -> PrivateKey:
+def private_key(parsed: argparse.Namespace) -> PrivateKey:
+    """The private key that `--key` names. Raises `UsageError` if there is none, or its passphrase is wrong."""
     from safeload.trust.keyring import Keyring
     from safeload.trust.private_key import is_encrypted, read_private_key
 

@@ -151,7 +151,7 @@ class OnlyApprovedCode:
             Reason(
                 f"{escape(need.why)} asks to run code from the model, which nobody approved: "
                 + ", ".join(escape(file) for file in need.files),
-                f"read it; a later version runs approved code: safeload approve {escape(evidence.reference)}",
+                f"read it, then: safeload approve {escape(evidence.reference)} --criteria safe-to-run --as YOU",
                 tuple(Location(file) for file in need.files),
             )
             for need in evidence.code

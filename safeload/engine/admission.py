@@ -12,6 +12,7 @@ from typing import Any
 from safeload.core.evidence import LockMatch, VerifiedSignature
 from safeload.core.finding import Report
 from safeload.core.policy import Verdict
+from safeload.engine.approved import ApprovedCode
 from safeload.engine.handover import Resources
 from safeload.engine.record import AdmittedFile, LeftOut
 
@@ -45,6 +46,10 @@ class Admission:
     """Signatures that were verified for this load; those of the lock are in `lock`."""
     base: Admission | None = None
     """The base model of an adapter."""
+    code: ApprovedCode | None = None
+    """The code of the model, if the caller asked for it and it is approved. It lies in no file of `path`."""
+    needs_code: bool = False
+    """Whether a loader cannot do without code of the model, or was told to prefer it."""
     resources: Resources = field(default_factory=Resources, repr=False)
 
     @property

@@ -28,6 +28,8 @@ from safeload.core.names import Location, escape
 from safeload.core.policy import Verdict
 from safeload.engine import build, enforce, publish, recall, select
 from safeload.engine.admission import Admission
+from safeload.engine.approved import ApprovedCode, approve
+from safeload.engine.audit import approval
 from safeload.engine.handover import Resources, hand_over, pinned_path
 from safeload.engine.held import Held
 from safeload.engine.options import Options
@@ -41,6 +43,7 @@ from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
 from safeload.sources.resolve import resolve
 from safeload.sources.store import Stage, Store
+from safeload.trust.approvals import Answer
 
 _DEEPEST_BASE = 3
 """How many adapters may stand on each other."""
@@ -151,8 +154,8 @@ class _Job:
             resources.add(entry.close)
             try:
                 # Also for what is recalled: who may publish what, and what is revoked, is asked every time.
-                verdict, found = self._decide(held, record)
-                return self._deliver(snapshot, held, entry, record, verdict, found, resources, depth)
+                verdict, found, code = self._decide(held, record)
+                return self._deliver(snapshot, held, entry, record, verdict, found, code, resources, depth)
             except BaseException:
                 resources.close()
                 raise
@@ -240,7 +243,7 @@ class _Job:
 
     def _stage(self, stage: Stage, held: Held, plan: Plan, built: build.Built, record: Record) -> tuple[Entry, Record]:
         try:
-            build.build_small(held, plan, built, stage.path)
+            build.build_small(held, plan, built, stage.path, code=bool(plan.code) and self._runs_code)
             record = dataclasses.replace(
                 record,
                 files=tuple(built.files),
@@ -279,9 +282,16 @@ class _Job:
             used = used and not (weights and build.is_converted(inspected))
         return dataclasses.replace(inspected.report, used=used, sha256=digests.get(path))
 
-    def _decide(self, held: Held, record: Record) -> tuple[Verdict, enforce.Found]:
+    @property
+    def _runs_code(self) -> bool:
+        """Whether the caller asks for code of the model, beyond what cannot do without."""
+        return self.request.trust_remote_code is True
+
+    def _decide(self, held: Held, record: Record) -> tuple[Verdict, enforce.Found, ApprovedCode | None]:
         snapshot, policy = held.snapshot, self.guard.policy
-        digests = record.read
+        # Also for what is recalled: the code is read now, and it is these bytes that run.
+        code = approval.look(held, record.code, self.guard, self.request) if record.code else None
+        digests = record.read | (code.digests if code else {})
         found = self.guard.find(digests, lambda: digest_all(_all_open(held), self.store.memo), held)
         evidence = found.into(
             Evidence(
@@ -292,6 +302,9 @@ class _Job:
                 code=record.code,
             )
         )
+        answer = approval.judged(self.guard, code.closure, found.signatures) if code else Answer()
+        if code:
+            evidence, policy = code.into(evidence, answer), code.beside(policy, answer)
         verdict = policy.decide(evidence)
         if not isinstance(verdict, Verdict):
             raise UsageError(
@@ -300,7 +313,16 @@ class _Job:
                 remedy="return a safeload Verdict from it",
             )
         verdict.enforce(evidence)
-        return verdict, found
+        return verdict, found, self._approved(code, answer, snapshot)
+
+    def _approved(self, code: approval.CodeLook | None, answer: Answer, snapshot: Snapshot) -> ApprovedCode | None:
+        """The code, ready to run, if it was asked for and approved: that a policy allows the load is not enough."""
+        if code is None or not answer.approvals or not self._runs_code:
+            return None
+        if self.place is not None:
+            approval.refuse_code_in_directory(snapshot.reference)
+        digest, sub = answer.approvals[0].closure, self.request.subfolder
+        return approve(code.closure, digest, reference=snapshot.reference, store=self.store, subfolder=sub)
 
     # ── 5 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,6 +334,7 @@ class _Job:
         record: Record,
         verdict: Verdict,
         found: enforce.Found,
+        code: ApprovedCode | None,
         resources: Resources,
         depth: int,
     ) -> Admission:
@@ -338,6 +361,8 @@ class _Job:
             signatures=found.signatures,
             attention_removed=record.attention_removed,
             base=base,
+            code=code,
+            needs_code=bool(record.code),
             resources=resources,
         )
 

@@ -142,8 +142,8 @@ def refuse_oversized(held: Held, plan: Plan) -> None:
             raise LimitExceeded("text_bytes", allowed=most, wanted=size, where=Location(path))
 
 
-def build_small(held: Held, plan: Plan, built: Built, folder: str) -> None:
-    """Write the configs, indexes and tokenizer files of the plan into `folder`.
+def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool = False) -> None:
+    """Write the configs, indexes and tokenizer files of the plan into `folder`. With `code`, they may name code.
 
     Raises:
         OSError: the folder could not be written.
@@ -159,7 +159,7 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str) -> None:
         changed = False
         if config is not None:
             filled = name == select.CONFIG and _fill_dtype(held, config.data, plan, built)
-            rewritten = rewrite(path, config.data, available.__contains__)
+            rewritten = rewrite(path, config.data, available.__contains__, code=code)
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
             changed = filled or bool(rewritten.changes) or _read_two_ways(inspected)

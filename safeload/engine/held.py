@@ -15,6 +15,7 @@ from safeload.sources.base import Snapshot
 from safeload.sources.pinned import Identity, PinnedFile
 
 if TYPE_CHECKING:
+    from safeload.engine.audit.closure import Closure
     from safeload.sources.digest_memo import DigestMemo
 
 _MOMENT = 0.025
@@ -41,6 +42,8 @@ class Held:
         self.identities: dict[str, Identity] = {}
         """What each file was when it was opened, whether it is open still or not."""
         self.inspected: dict[str, Inspected] = {}
+        self.closure: Closure | None = None
+        """The code of the model, read once where a load needs it: what is approved is what runs."""
 
     def open(self, path: str) -> PinnedFile:
         if path not in self.files:
@@ -99,6 +102,7 @@ class Held:
         self.close()
         self.identities.clear()
         self.inspected.clear()
+        self.closure = None
         self.settled = True
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ class Options:
     counts beside the default."""
     lock: str | os.PathLike[str] | None = None
     """The `safeload.lock` that counts; else the project's, and that of `$SAFELOAD_LOCK`."""
+    audits: str | os.PathLike[str] | None = None
+    """The `audits.toml` whose approvals of code count; else the project's."""
     integrity: Integrity = "auto"
     """How the bytes that were judged stay the bytes that are used. `auto`: a reflink where the file system can,
     else the pinned descriptor, or a private copy where others could write the file. `pinned`: the descriptor, or an
@@ -88,5 +90,7 @@ class Options:
                 why="a text such as 'false' would count as true",
                 remedy="Options(second_opinion=True)",
             )
+        if self.audits is not None and not isinstance(self.audits, str | os.PathLike):
+            raise UsageError("audits is not a path", why=f"it is a {type(self.audits).__name__}", remedy="Options()")
         if self.store is not None and not isinstance(self.store, str | os.PathLike):
             raise UsageError("store is not a path", why=f"it is a {type(self.store).__name__}", remedy="Options()")

@@ -82,20 +82,22 @@ class Rewritten:
     attention_removed: bool = False
 
 
-def rewrite(file: str, data: Any, available: Callable[[str], bool]) -> Rewritten:
+def rewrite(file: str, data: Any, available: Callable[[str], bool], *, code: bool = False) -> Rewritten:
     """Close every door in a parsed JSON document, in place, at any depth.
 
     Args:
         file: its name, for the record of changes.
         data: the document as it was judged; it is modified.
         available: whether a file of that name will stand in the admitted directory.
+        code: `auto_map` stays, for a load that may ask for approved code by it.
     """
     result = Rewritten(data)
     pending: list[tuple[_Step | None, Any]] = [(None, data)]
     while pending:
         above, node = pending.pop()
         if isinstance(node, dict):
-            for key in [key for key, value in node.items() if _objection(key, value, available)]:
+            doors = [key for key, value in node.items() if _objection(key, value, available)]
+            for key in [key for key in doors if not (code and key == "auto_map")]:
                 why, path = _objection(key, node[key], available), _spell((above, f".{key}"))
                 result.changes.append(Change(file=file, path=path, value=_short(node[key]), why=why))
                 result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))

@@ -21,6 +21,7 @@ from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Purpose, Request
 from safeload.transformers import _arguments
+from safeload.transformers._code import Approved, require_trust
 from safeload.transformers._doors import ModelKeeper, language_files
 from safeload.transformers._dress import dress
 from safeload.transformers._fit import check_fit, converted
@@ -84,19 +85,21 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     keeper = ModelKeeper(reference, call.options, [admission])
     keeper.request = request
     try:
+        require_trust(admission, request)
         _require_weights(admission, request)
         admitted = directories(admission) | take_config(bound, keeper, request, call.options)
         if request.gguf_file:
             bound.named["gguf_file"] = os.path.basename(request.gguf_file)
+        approved = Approved([admission])
         result: Any
         if purpose == "model" and (sources := converted(admission)) and not admission.base:
             wanted = bound.take("output_loading_info", False)
             bound.named["output_loading_info"] = True
-            model, info = _genuine(call, bound, entry(admission, reference), admitted, purpose)
+            model, info = _genuine(call, bound, entry(admission, reference), admitted, purpose, approved)
             check_fit(model, info, sources)
             result = (model, info) if wanted else model
         else:
-            result = _genuine(call, bound, entry(admission, reference), admitted, purpose)
+            result = _genuine(call, bound, entry(admission, reference), admitted, purpose, approved)
     except BaseException:
         keeper.close()
         raise
@@ -158,14 +161,21 @@ def _without_reference(call: adapt.Call, bound: adapt.Bound, request: Request, p
     return result
 
 
-def _genuine(call: adapt.Call, bound: adapt.Bound, target: Any, admitted: dict[str, str], purpose: Purpose) -> Any:
+def _genuine(
+    call: adapt.Call,
+    bound: adapt.Bound,
+    target: Any,
+    admitted: dict[str, str],
+    purpose: Purpose,
+    approved: Approved | None = None,
+) -> Any:
     """Step 3. The directory is the guarantee; the arguments are belts."""
     named = bound.named
     if admitted:
         named["local_files_only"] = True
     takes_trust = any(base.__name__ in _TAKES_TRUST for base in call.owner.__mro__)
     if purpose in ("model", "config", "tokenizer") or takes_trust:
-        named["trust_remote_code"] = False
+        named["trust_remote_code"] = bool(approved)
     if purpose == "model":
         named |= {"use_safetensors": True, "weights_only": True}
     reference = "a model without a name" if bound.reference is None else str(bound.reference)
@@ -175,6 +185,7 @@ def _genuine(call: adapt.Call, bound: adapt.Bound, target: Any, admitted: dict[s
         admitted=admitted,
         forbidden=forbidden(bound.reference),
         traps=TRAPS,
+        answers=approved.answers if approved else None,
     )
 
 

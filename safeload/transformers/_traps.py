@@ -34,6 +34,9 @@ TRAPS = (
     Trap("transformers.dynamic_module_utils", "get_class_in_module", _CODE),
     Trap("transformers.generation.utils", "get_cached_module_file", _CODE),
     Trap("transformers.generation.utils", "get_class_in_module", _CODE),
+    # Harmless by themselves. Where code is approved they are answered from it, see `_code`.
+    Trap("transformers.generation.utils", "has_file", _CODE, judge=lambda *_, **__: ""),
+    Trap("transformers.generation.utils", "check_python_requirements", _CODE, judge=lambda *_, **__: ""),
     Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL),
     # Fast paths of some architectures. Without the kernel the library computes the same in plain torch.
     Trap("transformers.integrations.hub_kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),

@@ -23,7 +23,9 @@ from typing import NamedTuple, TypeVar
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
+from safeload.trust import audits as audit_file
 from safeload.trust import lockfile, policy_file
+from safeload.trust.audit_records import Audits
 from safeload.trust.lockfile import Lock, parse_lock
 from safeload.trust.policy_file import Formats, PolicyFile, parse_policy
 
@@ -164,6 +166,36 @@ def locks(chosen: str | None = None) -> tuple[Lock, ...]:
     named = os.environ.get(LOCK_VARIABLE) or None
     found = [path for path in (nearest(lockfile.NAME), named) if path is not None]
     return tuple(read_lock(path) for path in dict.fromkeys(map(os.path.abspath, found)))
+
+
+def audits(chosen: str | None = None) -> tuple[Audits, ...]:
+    """The records of audits that count: the chosen file; else the project's, if there is one. Read anew every time.
+
+    Raises:
+        ConfigError: it, or a file that it imports, cannot be read or used; or one that was named is not there.
+    """
+    path = chosen or nearest(audit_file.NAME)
+    return () if path is None else (read_audits(path),)
+
+
+def read_audits(path: str) -> Audits:
+    """Read one file of records with the files it imports, and the signatures beside each.
+
+    Raises:
+        ConfigError: it cannot be read or used.
+    """
+    path = os.path.abspath(path)
+    folder = os.path.realpath(os.path.dirname(path))
+
+    def read(named: str) -> bytes:
+        inner = os.path.join(folder, named)
+        if inner.endswith(audit_file.SIGNATURES) and not exists(inner):
+            return b""
+        return _read(inner, most=audit_file.LARGEST, follow=False)[0]
+
+    data, _ = _read(path, most=audit_file.LARGEST, follow=True)
+    signatures = read(os.path.basename(path) + audit_file.SIGNATURES)
+    return audit_file.parse_audits(data, file=path, read=read, signatures=signatures)
 
 
 def _cached(use: str, path: str, most: int, make: Callable[[bytes, list[tuple[str, _Seen]]], T]) -> T:

@@ -15,6 +15,8 @@ from typing import Any
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import escape
+from safeload.trust.criteria import NAME as CRITERION
+from safeload.trust.criteria import RUN
 from safeload.trust.signers import Signer
 from safeload.trust.signers_read import read_signer
 from safeload.trust.tables import Table, read_toml
@@ -65,6 +67,11 @@ class Settings:
     formats: frozenset[str] | None = None
     pickle: str = "convert"
     remote_code: str = "audited"
+    criteria: str = RUN
+    """What approvals of code must say, at least."""
+    min_auditors: int = 1
+    auditors: frozenset[str] | None = None
+    """The signers whose approvals count, if signed; `None` takes anybody's."""
     extra_files: str = "reject"
     integrity: str = "auto"
 
@@ -170,9 +177,25 @@ def _settings(table: Table, base: Settings, signers: Mapping[str, Signer], forma
         formats=_formats(table, base.formats, formats),
         pickle=table.choice("pickle", PICKLE, base.pickle),
         remote_code=table.choice("remote-code", REMOTE_CODE, base.remote_code),
+        criteria=table.pattern("criteria", CRITERION, f"the name of criteria, such as {RUN}", base.criteria),
+        **_auditors(table, base, signers),
         extra_files=table.choice("extra-files", EXTRA_FILES, base.extra_files),
         integrity=table.choice("integrity", INTEGRITY, base.integrity),
     )
+
+
+def _auditors(table: Table, base: Settings, signers: Mapping[str, Signer]) -> dict[str, Any]:
+    names = table.texts("auditors", None)
+    if names == ():
+        table.refuse("auditors", "it names nobody")
+    for index, name in enumerate(names or ()):
+        if name not in signers:
+            table.refuse(f"auditors[{index}]", f"there is no signer {escape(name)!r}: [signers.{escape(name)}]")
+    auditors = base.auditors if names is None else frozenset(names)
+    least = table.number("min-auditors", base.min_auditors, least=1)
+    if auditors is not None and least > len(auditors):
+        table.refuse("min-auditors", f"{least} of {len(auditors)} can never be met")
+    return {"min_auditors": least, "auditors": auditors}
 
 
 def _require(table: Table, base: Require, signers: Mapping[str, Signer]) -> Require:

@@ -47,13 +47,32 @@ FORBIDDEN = {
 }
 
 
+RUNS_CODE = ("safeload.engine.approved", "_execute", "exec")
+"""The one function that runs code of a model, once, after it has checked the digest of its bytes."""
+
+
+def _allowed_lines(source: Source) -> set[int]:
+    """The line of the one call of `exec` in the one function that may hold it."""
+    module, function, name = RUNS_CODE
+    if source.module != module:
+        return set()
+    (found,) = (node for node in source.tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    lines = [call.lineno for call, called in calls(source) if called == name]
+    assert len(lines) == 1 and found.lineno < lines[0] <= (found.end_lineno or 0)
+    return set(lines)
+
+
 EACH = pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)
 
 
 @EACH
 def test_nothing_unpickles_or_evaluates(source: Source) -> None:
     """No file calls an unpickler, `eval`, `exec` or another loader that runs what it reads."""
-    wrong = [f"{source.at(call.lineno)}: {name}" for call, name in calls(source) if name in FORBIDDEN]
+    wrong = [
+        f"{source.at(call.lineno)}: {name}"
+        for call, name in calls(source)
+        if name in FORBIDDEN and call.lineno not in _allowed_lines(source)
+    ]
     assert not wrong, "\n".join(wrong)
 
 

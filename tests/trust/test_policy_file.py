@@ -112,7 +112,6 @@ WRONG = {
     "rule[1].require.all: it names nobody": RULE + "require = { all = [] }",
     "rule[1].require: it needs one of": RULE + 'require = { any = ["acme"], all = ["acme"] }',
     "rule[1].require.atleast: there is no such key": RULE + 'require = { any = ["acme"], atleast = 1 }',
-    "rule[1].criteria: there is no such key": RULE + 'criteria = "safe-to-run"',
     "rule[1].expires: it must be a date": RULE + "expires = 2027-01-31T00:00:00Z",
     "rule[0].match: it matches nothing": "version = 1\n[[rule]]\nmatch = []",
     "rule[0].match: a list of texts is missing": "version = 1\n[[rule]]\nrequire = 'locked'",

@@ -1,0 +1,203 @@
+"""Whether the code that a load needs is approved: the closure, the records about it, and what policies demand.
+
+1. The code is read once, and the very bytes that were read are what is approved, and later what runs.
+2. Records come from the project's `audits.toml`. One that lies in the model has no say.
+3. Every layer of policy demands; without any, one record that says `safe-to-run` is enough. `mode = "warn"` does not
+   relax this: what ran cannot be taken back.
+4. What is asked of a policy is one need, which names every file; approvals are evidence for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from safeload.core.digest import sha256
+from safeload.core.errors import LimitExceeded, MalformedInput, UsageError, VerificationFailed
+from safeload.core.evidence import CodeNeed, Evidence, VerifiedSignature
+from safeload.core.names import escape
+from safeload.core.paths import is_safe_relative
+from safeload.core.policy import AllOf, Policy, Reason, Verdict
+from safeload.engine.audit.closure import Closure, find_closure
+from safeload.trust import layers
+from safeload.trust.approvals import Answer, Code, Demand, Who, approvals_for
+from safeload.trust.audit_records import Audits
+from safeload.trust.bundle import read_bundle
+from safeload.trust.policy_file import PolicyFile
+from safeload.trust.rules import Applied, qualified
+
+if TYPE_CHECKING:
+    from safeload.engine.enforce import Guard
+    from safeload.engine.held import Held
+    from safeload.engine.request import Request
+
+_MOST_SIGNATURES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NotApproved:
+    """Denies a load that needs code, for the reasons that its records do not approve it."""
+
+    reasons: tuple[str, ...]
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        next_step = f"safeload audit {escape(evidence.reference)} --check"
+        reasons = tuple(Reason(text, next_step) for text in self.reasons)
+        return Verdict("approvals", allowed=not reasons, reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLook:
+    """What was found out about the code of one load."""
+
+    need: CodeNeed
+    closure: Closure
+    digests: dict[str, str]
+    """sha256 of the files of the model itself that would run."""
+
+    def into(self, evidence: Evidence, answer: Answer) -> Evidence:
+        return replace(evidence, code=(self.need,), approvals=answer.approvals)
+
+    def beside(self, policy: Policy, answer: Answer) -> Policy:
+        return AllOf((policy, NotApproved(answer.reasons))) if answer.reasons else policy
+
+
+def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) -> CodeLook:
+    """Read the code that a load needs. Raises as `find_closure` does."""
+    if held.closure is None:
+        held.closure = find_closure(held.snapshot, guard.options, request)
+    closure = held.closure
+    files = tuple(dict.fromkeys((*(file.name for file in closure.files), *(f for need in needs for f in need.files))))
+    why = ", ".join(dict.fromkeys(need.why for need in needs))
+    own = {file.name: file.sha256 for file in closure.files if file.name in held.snapshot.listing}
+    return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own)
+
+
+def judged(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignature] = ()) -> Answer:
+    """What the records of audits say of this code, for this model.
+
+    Raises:
+        ConfigError: records cannot be read or used, or lie in the model.
+        LimitExceeded: there are more signatures than anybody could verify.
+        UsageError: a signer needs a library that is not installed.
+    """
+    from safeload.engine.enforce import targets
+
+    records = records_for(guard)
+    names = tuple(name for group in targets(guard.snapshot) for name in group)
+    code = code_of(closure, names=names, signatures=signatures)
+    proofs = signed_records(records, (one.policy for one in guard.applied), guard.now)
+    return approvals_for(code, records, demands(guard.applied), guard.now.date(), proofs)
+
+
+def records_for(guard: Guard) -> tuple[Audits, ...]:
+    """The records that count for a model. Raises as `judged` does."""
+    from safeload.engine.enforce import refuse_within
+
+    chosen = guard.options.audits
+    found = layers.audits(None if chosen is None else str(chosen))
+    for one in found:
+        refuse_within(guard.snapshot, one.file)
+    return found
+
+
+def demands(applied: Iterable[Applied]) -> tuple[Demand, ...]:
+    """What each layer demands of approvals; the default, if there is none."""
+    found = tuple(
+        Demand(
+            criteria=one.settings.criteria,
+            least=one.settings.min_auditors,
+            auditors=None
+            if one.settings.auditors is None
+            else frozenset(qualified(one.policy, name) for name in one.settings.auditors),
+            place=one.place,
+        )
+        for one in applied
+    )
+    return found or (Demand(),)
+
+
+def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterable[VerifiedSignature] = ()) -> Code:
+    """The code as `approvals_for` judges it."""
+    files = {file.name: file.sha256 for file in closure.files}
+    signers = frozenset((one.signer, one.identity) for one in signatures if files and one.covers >= files.keys())
+    return Code(
+        closure=closure.digest,
+        files=files,
+        entries=frozenset(entry.target for entry in closure.entries),
+        imports=frozenset(name for name in closure.imports if name not in sys.stdlib_module_names),
+        unfollowed=frozenset(unfollowed(closure)),
+        faults=tuple(_faults(closure)),
+        names=names,
+        signers=signers,
+    )
+
+
+def unfollowed(closure: Closure) -> dict[str, str]:
+    """Each place that an approval must name, as `file.py:12`, and what happens there."""
+    from safeload.core.allowlist import Allowlist
+    from safeload.core.finding import Severity
+    from safeload.rules.base import Context
+    from safeload.rules.code_unfollowed import RULE
+
+    found: dict[str, str] = {}
+    for file in closure.files:
+        for finding in RULE.check(RULE, file.facts, Context(allowlist=Allowlist())) if file.facts else ():
+            if finding.severity > Severity.LOW:
+                line = (finding.location.path or "").removeprefix("line ")
+                found.setdefault(f"{file.name}:{line}", finding.message)
+    return found
+
+
+def _faults(closure: Closure) -> Iterable[str]:
+    """Why nobody can approve this code."""
+    if not closure.files:
+        yield "the code that it asks for is not there"
+    for file in closure.files:
+        if file.fault is not None:
+            yield f"{escape(file.name)} cannot be approved: {file.fault.why or file.fault.what}"
+        if not is_safe_relative(file.name.replace("--", "/")):
+            yield f"{escape(file.name)} cannot be approved: its name is no plain path"
+    for missing in closure.missing:
+        yield f"{escape(missing.importer)} cannot be approved: it needs {missing.what}, which is not there"
+
+
+def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], now: datetime) -> dict[str, set[Who]]:
+    """Who signed which record, by the record's seal. A bundle that nobody trusted signed proves nothing.
+
+    Raises:
+        LimitExceeded: there are more than anybody could verify.
+        UsageError: a signer needs a library that is not installed.
+    """
+    from safeload.engine.enforce_signatures import signers_of
+
+    signers = signers_of(policies)
+    bundles = {bundle: one.file for one in records for bundle in one.signatures}
+    if len(bundles) > _MOST_SIGNATURES:
+        where = next(iter(bundles.values()))
+        raise LimitExceeded("members", allowed=_MOST_SIGNATURES, wanted=len(bundles), where=where)
+    found: dict[str, set[Who]] = {}
+    for data, file in bundles.items() if signers else ():
+        try:
+            bundle = read_bundle(data, f"{file}.sig")
+        except MalformedInput:
+            continue
+        for signer in signers:
+            try:
+                identity = signer.verify(bundle, now=now)
+            except (MalformedInput, VerificationFailed):
+                continue
+            found.setdefault(sha256(bundle.envelope.payload), set()).add((signer.name, identity.text))
+    return found
+
+
+def refuse_code_in_directory(reference: str) -> None:
+    """Raise `UsageError`: a directory that outlives this process cannot carry an approval."""
+    raise UsageError(
+        f"{escape(reference)} was not written",
+        why="approved code runs in the process that checked it, and a directory holds none",
+        remedy="leave trust_remote_code out, or load it by safeload.transformers",
+    )

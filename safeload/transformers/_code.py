@@ -1,0 +1,111 @@
+"""Where transformers asks for code of a model: it gets what was approved, by name, and nothing that lies on a disk.
+
+The library finds a file (`get_cached_module_file`), then takes a class from it (`get_class_in_module`). Both are
+answered here while the seatbelt is on, from the approved code of the models that the call under way loads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from safeload.core.errors import PolicyDenied, UsageError
+from safeload.core.names import escape
+from safeload.engine.admission import Admission
+from safeload.engine.approved import ApprovedCode
+from safeload.engine.request import Request
+from safeload.engine.seatbelt import Answers, worn
+
+_BY_PATH = ""
+
+
+class _Place(str):
+    """What stands for a file between the two questions: a text, because the library may format it."""
+
+    code: ApprovedCode
+    repository: str
+    file: str
+
+
+class Approved:
+    """The approved code of all models that one call loads."""
+
+    def __init__(self, admissions: Iterable[Admission]) -> None:
+        self._codes: dict[str, ApprovedCode] = {}
+        for admission in admissions:
+            following: Admission | None = admission
+            while following is not None:
+                if following.code is not None:
+                    self._codes[os.path.abspath(following.path)] = following.code
+                following = following.base
+
+    def __bool__(self) -> bool:
+        return bool(self._codes)
+
+    @property
+    def answers(self) -> Answers:
+        """What the seatbelt gives instead of refusing; nothing, if nothing is approved."""
+        if not self:
+            return {}
+        found: dict[tuple[str, str], Any] = {}
+        for module in ("transformers.dynamic_module_utils", "transformers.generation.utils"):
+            found[module, "get_cached_module_file"] = self._file
+            found[module, "get_class_in_module"] = self._class
+        found["transformers.generation.utils", "has_file"] = self._has_file
+        found["transformers.generation.utils", "check_python_requirements"] = _nothing
+        return found
+
+    def _find(self, repository: object, file: str) -> _Place | None:
+        name = os.fspath(repository) if isinstance(repository, (str, os.PathLike)) else ""
+        own = self._codes.get(os.path.abspath(name)) if name else None
+        for code, other in [(own, _BY_PATH)] if own is not None else [(code, name) for code in self._codes.values()]:
+            if code.find(other, file) is not None:
+                place = _Place(f"{escape(code.reference)}: {escape(file)}")
+                place.code, place.repository, place.file = code, other, file
+                return place
+        return None
+
+    def _file(self, pretrained_model_name_or_path: object, module_file: str, *_: object, **__: object) -> str:
+        place = self._find(pretrained_model_name_or_path, module_file)
+        if place is None:
+            _refuse(f"{pretrained_model_name_or_path}: {module_file}")
+        return place
+
+    def _class(self, class_name: str, module_path: object, **_: object) -> Any:
+        if not isinstance(module_path, _Place):
+            _refuse(str(module_path))
+        try:
+            return module_path.code.load(module_path.repository, module_path.file, class_name)
+        except PolicyDenied as denial:
+            if (belt := worn()) is not None:  # the library may swallow it; the belt does not
+                belt.remember(denial)
+            raise
+
+    def _has_file(self, path_or_repo: object, filename: str, **_: object) -> bool:
+        return self._find(path_or_repo, filename) is not None
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Requirements of code: its packages were named by whoever approved it, and an import that fails says so."""
+
+
+def _refuse(what: str) -> NoReturn:
+    belt = worn()
+    assert belt is not None  # only a belt asks
+    belt.refuse(f"import code that is not approved: {escape(what)}")
+
+
+def require_trust(admission: Admission, request: Request) -> None:
+    """Say that approved code still has to be asked for.
+
+    Raises:
+        UsageError: the model cannot do without its code, and the call does not ask for it.
+    """
+    if admission.verdict.allowed and request.trust_remote_code is not True and admission.needs_code:
+        raise UsageError(
+            f"{escape(admission.reference)!r} needs its own code",
+            where=escape(admission.reference),
+            why="it is approved, and this call does not ask for it",
+            remedy="trust_remote_code=True",
+        )

@@ -1,0 +1,249 @@
+"""`audits.toml`: who read which code, and what they say of it. Values, and how to read them; `approvals` judges.
+
+The model is cargo-vet's, with the digest of a code closure (`h1:…`) where that has a version.
+
+1. Unknown and repeated keys, unknown criteria, and digests that contradict each other are errors, each with its place.
+2. Nothing in it can approve what it does not name: digests, classes, imports and places that cannot be followed.
+3. Records of others are read from a file that is pinned by its sha256. Their criteria mean nothing here until they are
+   mapped; their violations count at once; their exemptions, publishers and imports do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from safeload.core.digest import sha256, tree_digest
+from safeload.core.errors import ConfigError, MalformedInput
+from safeload.core.names import escape
+from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement
+from safeload.trust.criteria import NAME as CRITERION
+from safeload.trust.criteria import Criteria
+from safeload.trust.tables import Table, read_toml
+
+NAME = "audits.toml"
+SIGNATURES = ".sig"
+"""Added to the name of the file: where signatures of its records lie."""
+LARGEST = 16 << 20
+REMEDY = "correct the file, then: safeload audit REF --check"
+LONGEST_TRUST = timedelta(days=366)
+_CLOSURE = re.compile(r"h1:[A-Za-z0-9+/]{43}=")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ORGANISATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Read = Callable[[str], bytes]
+"""The bytes of a file that the records name; raises `ConfigError`."""
+
+
+def parse_audits(data: bytes, *, file: str = NAME, read: Read, signatures: bytes = b"") -> Audits:
+    """Read a file of records. Total: any bytes give records or the error.
+
+    Args:
+        read: gives the bytes of the files that it imports; `b""` for a missing file of signatures.
+        signatures: the bytes of the file of signatures.
+
+    Raises:
+        ConfigError: something in it cannot be used; with the place.
+    """
+    top = _top(data, file)
+    criteria, descriptions = _criteria(top)
+    audits = [*_audits(top, criteria)]
+    violations = [_violation(table) for table in top.tables("violation")]
+    publishers = tuple(_publisher(table, criteria) for table in top.tables("trusted"))
+    bundles = [*signatures.splitlines()]
+    imports: list[Import] = []
+    named = top.table("imports")
+    for name in named.names() if named else ():
+        assert named is not None
+        table = named.table(name)
+        if table is None or not _ORGANISATION.fullmatch(name):
+            named.refuse(name, "an import is a table with a plain name")
+        one, theirs = _import(name, table, criteria, read)
+        imports.append(one)
+        audits += _taken_over(theirs, one)
+        violations += theirs.violations
+        bundles += theirs.signatures
+    top.end()
+    return Audits(
+        file=file,
+        criteria=criteria,
+        descriptions=descriptions,
+        audits=tuple(audits),
+        violations=tuple(violations),
+        publishers=publishers,
+        imports=tuple(imports),
+        signatures=tuple(dict.fromkeys(bundle for bundle in bundles if bundle.strip())),
+    )
+
+
+def _top(data: bytes, file: str) -> Table:
+    top = read_toml(data, file=file, most=LARGEST, remedy=REMEDY)
+    version = top.number("version", least=1)
+    if version != 1:
+        top.refuse("version", f"this safeload knows version 1, and not {version}")
+    return top
+
+
+def _criteria(top: Table) -> tuple[Criteria, dict[str, str]]:
+    table, own, descriptions = top.table("criteria"), dict[str, tuple[str, ...]](), dict[str, str]()
+    for name in table.names() if table else ():
+        assert table is not None
+        one = table.table(name)
+        if one is None or not CRITERION.fullmatch(name) or name in Criteria():
+            table.refuse(name, "one's own criteria are tables, with a name in small letters that is not built in")
+        descriptions[name] = one.text("description")
+        own[name] = one.texts("implies", ())
+        one.end()
+    found = Criteria(own)
+    for name, implied in own.items():
+        for other in implied:
+            if other not in found:
+                top.refuse(f"criteria.{name}.implies", f"there are no criteria {escape(other)!r}")
+    return found, descriptions
+
+
+def _named(table: Table, key: str, criteria: Criteria) -> frozenset[str]:
+    names = table.texts(key)
+    if not names:
+        table.refuse(key, "it names none")
+    for index, name in enumerate(names):
+        if name not in criteria:
+            table.refuse(f"{key}[{index}]", f"there are no criteria {escape(name)!r}: [criteria.{escape(name)}]")
+    return frozenset(names)
+
+
+def _audits(top: Table, criteria: Criteria) -> list[Audit]:
+    return [
+        *(_audit(table, criteria) for table in top.tables("audit")),
+        *(_audit(table, criteria, delta=True) for table in top.tables("delta")),
+        *(_audit(table, criteria, exempt=True) for table in top.tables("exemption")),
+    ]
+
+
+def _audit(table: Table, criteria: Criteria, *, delta: bool = False, exempt: bool = False) -> Audit:
+    shape = (_CLOSURE, "the digest of code, h1:…")
+    audit = Audit(
+        base=table.pattern("from", *shape) if delta else "",
+        closure=table.pattern("to" if delta else "closure", *shape),
+        who=table.text("who"),
+        criteria=_named(table, "criteria", criteria),
+        entries=frozenset(table.texts("entries", ())),
+        imports=frozenset(table.texts("imports", ())),
+        unfollowed=frozenset(table.texts("unfollowed", ())),
+        files=_files(table),
+        day=table.day("date"),
+        expires=table.day("expires"),
+        model=table.text("model", ""),
+        revision=table.text("revision", ""),
+        note=table.text("note", ""),
+        exempt=exempt,
+        place=f"{table.file} » {table.path}",
+    )
+    if exempt and audit.expires is None:
+        table.refuse("expires", "an exemption needs its last day")
+    if audit.files and _digest(table, audit.files) != audit.closure:
+        table.refuse("files", f"they are not the code {audit.closure}")
+    table.end()
+    return replace(audit, seal=sha256(statement(audit)))
+
+
+def _files(table: Table) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in table.tables("files"):
+        name = item.text("name")
+        if name in found:
+            item.refuse("name", f"{escape(name)!r} is there twice")
+        found[name] = item.pattern("sha256", _SHA256, "64 hexadecimal digits")
+        item.end()
+    return found
+
+
+def _digest(table: Table, files: Mapping[str, str]) -> str:
+    try:
+        return tree_digest(files)
+    except MalformedInput as error:
+        return table.refuse("files", error.why)
+
+
+def _violation(table: Table) -> Violation:
+    if ("closure" in table) == ("file-sha256" in table):
+        table.refuse("", "it needs one of closure, file-sha256")
+    violation = Violation(
+        closure=table.pattern("closure", _CLOSURE, "the digest of code, h1:…", ""),
+        file_sha256=table.pattern("file-sha256", _SHA256, "64 hexadecimal digits", ""),
+        who=table.text("who", ""),
+        reason=table.text("reason", ""),
+        place=f"{table.file} » {table.path}",
+    )
+    table.end()
+    return violation
+
+
+def _publisher(table: Table, criteria: Criteria) -> Publisher:
+    start, end = table.day("start"), table.day("end")
+    if start is None or end is None:
+        table.refuse("start" if start is None else "end", "trust in a publisher needs its first and its last day")
+    if not timedelta() <= end - start <= LONGEST_TRUST:
+        table.refuse("end", "it must lie at most a year after start: renew it when you have looked again")
+    publisher = Publisher(
+        signer=table.text("signer"),
+        patterns=table.texts("match"),
+        criteria=_named(table, "criteria", criteria),
+        imports=frozenset(table.texts("imports", ())),
+        start=start,
+        end=end,
+        place=f"{table.file} » {table.path}",
+    )
+    if not publisher.patterns:
+        table.refuse("match", "it matches nothing")
+    table.end()
+    return publisher
+
+
+def _import(name: str, table: Table, criteria: Criteria, read: Read) -> tuple[Import, Audits]:
+    file, digest = table.text("file"), table.pattern("sha256", _SHA256, "64 hexadecimal digits")
+    mapped: dict[str, frozenset[str]] = {}
+    mapping = table.table("criteria-map")
+    for theirs in mapping.names() if mapping else ():
+        assert mapping is not None
+        mapped[theirs] = _named(mapping, theirs, criteria)
+    table.end()
+    try:
+        data = read(file)
+        signatures = read(file + SIGNATURES)
+    except ConfigError as error:
+        table.refuse("file", error.why)
+    if sha256(data) != digest:
+        table.refuse("sha256", f"the file's is {sha256(data)}: read what changed before you write that down")
+    return Import(name=name, file=file, sha256=digest, criteria_map=mapped), _of_others(data, file, signatures)
+
+
+def _of_others(data: bytes, file: str, signatures: bytes) -> Audits:
+    """Another organisation's file, without what it imports itself, exempts or trusts: that is theirs to decide."""
+    top = _top(data, file)
+    criteria, descriptions = _criteria(top)
+    audits = [audit for audit in _audits(top, criteria) if not audit.exempt]
+    violations = tuple(_violation(table) for table in top.tables("violation"))
+    for key in ("imports", "trusted"):
+        top.raw(key)
+    top.end()
+    return Audits(
+        file=file,
+        criteria=criteria,
+        descriptions=descriptions,
+        audits=tuple(audits),
+        violations=violations,
+        signatures=tuple(signatures.splitlines()),
+    )
+
+
+def _taken_over(theirs: Audits, by: Import) -> list[Audit]:
+    """Their records with our criteria; what is not mapped is not taken over."""
+    found: list[Audit] = []
+    for audit in theirs.audits:
+        held = theirs.criteria.implied(audit.criteria)
+        ours = frozenset().union(*(by.criteria_map[name] for name in held if name in by.criteria_map))
+        if ours:
+            found.append(replace(audit, criteria=ours, origin=by.name))
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 FORMATS: dict[str, Any] = {
+    'active_text': (2970, (('active-text', (), True, {'named': ('makefile', '.mk', '.mak', 'cmakelists.txt', '.cmake', 'justfile', 'rakefile', 'dockerfile', 'containerfile', '.dockerfile', 'vagrantfile', 'jenkinsfile', '.desktop', '.service', '.reg', '.inf', '.url', '.sct', '.applescript', '.scpt', '.sql', '.tcl', '.awk', '.sed', '.el', '.vim', '.gdbinit', '.envrc', '.html', '.htm', '.xhtml', '.svg', '.mht', '.mhtml', '.ini', '.cfg', '.conf', '.pth')}),)),
     'array_types': (8190, ()),
     'arrays': (8098, ()),
     'base': (9181, ()),

@@ -99,7 +99,7 @@ def reading(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
 
 
 def parse(text: str | bytes, files: Mapping[str, bytes] | None = None) -> Audits:
-    data = text if isinstance(text, bytes) else (text if text.startswith("version") else HEAD + text).encode()
+    data = text if isinstance(text, bytes) else (text if "version = " in text else HEAD + text).encode()
     return parse_audits(data, folder="/project", read=reading(files or {}))
 
 

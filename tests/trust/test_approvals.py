@@ -16,7 +16,7 @@ from safeload.trust.auditors import Who
 from safeload.trust.closest import nearest
 from safeload.trust.criteria import Criteria
 from safeload.trust.judge import Code, Demand
-from tests.trust.records import A, B, C, TODAY, audit, code, days, digest_of, files_of, records
+from tests.trust.records import TODAY, A, B, C, audit, code, days, digest_of, files_of, records
 
 RUN = frozenset({"safe-to-run"})
 
@@ -222,7 +222,7 @@ def test_a_delta_from_a_violation_approves_nothing() -> None:
     ],
 )
 def test_a_violation_beats_everything(violation: Violation) -> None:
-    """Violations of the code, of one file, or of the model beat audits, deltas, exemptions, publishers and signatures."""
+    """Violations of the code, a file or the model beat audits, deltas, exemptions, publishers and signatures."""
     about = code(names=("evil/model",), signers=frozenset({("acme", "key:1")}))
     most = audit(criteria=frozenset({"safe-to-deploy"}))
     found = (most, audit(who="ana"), audit(exempt=True, expires=days(1)), records(publishers=(publisher(),)))

@@ -213,7 +213,7 @@ def test_a_changed_import_is_refused(change: bytes) -> None:
     ],
 )
 def test_no_mapping_makes_more_of_a_word_than_it_says(mapping: str, why: str) -> None:
-    """A built-in word, or one that implies one, cannot be mapped to a stronger one; neither can one that is not there."""
+    """A built-in word, or one that implies one, is not mapped to a stronger one, nor one that is not there."""
     said = refused(OWN + imported(mapping), {"acme.toml": THEIRS})
     assert "imports.acme.criteria-map" in said and why in said
 

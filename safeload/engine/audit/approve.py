@@ -161,7 +161,8 @@ def _check_code(snapshot: Snapshot, closure: Closure, named: Collection[str], ba
     reference = escape(snapshot.reference)
     code = code_of(closure)
     if not closure.entries and not closure.files:
-        raise UsageError("nothing was approved", where=reference, why="the model brings no code along")
+        why, remedy = "the model brings no code along", "load it: it needs no approval"
+        raise UsageError("nothing was approved", where=reference, why=why, remedy=remedy)
     if code.faults:
         why = "; ".join(code.faults)
         raise UsageError("nothing was approved", where=reference, why=why, remedy=f"safeload audit {reference}")

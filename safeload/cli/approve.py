@@ -84,6 +84,8 @@ def run(parsed: argparse.Namespace) -> int:
             "unfollowed": sorted(audit.unfollowed),
             "files": dict(audit.files),
             "signed": done.signed,
+            "approved": bool(done.answer.approvals),
+            "reasons": list(done.answer.reasons),
         }
         dump(data, sys.stdout)
         return 0
@@ -99,4 +101,8 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"written to {escape(done.path)}")
     if not done.signed:
         note("it is not signed, so it is only as strong as the file it stands in: --key NAME signs it")
+    if not done.answer.approvals:
+        print("the code is not approved yet")
+        for reason in done.answer.reasons:
+            print(f"  {reason}")
     return 0

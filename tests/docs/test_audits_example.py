@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from safeload.cli.main import main
+from safeload.core.digest import sha256
+from safeload.core.errors import ConfigError
 from safeload.trust import layers
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, blocks
 
 SOURCE = ROOT / "examples" / "audits"
 
@@ -33,6 +35,18 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(layers, "SYSTEM_AUDITS", str(tmp_path / "none.toml"))
     monkeypatch.setattr(layers, "user_audits", lambda: None)
     return folder
+
+
+def test_the_records_of_the_guide_can_be_read(example: Path) -> None:
+    """The files that docs/approving.md shows are records and a policy as they stand there."""
+    records, policy, *_ = (block.text for block in blocks(ROOT / "docs" / "approving.md", "toml"))
+    digest = sha256((example / "acme/audits.toml").read_bytes())
+    (example / "audits.toml").write_text(records.replace("8f0c…", digest))
+    found = layers.read_audits("audits.toml")
+    assert len(found.own) == 3 and len(found.violations) == 2 and len(found.publishers) == 1
+    (example / "safeload.toml").write_text("version = 1\n" + policy)
+    with pytest.raises(ConfigError, match="there is no signer 'jo'"):
+        layers.read_policy("safeload.toml")
 
 
 def check(model: str) -> int:

@@ -30,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a place that cannot be followed by reading, and that you looked at",
     )
+    parser.add_argument(
+        "--closure", metavar="h1:…", default="", help="the code that you read, so that nothing else can be approved"
+    )
     parser.add_argument("--from", dest="base", metavar="h1:…", default="", help="you read only what changed since this")
     parser.add_argument("--expires", metavar="DAY", type=_day, help="the last day on which it counts")
     parser.add_argument("--exempt", action="store_true", help="nobody read it yet; needs --expires")
@@ -60,6 +63,7 @@ def run(parsed: argparse.Namespace) -> int:
             criteria=parsed.criteria,
             who=parsed.who,
             unfollowed_named=parsed.unfollowed,
+            closure=parsed.closure,
             base=parsed.base,
             expires=parsed.expires,
             note=parsed.note,

@@ -65,6 +65,9 @@ def run(parsed: argparse.Namespace) -> int:
         dump(_document(found, differing), sys.stdout)
     else:
         _show(found, differing)
+        if found.closure.files:
+            command = f"safeload approve {escape(found.reference)} --closure {found.closure.digest}"
+            note(f"once you have read it: {command} --criteria safe-to-run --as YOU")
     return found.report.status.exit_code
 
 

@@ -81,7 +81,9 @@ def _print(found: Checked, *, told: bool = False) -> None:
         note(f"{escape(audit.who)}'s record is not signed by anybody a policy knows: it is {_WEAK}")
     if not found.approved:
         criteria = "".join(f" --criteria {escape(name)}" for name in found.answer.wanted)
-        after = f"; then: safeload approve {escape(found.reference)}{criteria} --as YOU" if criteria else ""
+        closure = found.closure.digest
+        after = f"; then: safeload approve {escape(found.reference)} --closure {closure}{criteria} --as YOU"
+        after = after if criteria else ""
         print(f"next: safeload audit {escape(found.reference)}{after}")
 
 
@@ -101,7 +103,7 @@ def _print_suggestion(found: Checked, suggestion: Suggestion) -> None:
             f"next: safeload audit {name} --against {escape(old.model)} --against-revision {escape(old.revision)}; then"
         )
     criteria = " ".join(f"--criteria {escape(name)}" for name in found.answer.wanted) or "--criteria safe-to-run"
-    print(f"      safeload approve {name} --from {old.closure} {criteria} --as YOU")
+    print(f"      safeload approve {name} --closure {found.closure.digest} --from {old.closure} {criteria} --as YOU")
 
 
 def _print_overview(seen: Overview) -> None:

@@ -32,6 +32,8 @@ class Code:
     """Why nobody can approve it: files that are missing or no Python. Escaped."""
     names: tuple[str, ...] = ()
     """The names of the model, for patterns of publishers and violations."""
+    others: tuple[str, ...] = ()
+    """The names of other models that some of the code comes from, for patterns of violations."""
     signers: frozenset[Who] = frozenset()
     """Who signed every file of it, as part of the model."""
 

@@ -77,6 +77,8 @@ def test_what_is_still_lacking_is_said_at_once(capsys: pytest.CaptureFixture[str
         (*APPROVE, "jo", "--expires", "2020-01-01"),
         (*APPROVE, "jo", "--exempt"),
         (*APPROVE, "jo", "--from", "v1"),
+        (*APPROVE, "jo", "--closure", "v1"),
+        (*APPROVE, "jo", "--closure", f"h1:{'A' * 43}="),
         (*APPROVE, "jo", "--unfollowed", "m.py:1"),
         (*APPROVE, "jo", "--key", "nobody"),
         ("approve", "m", "--criteria", "safe", "--as", "jo"),
@@ -97,7 +99,10 @@ def test_what_cannot_be_done_is_exit_code_2(capsys: pytest.CaptureFixture[str], 
 def test_a_check_is_for_ci(capsys: pytest.CaptureFixture[str], project: Path) -> None:
     """Exit code 1 without an approval, 0 with one, 0 without code, 2 where the records cannot be read."""
     said = out(capsys, "audit", "m", "--check", code=1)
-    assert "not approved: m h1:" in said and "safeload approve m --criteria safe-to-run --as YOU" in said
+    assert (
+        "not approved: m h1:" in said
+        and f"safeload approve m --closure {said.split()[3]} --criteria safe-to-run --as YOU" in said
+    )
     out(capsys, *APPROVE, "jo", code=0)
     said = out(capsys, "audit", "m", "--check", code=0)
     assert "safe-to-run, by jo" in said and "only as strong as the file it stands in" in said
@@ -127,7 +132,7 @@ def test_what_there_is_to_read_is_suggested(
     said = out(capsys, "audit", "m", "--suggest", code=1)
     assert f"--against org/m --against-revision {commit}" in said and "blocks.py" in said
     base = said.split("--from ")[1].split()[0]
-    assert f"safeload approve m --from {base} --criteria safe-to-run --as YOU" in said
+    assert f" --from {base} --criteria safe-to-run --as YOU" in said and "approve m --closure h1:" in said
     out(capsys, *APPROVE, "ana", "--from", base, code=0)
     assert "safe-to-run, by ana, jo" in out(capsys, "audit", "m", "--check", code=0)
     found = document(capsys, "audit", "m", "--check", code=0)

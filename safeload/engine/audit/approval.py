@@ -155,7 +155,7 @@ def demands(applied: Iterable[Applied]) -> tuple[Demand, ...]:
 
 
 def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterable[VerifiedSignature] = ()) -> Code:
-    """The code as `approvals_for` judges it."""
+    """The code as `approvals_for` judges it. `names` are those of the model."""
     files = {file.name: file.sha256 for file in closure.files}
     signers = frozenset((one.signer, one.identity) for one in signatures if files and one.covers >= files.keys())
     return Code(
@@ -166,23 +166,22 @@ def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterab
         unfollowed=frozenset(unfollowed(closure)),
         faults=tuple(_faults(closure)),
         names=names,
+        others=tuple(repository.lower() for repository, _ in closure.repositories),
         signers=signers,
     )
 
 
 def unfollowed(closure: Closure) -> dict[str, str]:
-    """Each place that an approval must name, as `file.py:12`, and what happens there."""
+    """Each place that an approval must name, as `file.py:12`, and what happens there, however mild."""
     from safeload.core.allowlist import Allowlist
-    from safeload.core.finding import Severity
     from safeload.rules.base import Context
     from safeload.rules.code_unfollowed import RULE
 
     found: dict[str, str] = {}
     for file in closure.files:
         for finding in RULE.check(RULE, file.facts, Context(allowlist=Allowlist())) if file.facts else ():
-            if finding.severity > Severity.LOW:
-                line = (finding.location.path or "").removeprefix("line ")
-                found.setdefault(f"{file.name}:{line}", finding.message)
+            line = (finding.location.path or "").removeprefix("line ")
+            found.setdefault(f"{file.name}:{line}", finding.message)
     return found
 
 

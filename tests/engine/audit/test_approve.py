@@ -95,6 +95,16 @@ def test_no_criteria_are_no_approval() -> None:
         approve("m", criteria=[], who="jo")
 
 
+def test_what_changed_since_it_was_read_is_not_approved(project: Path) -> None:
+    """Named by the digest of what was read, other code is refused, and the refusal says which code it is."""
+    read = check("m").closure.digest
+    write(project / "m/blocks.py", BLOCKS + "import os\n")
+    with pytest.raises(UsageError, match="not the one that you read") as caught:
+        approved(closure=read)
+    now = check("m").closure.digest
+    assert now in str(caught.value) and approved(closure=now).audit.closure == now
+
+
 def test_a_delta_from_itself_is_refused() -> None:
     """Code cannot be what changed since itself."""
     digest = approved().audit.closure
@@ -116,6 +126,7 @@ def test_a_delta_from_itself_is_refused() -> None:
             "blocks.py:3",
         ),
         ({"blocks": "def f(n):\n    return __import__(n)\n"}, "blocks.py:2"),
+        ({"blocks": "import torch\ndef f(n):\n    return getattr(torch, n)\n"}, "blocks.py:3"),
     ],
 )
 def test_what_nobody_can_have_read_is_refused(project: Path, files: dict[str, Any], why: str) -> None:

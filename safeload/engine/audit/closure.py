@@ -144,13 +144,17 @@ class _Search:
 
     def _named(self, part: Reference, config: str) -> Iterator[tuple[Entry, str, str]]:
         repository, other, target = part.target.rpartition(_OTHER)
-        folder = "" if other else posixpath.dirname(config)
-        module = target.rpartition(".")[0] or target
-        path = posixpath.normpath(posixpath.join(folder, module.replace(".", "/") + ".py"))
-        if part.kind == "module" and path not in self.models[""].snapshot.listing:
-            return  # a class of an installed library
+        file = (target.rpartition(".")[0] or target).replace(".", "/") + ".py"
+        paths = [posixpath.normpath(file)]
+        if not other:  # of a config in a folder, some loaders look beside it and some at the root
+            listing = self.models[""].snapshot.listing
+            beside = posixpath.normpath(posixpath.join(posixpath.dirname(config), file))
+            paths = [path for path in dict.fromkeys((beside, *paths)) if path in listing] or [beside]
+            if part.kind == "module" and paths[0] not in listing:
+                return  # a class of an installed library
         why = f"{escape(config)} » {escape(part.location.path or '')}"
-        yield Entry(why=why, target=part.target, file=_name(repository, path)), repository, path
+        for path in paths:
+            yield Entry(why=why, target=part.target, file=_name(repository, path)), repository, path
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────
 

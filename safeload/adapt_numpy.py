@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from safeload.core.blob import Blob
-from safeload.core.construct import Named, Outside
+from safeload.core.construct import Named
 from safeload.core.graph import Span
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker, Table
@@ -186,9 +186,29 @@ def _frombuffer(made: Made) -> object:
     import numpy
 
     match made.args:
-        case (data, numpy.dtype() as kind, shape, ("C" | "F") as order) if not isinstance(data, Outside):
-            return array_of(data, kind, counts(shape, "shape"), fortran=order == "F")
+        case (data, numpy.dtype() as kind, shape, ("C" | "F") as order, *axes) if axes in ([], [None]):
+            return array_of(_beside(data), kind, counts(shape, "shape"), fortran=order == "F")
+        case (data, numpy.dtype() as kind, shape, "K", axes):
+            made_of = array_of(_beside(data), kind, counts(shape, "shape"), fortran=False)
+            order = counts(axes, "axis order")
+            if sorted(order) == list(range(made_of.ndim)):
+                return made_of.transpose(order)
     raise bad("a numpy array is described in a way that numpy does not write")
+
+
+def _beside(data: object) -> object:
+    """The bytes of an array. A buffer that the caller handed over beside the stream is used itself, not copied."""
+    import pickle
+
+    import numpy
+
+    if isinstance(data, pickle.PickleBuffer | memoryview):
+        view = memoryview(data)
+        if not view.contiguous:
+            raise bad("a buffer beside the stream is not in one piece")
+        raw: Any = view if view.ndim == 1 and view.format == "B" else memoryview(pickle.PickleBuffer(data).raw())
+        return numpy.frombuffer(raw, dtype=numpy.uint8) if view.nbytes else b""
+    return data
 
 
 def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> numpy.ndarray[Any, Any]:

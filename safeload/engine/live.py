@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
@@ -32,6 +32,8 @@ from safeload.core.graph import (
     Value,
 )
 from safeload.core.names import GlobalName, Location
+from safeload.engine.allowlists import default_allowlist
+from safeload.rules.indirect import excused
 
 
 class Made(NamedTuple):
@@ -80,8 +82,21 @@ class Table:
 
 
 def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
-    """Every global that the pickles name, once each, in order."""
-    return list(dict.fromkeys(node.name for one in readings for node in one.trace if isinstance(node, Global)))
+    """Every global that the pickles name, once each, in order.
+
+    Left out are `getattr` and `type` where they are only called in the exact forms in which picklers write members of
+    listed enumerations and `NoneType`: judgement excuses these, so nobody need be asked about them.
+    """
+    allowlist = default_allowlist()
+    named: list[GlobalName] = []
+    for one in readings:
+        calls = [node for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)]
+        forms: dict[int, bool] = {}
+        for call in calls:
+            harmless = excused(cast(Global, call.callee).name, call, allowlist)
+            forms[id(call.callee)] = forms.get(id(call.callee), True) and harmless
+        named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(id(node), False)]
+    return list(dict.fromkeys(named))
 
 
 def bring_to_life(

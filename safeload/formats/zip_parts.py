@@ -38,6 +38,8 @@ _OF_KERAS = (".weights.h5", ".weights.npz", ".weights.json")
 _NATIVE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv")
 _SOURCES = (".cpp", ".cc", ".cu", ".c", ".h", ".hpp")
 """What compilers of models leave in their archives."""
+_EXAMPLES = "/traced_inputs/"
+"""Where the storages of example inputs are, of a program that was traced; torch writes them empty."""
 _TFLITE = b"TFL3"
 """At offset 4: a model that files are appended to, whose own reader reads them."""
 _SHORT = 256
@@ -247,6 +249,9 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
     name = entry.name.casefold()
     check_size(entry, place, limits)
     if name.endswith(_BOOKKEEPING) and entry.size <= _SHORT:
+        return
+    if not entry.size and _EXAMPLES in f"/{name}":
+        yield Member(location=place, name=entry.name, size=0, read=True)
         return
     content = open_member(blob, entry, place, limits, budget)
     if (kind := _program(name)) is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Unknown = Literal["record", "refuse"]
 _CALL = "safeload.torch.load(…, {})"
+_REMEDIES = {"program": "its weights alone: safeload.torch.state_dict_of(…)"}
 
 
 def load(
@@ -64,7 +65,7 @@ def load(
     check_choice(unknown, inert)
     texts = _check_arguments(f, pickle_module, weights_only, mmap, pickle_load_args)
     require_torch()
-    with opened(f, options) as door:
+    with opened(f, options, remedies=_REMEDIES) as door:
         return value_of(door, map_location=map_location, mapped=mmap is True, unknown=unknown, inert=inert, texts=texts)
 
 

@@ -148,7 +148,8 @@ def _decide(inspected: Inspected, evidence: Evidence, policy: Any, remedies: Rem
     report = inspected.report
     undecided = [one for one in report.findings if one.status is Status.UNDECIDED]
     if not verdict.allowed and undecided and report.status is not Status.DANGEROUS and not evidence.differences:
-        first = undecided[0]
+        # What could not be read is why other things could not be told apart.
+        first = next((one for one in undecided if one.rule == "unreadable"), undecided[0])
         raise MalformedInput(
             f"{escape(inspected.path)!r} cannot be loaded",
             where=first.location,

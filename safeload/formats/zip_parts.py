@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -102,10 +102,18 @@ def _of_package(name: str) -> bool:
     return name.endswith(".data/extern_modules")
 
 
-def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget | None = None) -> Iterator[Part]:
+def read_zip(
+    blob: Blob,
+    location: Location,
+    limits: Limits,
+    *,
+    budget: Budget | None = None,
+    numbers: Container[str] = frozenset(),
+) -> Iterator[Part]:
     """Everything in a zip archive. Raises the first `MalformedInput` that it met, after yielding the rest.
 
-    `budget` is for files of several archives, which share one.
+    `budget` is for files of several archives, which share one; `numbers` are members that hold the elements of tensors
+    and are read as nothing else.
     """
     limits = account(limits, blob)
     archive = read_archive(blob, location, limits)
@@ -132,9 +140,11 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
         inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
         try:
             if root is not None and inside.casefold().startswith("data/"):
-                storages[root][inside[5:]] = _storage(blob, entry, location, limits)
+                storages[root][inside[5:]] = storage_of(blob, entry, _at(location, entry), limits)
             elif inside.startswith("constants/") and root in constants:
-                constants[root][inside[10:]] = _storage(blob, entry, location, limits)
+                constants[root][inside[10:]] = storage_of(blob, entry, _at(location, entry), limits)
+            elif entry.name in numbers:
+                storage_of(blob, entry, _at(location, entry), limits)
             else:
                 rest.append((entry, root))
                 if root is not None and inside.casefold() == "byteorder":
@@ -177,10 +187,11 @@ def _joined(tables: list[TensorTable], location: Location) -> TensorTable:
     return TensorTable(location=location, tensors=tensors, metadata=metadata)
 
 
-def _storage(blob: Blob, entry: Entry, location: Location, limits: Limits) -> Storage:
+def storage_of(blob: Blob, entry: Entry, place: Location, limits: Limits) -> Storage:
+    """The bytes of a member, where they lie in the archive if they are not packed. Raises `MalformedInput`."""
     if entry.encrypted:
-        raise damaged_member(_at(location, entry), "it is encrypted")
-    content = open_member(blob, entry, _at(location, entry), limits, Budget(0, left=0))
+        raise damaged_member(place, "it is encrypted")
+    content = open_member(blob, entry, place, limits, Budget(0, left=0))
     if entry.method == 0:
         return Storage(blob=blob, offset=entry.start, nbytes=content.size)
     return Storage(blob=content, offset=0, nbytes=content.size)

@@ -11,6 +11,7 @@ What no handler knows stays what `construct` makes of it: an inert `Record`, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -110,7 +111,7 @@ def bring_to_life(
 ) -> object:
     """The value of a reading, with live objects where the table has a maker for them.
 
-    The reading's graph is changed on the way: nobody else may use it afterwards.
+    The reading stays as it is: what is rewritten is a copy of its graph.
 
     Args:
         persistent: as for `construct`.
@@ -154,54 +155,73 @@ def _handler(name: GlobalName, maker: Maker) -> Handler:
 
 
 def _prepare(value: Value, table: Table, texts: Texts | None) -> tuple[Value, set[int]]:
-    """Rewrite the graph as described above; return its root, and the identities of the bytes that are arrays'."""
-    arrays: set[int] = set()
-    seen: set[int] = set()
-
-    def swap(item: Value) -> Value:
-        if isinstance(item, Global) and item.name in table.constants:
-            callee = Global(_constant(item.name), item.written, item.offset)
-            return Call(callee, Tuple((), 1), None, How.REDUCE, item.offset, 1)
-        if texts is not None and type(item) is bytes:
-            return texts(item)
-        return item
-
-    root = swap(value)
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if not isinstance(node, Node) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, List | Set):
-            node.items = [swap(item) for item in node.items]
-            stack.extend(node.items)
-        elif isinstance(node, Tuple | FrozenSet):
-            node.items = tuple(swap(item) for item in node.items)
-            stack.extend(node.items)
-        elif isinstance(node, Dict):
-            node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-            stack.extend(part for pair in node.pairs for part in pair)
-        elif isinstance(node, Persistent):
-            stack.append(node.id)
-        elif isinstance(node, Call):
-            _prepare_call(node, table, swap, arrays)
-            stack += (node.callee, node.args, node.kwargs, *node.states, *node.items)
-            stack.extend(part for pair in node.pairs for part in pair)
-    return root, arrays
+    """A copy of the graph, rewritten as described above: its root, and the identities of the bytes that are arrays'."""
+    copier = _Copier(table, texts)
+    root = copier.part(value)
+    while copier.waiting:
+        copier.fill(*copier.waiting.pop())
+    return root, copier.arrays
 
 
-def _prepare_call(node: Call, table: Table, swap: Callable[[Value], Value], arrays: set[int]) -> None:
-    node.states = [swap(state) for state in node.states]
-    node.items = [swap(item) for item in node.items]
-    node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-    if not isinstance(node.callee, Global) or node.callee.name not in table.makers:
-        return
-    if node.callee.name.name in ("_reconstruct", "_frombuffer"):
-        parts = [node.args, *node.states]
-        arrays.update(
-            id(item) for part in parts if isinstance(part, Tuple) for item in part.items if isinstance(item, Span)
-        )
-    states, items = Tuple(tuple(node.states), node.depth), List(list(node.items), node.depth)
-    node.args = Tuple((node.args, states, items), node.depth)
-    node.states, node.items = (), ()
+class _Copier:
+    """Copies nodes that hold others, each once, and lets them wait to be filled; leaves are shared with the reading."""
+
+    def __init__(self, table: Table, texts: Texts | None) -> None:
+        self.table = table
+        self.texts = texts
+        self.copies: dict[int, Value] = {}
+        self.waiting: list[tuple[Node, Node]] = []
+        self.arrays: set[int] = set()
+        """The bytes of arrays, by identity."""
+
+    def part(self, item: Value) -> Value:
+        """What stands for a part of a node in the copy."""
+        if not isinstance(item, Node):
+            return self.texts(item) if self.texts is not None and type(item) is bytes else item
+        found = self.copies.get(id(item))
+        if found is None:
+            found = self._empty(item)
+            self.copies[id(item)] = found
+            if found is not item and type(found) is type(item):
+                self.waiting.append((item, found))
+        return found
+
+    def _empty(self, node: Node) -> Value:
+        if isinstance(node, Global) and node.name in self.table.constants:
+            callee = Global(_constant(node.name), node.written, node.offset)
+            return Call(callee, Tuple((), 1), None, How.REDUCE, node.offset, 1)
+        if isinstance(node, List | Set | Tuple | FrozenSet | Dict | Persistent | Call):
+            return copy(node)
+        return node
+
+    def parts(self, items: Iterable[Value]) -> list[Value]:
+        return [self.part(item) for item in items]
+
+    def fill(self, old: Node, new: Node) -> None:
+        if isinstance(new, List | Set):
+            new.items = self.parts(new.items)
+        elif isinstance(new, Tuple | FrozenSet):
+            new.items = tuple(self.parts(new.items))
+        elif isinstance(new, Dict):
+            new.pairs = [(self.part(key), self.part(item)) for key, item in new.pairs]
+        elif isinstance(new, Persistent):
+            new.id = self.part(new.id)
+        elif isinstance(new, Call):
+            self._fill_call(new)
+
+    def _fill_call(self, node: Call) -> None:
+        known = isinstance(node.callee, Global) and node.callee.name in self.table.makers
+        if known and cast(Global, node.callee).name.name in ("_reconstruct", "_frombuffer"):
+            parts = [node.args, *node.states]
+            self.arrays.update(
+                id(item) for part in parts if isinstance(part, Tuple) for item in part.items if isinstance(item, Span)
+            )
+        node.args, node.kwargs = self.part(node.args), self.part(node.kwargs)
+        node.states, node.items = self.parts(node.states), self.parts(node.items)
+        node.pairs = [(self.part(key), self.part(item)) for key, item in node.pairs]
+        if not known:
+            node.callee = self.part(node.callee)
+            return
+        states, items = Tuple(tuple(node.states), node.depth), List(node.items, node.depth)
+        node.args = Tuple((node.args, states, items), node.depth)
+        node.states, node.items = (), ()

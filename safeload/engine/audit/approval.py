@@ -16,11 +16,11 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from safeload.core.digest import sha256
-from safeload.core.errors import LimitExceeded, MalformedInput, UsageError, VerificationFailed
+from safeload.core.errors import LimitExceeded, MalformedInput, VerificationFailed
 from safeload.core.evidence import CodeNeed, Evidence, VerifiedSignature
 from safeload.core.names import escape
-from safeload.core.paths import is_safe_relative
 from safeload.core.policy import AllOf, Policy, Reason, Verdict
+from safeload.engine.approved import PACKAGE, unusable
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.trust import layers
 from safeload.trust.approvals import Answer, approvals_for
@@ -75,7 +75,8 @@ def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) 
     if held.closure is None:
         held.closure = find_closure(held.snapshot, guard.options, request)
     closure = held.closure
-    files = tuple(dict.fromkeys((*(file.name for file in closure.files), *(f for need in needs for f in need.files))))
+    absent = (name for need in needs for name in need.files if name not in held.snapshot.listing)
+    files = tuple(dict.fromkeys((*(file.name for file in closure.files), *absent)))
     why = ", ".join(dict.fromkeys(need.why for need in needs))
     own = {file.name: file.sha256 for file in closure.files if file.name in held.snapshot.listing}
     return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own)
@@ -192,8 +193,10 @@ def _faults(closure: Closure) -> Iterable[str]:
     for file in closure.files:
         if file.fault is not None:
             yield f"{escape(file.name)} cannot be approved: {file.fault.why or file.fault.what}"
-        if not is_safe_relative(file.name.replace("--", "/")):
-            yield f"{escape(file.name)} cannot be approved: its name is no plain path"
+        if file.facts is not None and PACKAGE in file.facts.imports:
+            yield f"{escape(file.name)} cannot be approved: it imports {PACKAGE}, where the code of other models lies"
+    for name, why in unusable([file.name for file in closure.files]):
+        yield f"{escape(name)} cannot be approved: {why}"
     for missing in closure.missing:
         if not missing.optional:
             yield f"{escape(missing.importer)} cannot be approved: it needs {missing.what}, which is not there"
@@ -241,12 +244,3 @@ def _marks(signer: str, identity: Identity) -> Iterator[str]:
     for fingerprint in identity.fingerprints:
         yield f"key:{fingerprint}"
         yield f"cert-sha256:{fingerprint}"
-
-
-def refuse_code_in_directory(reference: str) -> None:
-    """Raise `UsageError`: a directory that outlives this process cannot carry an approval."""
-    raise UsageError(
-        f"{escape(reference)} was not written",
-        why="approved code runs in the process that checked it, and a directory holds none",
-        remedy="leave trust_remote_code out, or load it by safeload.transformers",
-    )

@@ -195,6 +195,9 @@ def _faults(closure: Closure) -> Iterable[str]:
             yield f"{escape(file.name)} cannot be approved: {file.fault.why or file.fault.what}"
         if file.facts is not None and PACKAGE in file.facts.imports:
             yield f"{escape(file.name)} cannot be approved: it imports {PACKAGE}, where the code of other models lies"
+    for name in sorted({entry.target for entry in closure.entries} | {*closure.imports}):
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            yield f"{escape(name)} cannot be approved: it holds what is not a character"
     for name, why in unusable([file.name for file in closure.files]):
         yield f"{escape(name)} cannot be approved: {why}"
     for missing in closure.missing:

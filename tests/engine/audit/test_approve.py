@@ -17,6 +17,7 @@ from safeload.engine.audit.check import check, suggest
 from safeload.engine.lock import lock
 from safeload.engine.request import Request
 from safeload.trust import layers
+from tests.engine import signing
 from tests.engine.audit.coded import (
     AUTO_MAP,
     BLOCKS,
@@ -28,6 +29,7 @@ from tests.engine.audit.coded import (
     key,
     make_project,
     policy,
+    raw_key,
     runs,
 )
 from tests.engine.models import model, write
@@ -379,3 +381,56 @@ def test_the_commit_of_the_lock_is_what_is_approved(project: Path, hub: Hub) -> 
     lock("org/model")
     hub.add("org/model", files | {"modeling_x.py": b"import os\n"})
     assert approved("org/model").audit.revision == first and runs("org/model")
+
+
+# ── what an enemy would try ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "line"),
+    [
+        ({"AutoModel": "modeling_x.X\ud800"}, ""),
+        (AUTO_MAP, "__import__('\\ud800')\n"),
+        (AUTO_MAP, "import importlib\nimportlib.import_module('.\\udcff', __package__)\n"),
+    ],
+)
+def test_names_that_are_no_text_are_refused(project: Path, auto_map: Any, line: str) -> None:
+    """Half a character in a class or an import cannot be written down, and is an error of ours, not a crash."""
+    coded(project / "n", auto_map=auto_map, blocks=BLOCKS + line)
+    assert "cannot be approved" in said(reference="n") and not runs("n")
+
+
+@pytest.mark.parametrize("name", ['m"odeling', "m'odeling", "m#odeling", "[[audit]]", "m]odeling"])
+def test_names_that_toml_means_something_by_are_written_as_they_are(project: Path, name: str) -> None:
+    """Quotes, comments and headers in the names of files and classes stay what they are."""
+    coded(project / "n", auto_map={"AutoModel": f"{name}.X\n[[audit]]"}, **{name: "from .blocks import Block\n"})
+    done = approved("n", who='jo"\n[[violation]]\n', note="'''\n\"\"\"")
+    approved("n", who="ana")
+    approved("n", who='jo"\n[[violation]]\n')
+    found = layers.read_audits("audits.toml")
+    assert not found.violations and len(found.own) == 2 and done.audit.files.keys() == {f"{name}.py", "blocks.py"}
+    assert runs("n")
+
+
+@pytest.mark.parametrize("name", ["audits.toml", "audits.toml.sig"])
+def test_what_is_no_file_is_not_read(project: Path, name: str) -> None:
+    """A pipe or a directory in the place of the records is an error, at once."""
+    approved()
+    (project / name).unlink(missing_ok=True)
+    os.mkfifo(project / name, 0o600)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        runs()
+    (project / name).unlink()
+    (project / name).mkdir()
+    with pytest.raises(ConfigError):
+        approved()
+
+
+def test_a_model_cannot_say_who_it_is(project: Path) -> None:
+    """Patterns are about where a model lies, and not about what its config calls it."""
+    policy(project / "safeload.toml", "[defaults]\n")
+    trusted = '[[trusted]]\nsigner = "acme"\nmatch = ["acme/*"]\ncriteria = ["safe-to-run"]\nimports = ["torch"]\n'
+    write(project / "audits.toml", f"version = 1\n{trusted}start = {TODAY}\nend = {TODAY}\n")
+    model(project / "m", model_type="x", auto_map=AUTO_MAP, _name_or_path="acme/model")
+    signing.sign(project / "m", raw_key("acme"))
+    assert not runs()

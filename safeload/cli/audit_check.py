@@ -46,7 +46,7 @@ def _one(parsed: argparse.Namespace, options: Options) -> int:
         _dump({"schema": "safeload.audit-check/1", **_document(found, suggest(found))})
     else:
         _print(found)
-        if parsed.suggest and found.has_code and not found.approved:
+        if parsed.suggest and found.answer.wanted:
             _print_suggestion(found, suggest(found))
     return 0 if found.fine else 1
 
@@ -102,7 +102,7 @@ def _print_suggestion(found: Checked, suggestion: Suggestion) -> None:
         print(
             f"next: safeload audit {name} --against {escape(old.model)} --against-revision {escape(old.revision)}; then"
         )
-    criteria = " ".join(f"--criteria {escape(name)}" for name in found.answer.wanted) or "--criteria safe-to-run"
+    criteria = " ".join(f"--criteria {escape(name)}" for name in found.answer.wanted)
     print(f"      safeload approve {name} --closure {found.closure.digest} --from {old.closure} {criteria} --as YOU")
 
 

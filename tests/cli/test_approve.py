@@ -113,6 +113,7 @@ def test_a_check_is_for_ci(capsys: pytest.CaptureFixture[str], project: Path) ->
     write(project / "audits.toml", good + violation)
     said = out(capsys, "audit", "m", "--check", code=1)
     assert "is a violation: steals" in said and "\x1b" not in said and "safeload approve" not in said
+    assert "approve" not in out(capsys, "audit", "m", "--suggest", code=1).replace("not approved", "")
     write(project / "audits.toml", good + "[[violation]]\n")
     assert "violation[0]" in out(capsys, "audit", "m", "--check", code=2)
 

@@ -18,6 +18,7 @@ from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
+from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
 from safeload.trust.approvals import Answer
@@ -121,7 +122,7 @@ def approve(
         note=note,
         exempt=exempt,
     )
-    audit = record(path, audit, key)
+    audit = record(path, audit, key, store=Store(options.store))
     return Approval(audit, path, key is not None, judged(guard, found))
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +13,8 @@ from safeload.core.digest import sha256
 from safeload.core.envelope import Envelope
 from safeload.core.errors import SourceError, UsageError
 from safeload.core.names import Location, escape
+from safeload.sources import filelock
+from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
 from safeload.trust.audit_records import Audit, Audits, statement
@@ -25,19 +24,19 @@ from safeload.trust.bundle import write_bundle
 if TYPE_CHECKING:
     from safeload.trust.private_key import PrivateKey
 
-_PATIENCE = 30.0
-"""Seconds to wait for another one who writes."""
 
-
-def record(path: str, audit: Audit, key: PrivateKey | None = None) -> Audit:
+def record(path: str, audit: Audit, key: PrivateKey | None = None, *, store: Store) -> Audit:
     """Add a record to the file at `path`, in place of the same person's on the same code; signed, if there is a key.
+
+    Of two who do that at once one waits; what anybody else does to the file meanwhile is noticed.
 
     Raises:
         UsageError: its criteria are none that the file knows.
         ConfigError: the file cannot be read or added to.
-        SourceError: it cannot be written, or somebody else is writing it all the time.
+        SourceError: it cannot be written, or changed meanwhile.
     """
-    with _alone(path):
+    lock = os.path.join(store.folder("locks"), f"audits-{sha256(path.encode())[:32]}")
+    with filelock.exclusive(lock):
         before = layers.audits_bytes(path) if layers.exists(path) else b""
         known = layers.parse_audits(path, before) if before else Audits(file=path)
         _refuse_unknown(audit, known)
@@ -84,42 +83,6 @@ def _sign(path: str, audit: Audit, key: PrivateKey) -> None:
     if len(before) + len(bundle) > audit_file.LARGEST:
         raise SourceError("nothing was approved", where=Location(path), why="the file would be too long to be read")
     _write(path, before + bundle)
-
-
-@contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """Hold the one lock of a file of records; it is a file beside it, which goes away again."""
-    lock = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.lock")
-    end = time.monotonic() + _PATIENCE
-    while (descriptor := _locked(lock)) is None:
-        if time.monotonic() > end:
-            raise SourceError("nothing was approved", where=Location(lock), why="another one holds it: try again")
-        time.sleep(0.05)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.unlink(lock)
-        os.close(descriptor)
-
-
-def _locked(lock: str) -> int | None:
-    """A descriptor that holds the lock; `None` if somebody else does, or did until now."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _failed(lock, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError as error:
-        os.close(descriptor)
-        raise _failed(lock, error) from error
-    os.close(descriptor)
-    return None
 
 
 def _write(path: str, data: bytes) -> None:

@@ -272,16 +272,6 @@ def test_two_who_approve_at_once_are_both_in_it(project: Path) -> None:
     assert sorted(os.listdir()) == [".git", "audits.toml", "audits.toml.sig", "keys", "m"]
 
 
-def test_a_lock_that_is_held_is_waited_for_and_no_longer(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another one who writes all the time is an error, and a lock file that somebody left lying is none."""
-    monkeypatch.setattr(recording, "_PATIENCE", 0.1)
-    with recording._alone(str(project / "audits.toml")), pytest.raises(SourceError, match="another one holds it"):
-        approved()
-    (project / ".audits.toml.lock").write_text("")
-    approved()
-    assert not (project / ".audits.toml.lock").exists()
-
-
 def test_an_editor_that_saves_meanwhile_is_noticed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changed after it was read is not overwritten."""
     approved()
@@ -297,14 +287,6 @@ def test_an_editor_that_saves_meanwhile_is_noticed(project: Path, monkeypatch: p
     with pytest.raises(SourceError, match="changed meanwhile"):
         approved(who="ana")
     assert path.read_text() == changed
-
-
-def test_a_lock_file_that_is_a_link_is_not_followed(project: Path) -> None:
-    """Nothing outside the project is created through it."""
-    (project / ".audits.toml.lock").symlink_to(project / "victim")
-    with pytest.raises(SourceError):
-        approved()
-    assert not (project / "victim").exists()
 
 
 # ── check and suggest ─────────────────────────────────────────────────────────────────────────────────────────

@@ -77,6 +77,8 @@ def _print(found: Checked, *, told: bool = False) -> None:
         print(f"  {escape(approval.criteria)}, by {escape(approval.who)}")
     for reason in found.answer.reasons:
         print(f"  {reason}")
+    for audit in found.exempted:
+        note(f"{escape(audit.who)} exempted this code until {audit.expires}: that is not to say that anybody read it")
     for audit in () if told else found.unsigned:
         note(f"{escape(audit.who)}'s record is not signed by anybody a policy knows: it is {_WEAK}")
     if not found.approved:
@@ -141,6 +143,7 @@ def _document(found: Checked, suggestion: Suggestion) -> dict[str, object]:
         "reasons": list(found.answer.reasons),
         "wanted": list(found.answer.wanted),
         "unsigned": [audit.who for audit in found.unsigned],
+        "exempted": [{"who": audit.who, "until": str(audit.expires)} for audit in found.exempted],
         "nearest": None if old is None else {"closure": old.closure, "who": old.who, "model": old.model},
         "to_read": list(suggestion.changed),
     }

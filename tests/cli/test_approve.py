@@ -171,6 +171,9 @@ def test_records_that_end_are_told_before_they_do(capsys: pytest.CaptureFixture[
     said = out(capsys, "audit", "--check", code=0)
     assert f"expires on {TODAY + 5 * DAY}: jo" in said and f"expired on {TODAY - DAY}: acme" in said
     assert ": ana" not in said
+    said = out(capsys, "audit", "m", "--check", code=0)
+    assert f"jo exempted this code until {TODAY + 5 * DAY}" in said and "not to say that anybody read it" in said
+    assert [one["who"] for one in document(capsys, "audit", "m", "--check", code=0)["exempted"]] == ["jo", "ana"]
 
 
 def test_hostile_names_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

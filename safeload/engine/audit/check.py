@@ -47,6 +47,12 @@ class Checked:
         return bool(self.answer.approvals)
 
     @property
+    def exempted(self) -> tuple[Audit, ...]:
+        """Records about this code that say that nobody read it yet."""
+        audits = (audit for one in self.inquiry.records for audit in one.audits if audit.exempt)
+        return tuple(audit for audit in audits if audit.closure == self.closure.digest)
+
+    @property
     def fine(self) -> bool:
         """Approved, or without any code."""
         return self.approved or not self.has_code

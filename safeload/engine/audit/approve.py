@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from safeload.core.errors import UsageError
+from safeload.core.errors import ConfigError, LimitExceeded, UsageError
 from safeload.core.names import escape
 from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.engine.audit.recording import record
-from safeload.engine.enforce import guard_for, locked_revision, refuse_within
+from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
@@ -123,7 +123,15 @@ def approve(
         exempt=exempt,
     )
     audit = record(path, audit, key, store=Store(options.store))
-    return Approval(audit, path, key is not None, judged(guard, found))
+    return Approval(audit, path, key is not None, _answer(guard, found))
+
+
+def _answer(guard: Guard, closure: Closure) -> Answer:
+    """What the records say now. The record is written: what stands against it is no failure of writing it."""
+    try:
+        return judged(guard, closure)
+    except (ConfigError, UsageError, LimitExceeded) as error:
+        return Answer(reasons=(f"{error.what}: {error.why or error.remedy}",))
 
 
 def _target(options: Options) -> str:

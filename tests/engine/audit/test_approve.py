@@ -299,6 +299,15 @@ def test_one_approval_may_not_be_enough(project: Path) -> None:
     assert approved(who="ana").answer.approvals
 
 
+def test_broken_records_elsewhere_are_told_and_do_not_undo_the_approval(tmp_path: Path) -> None:
+    """The record is written, and the answer says that the records of the system cannot be read."""
+    write(tmp_path / "etc/audits.toml", "version = 3\n")
+    done = approved()
+    assert not done.answer.approvals and "etc/audits.toml was not used" in done.answer.reasons[0]
+    (tmp_path / "etc/audits.toml").unlink()
+    assert runs()
+
+
 def test_suggested_is_the_smallest_difference_to_what_is_approved(project: Path) -> None:
     """Of several records, the one that leaves the least to read; none that is expired, weaker, or a violation."""
     near = approved().audit

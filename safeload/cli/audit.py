@@ -35,9 +35,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--suggest", action="store_true", help="say what there is to read before it can be approved")
     parser.add_argument(
-        "--audits", metavar="FILE", help="with these two: this file (default: the project's audits.toml)"
+        "--take", metavar="FILE", help="add the records of this file, such as that of another branch, to the project's"
     )
-    parser.add_argument("--policy", metavar="FILE", help="with these two: this policy instead of the project's")
+    parser.add_argument(
+        "--audits", metavar="FILE", help="with these three: this file (default: the project's audits.toml)"
+    )
+    parser.add_argument("--policy", metavar="FILE", help="with --check and --suggest: instead of the project's policy")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -46,7 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
     from safeload.engine.audit.report import audit, changes
     from safeload.engine.request import Request
 
-    if parsed.check or parsed.suggest:
+    if parsed.check or parsed.suggest or parsed.take:
         from safeload.cli.audit_check import run as run_check
 
         return run_check(parsed)

@@ -22,12 +22,33 @@ def run(parsed: argparse.Namespace) -> int:
     """Exit code 0: all code is approved, or there is none; else 1."""
     from safeload.engine.options import Options
 
+    if parsed.take:
+        return _take(parsed)
     options = Options(audits=parsed.audits, **({"policy": parsed.policy} if parsed.policy else {}))
     if parsed.reference is not None:
         return _one(parsed, options)
     if not parsed.check or parsed.suggest or parsed.revision:
         raise UsageError("nothing was checked", why="no model is named", remedy="safeload audit REF --suggest")
     return _all(parsed, options)
+
+
+def _take(parsed: argparse.Namespace) -> int:
+    """Add the records of another file. Exit code 0, also if there was nothing to add."""
+    from safeload.engine.audit.approve import target
+    from safeload.engine.audit.recording import take
+    from safeload.engine.options import Options
+    from safeload.sources.store import Store
+
+    if parsed.reference is not None or parsed.check or parsed.suggest or parsed.revision or parsed.policy:
+        raise UsageError("nothing was taken over", why="--take stands alone", remedy="safeload audit --take FILE")
+    options = Options(audits=parsed.audits)
+    path = target(options)
+    audits, violations = take(path, parsed.take, store=Store(options.store))
+    if parsed.json:
+        _dump({"schema": "safeload.audit-take/1", "audits": path, "added": audits, "violations": violations})
+    else:
+        print(f"{escape(path)}: {audits} audits and {violations} violations added")
+    return 0
 
 
 def _look(reference: str, revision: str | None, options: Options) -> Checked:

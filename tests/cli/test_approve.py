@@ -176,6 +176,19 @@ def test_records_that_end_are_told_before_they_do(capsys: pytest.CaptureFixture[
     assert [one["who"] for one in document(capsys, "audit", "m", "--check", code=0)["exempted"]] == ["jo", "ana"]
 
 
+def test_records_of_another_branch_are_taken(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    """`--take FILE` adds what is not there, and says how much; it goes with nothing else."""
+    out(capsys, *APPROVE, "jo", code=0)
+    (project / "audits.toml").rename(project / "other.toml")
+    out(capsys, *APPROVE, "ana", code=0)
+    assert "1 audits and 0 violations added" in out(capsys, "audit", "--take", "other.toml", code=0)
+    found = document(capsys, "audit", "--take", "other.toml", code=0)
+    assert (found["added"], found["violations"]) == (0, 0)
+    for arguments in (("m",), ("--check",), ("--policy", "safeload.toml")):
+        out(capsys, "audit", "--take", "other.toml", *arguments, code=2)
+    out(capsys, "audit", "--take", "none.toml", code=2)
+
+
 def test_hostile_names_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters in names and notes are escaped wherever they are shown."""
     out(capsys, *APPROVE, "jo\x1b[2J\u202e", "--note", "\x1b[31m", code=0)

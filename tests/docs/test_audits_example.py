@@ -133,3 +133,14 @@ def test_a_conflict_is_an_error_until_both_records_stand_there(example: Path) ->
         assert check("models/tiny-v1") == 2
     path.write_text(text.replace(one + other, other + one))
     assert check("models/tiny-v1") == 0
+
+
+def test_the_records_of_two_branches_are_taken_together(example: Path) -> None:
+    """Each branch has the record of one of the two; together they are enough."""
+    path, other = example / "audits.toml", example / "theirs.toml"
+    head, *records = path.read_text().split("\n[[audit]]\n")
+    for place, kept in ((path, records[0]), (other, records[1].partition("[[delta]]")[0])):
+        place.write_text(f"{head}\n[[audit]]\n{kept}")
+    assert check("models/tiny-v1") == 1 and main(["audit", "models/tiny-v1", "--check", "--audits", str(other)]) == 1
+    assert main(["audit", "--take", str(other)]) == 0
+    assert check("models/tiny-v1") == 0

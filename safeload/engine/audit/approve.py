@@ -101,7 +101,7 @@ def approve(
     name = os.fspath(reference)
     request = as_locked(name, request, options)
     snapshot, found = closure_of(name, request=request, options=options)
-    path = _target(options)
+    path = target(options)
     refuse_within(snapshot, path)
     guard = guard_for(snapshot, options, asked=request.revision)
     _check_code(snapshot, found, unfollowed_named, closure, base)
@@ -134,7 +134,7 @@ def _answer(guard: Guard, closure: Closure) -> Answer:
         return Answer(reasons=(f"{error.what}: {error.why or error.remedy}",))
 
 
-def _target(options: Options) -> str:
+def target(options: Options) -> str:
     """The nearest file of records upward; else one at the root of the project. Not a link to it."""
     chosen = None if options.audits is None else os.fspath(options.audits)
     found = chosen or layers.nearest(audit_file.NAME) or os.path.join(layers.project_root(), audit_file.NAME)

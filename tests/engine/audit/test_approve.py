@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from safeload.core.digest import sha256
 from safeload.core.errors import ConfigError, SafeloadError, SourceError, UsageError
 from safeload.engine.audit import recording
 from safeload.engine.audit.check import check, suggest
 from safeload.engine.lock import lock
 from safeload.engine.request import Request
+from safeload.sources.store import Store
 from safeload.trust import layers
 from tests.engine import signing
 from tests.engine.audit.coded import (
@@ -287,6 +289,88 @@ def test_an_editor_that_saves_meanwhile_is_noticed(project: Path, monkeypatch: p
     with pytest.raises(SourceError, match="changed meanwhile"):
         approved(who="ana")
     assert path.read_text() == changed
+
+
+# ── records of other files ──
+
+
+def elsewhere(project: Path, **more: Any) -> Path:
+    """The file of records as it is on another branch: with one approval more than there is here."""
+    path = project / "audits.toml"
+    before = {
+        name: (project / name).read_bytes() for name in ("audits.toml", "audits.toml.sig") if (project / name).exists()
+    }
+    approved(**more)
+    other = project / "other.toml"
+    for suffix in ("", ".sig"):
+        if (project / f"audits.toml{suffix}").exists():
+            os.replace(project / f"audits.toml{suffix}", f"{other}{suffix}")
+    for name, data in before.items():
+        (project / name).write_bytes(data)
+    assert path.exists() == bool(before)
+    return other
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_branches_are_merged_by_taking(project: Path, turned: bool) -> None:
+    """The records of both, their signatures and violations, whichever takes the other; taking again changes nothing."""
+    policy(project / "safeload.toml", '[defaults]\nauditors = ["jo", "ana"]\nmin-auditors = 2\n')
+    other = elsewhere(project, who="ana", key=key("ana"))
+    write(other, other.read_text() + '# found today\n[[violation]]\nmatch = ["Evil/*"]\nreason = "a\\nb"\n')
+    approved(key=key("jo"))
+    ours = project / "audits.toml"
+    assert not runs() and not runs(audits=other)
+    store = Store()
+    one, two = (ours, other) if not turned else (other, ours)
+    before = one.read_text()
+    assert recording.take(str(one), str(two), store=store) == (1, 0 if turned else 1)
+    found = layers.read_audits(str(one))
+    assert {audit.who for audit in found.own} == {"jo", "ana"} and found.violations[0].patterns == ("evil/*",)
+    assert runs(audits=one) and one.read_text().startswith(before.rstrip())
+    after = one.read_text()
+    assert recording.take(str(one), str(two), store=store) == (0, 0) and one.read_text() == after
+    assert len(Path(f"{one}.sig").read_bytes().splitlines()) == 2
+
+
+def test_a_file_of_records_can_begin_with_those_of_another(project: Path) -> None:
+    """Where there is no file yet, taking makes one."""
+    other = elsewhere(project)
+    assert recording.take(str(project / "audits.toml"), str(other), store=Store()) == (1, 0) and runs()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[criteria.ours]\ndescription = "x"\nimplies = ["safe-to-deploy"]\n', "do not mean the same here"),
+        ('[criteria.mine]\ndescription = "x"\n', "do not mean the same here"),
+        ('[[violation]]\nmatch = ["path:m"]\n', "it is about paths"),
+        ("[[violation]]\n", "it needs one of"),
+    ],
+)
+def test_what_would_mean_something_else_is_not_taken(project: Path, text: str, why: str) -> None:
+    """Criteria of the same name and another meaning, unknown ones, and paths; nothing is written then."""
+    write(project / "audits.toml", 'version = 1\n[criteria.ours]\ndescription = "x"\n')
+    name = "mine" if "mine" in text else "ours"
+    digest = check("m").closure.digest
+    record = f'[[audit]]\nclosure = "{digest}"\nwho = "jo"\ncriteria = ["{name}"]\n' if "criteria" in text else ""
+    other = write(project / "other.toml", f"version = 1\n{text}{record}")
+    before = (project / "audits.toml").read_text()
+    with pytest.raises(ConfigError, match=why):
+        recording.take(str(project / "audits.toml"), str(other), store=Store())
+    assert (project / "audits.toml").read_text() == before
+
+
+def test_what_others_trust_and_import_is_not_taken(project: Path) -> None:
+    """Only the records of the file itself: publishers, imports and what came by those stay theirs."""
+    pin = sha256(write(project / "third.toml", 'version = 1\n[[violation]]\nmatch = ["a/b"]\n').read_bytes())
+    trusted = (
+        f'[[trusted]]\nsigner = "acme"\nmatch = ["**"]\ncriteria = ["safe-to-run"]\nstart = {TODAY}\nend = {TODAY}\n'
+    )
+    imported = f'[imports.third]\nfile = "third.toml"\nsha256 = "{pin}"\n'
+    other = write(project / "other.toml", f"version = 1\n{trusted}{imported}")
+    assert recording.take(str(project / "audits.toml"), str(other), store=Store()) == (0, 0)
+    found = layers.read_audits("audits.toml")
+    assert not found.publishers and not found.imports and not found.violations
 
 
 # ── check and suggest ─────────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -21,6 +21,9 @@ class Audit:
     meant: frozenset[str] = frozenset()
     """What they imply in the file that they were written in. A signature is over these as well: whoever changes what
     criteria mean does not change what was signed."""
+    terms: frozenset[str] = frozenset()
+    """How their file describes those of them that are its own, as `name: description`: signed as well, because another
+    file may use the same name for something else."""
     base: str = ""
     """Of a delta: the closure that it starts from."""
     entries: frozenset[str] = frozenset()
@@ -96,6 +99,10 @@ class Audits:
     signatures: tuple[bytes, ...] = ()
     """Bundles over single records: nothing is known of them yet."""
 
+    def terms(self, criteria: Iterable[str]) -> frozenset[str]:
+        """How this file describes what these criteria imply, where that is its own."""
+        return terms(self.criteria.implied(criteria), self.descriptions)
+
     @property
     def own(self) -> tuple[Audit, ...]:
         """The audits that stand in this very file."""
@@ -104,6 +111,11 @@ class Audits:
 
 PREDICATE = "https://safeload.dev/audit/v1"
 """The predicate type of a signed record."""
+
+
+def terms(criteria: Iterable[str], descriptions: Mapping[str, str]) -> frozenset[str]:
+    """What is said of criteria in so many words, as `name: description`."""
+    return frozenset(f"{name}: {descriptions[name]}" for name in criteria if name in descriptions)
 
 
 def kind(audit: Audit) -> str:
@@ -120,6 +132,7 @@ def statement(audit: Audit) -> bytes:
         "who": audit.who,
         "criteria": sorted(audit.criteria),
         "means": sorted(audit.meant),
+        "terms": sorted(audit.terms),
         "entries": sorted(audit.entries),
         "imports": sorted(audit.imports),
         "unfollowed": sorted(audit.unfollowed),

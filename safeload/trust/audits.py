@@ -21,7 +21,7 @@ from typing import Any
 from safeload.core.digest import sha256, tree_digest
 from safeload.core.errors import ConfigError, MalformedInput
 from safeload.core.names import escape
-from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement
+from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement, terms
 from safeload.trust.auditors import likeness
 from safeload.trust.criteria import NAME as CRITERION
 from safeload.trust.criteria import Criteria
@@ -57,7 +57,7 @@ def parse_audits(
     """
     top = _top(data, file)
     criteria, descriptions = _criteria(top)
-    audits = [*_audits(top, criteria)]
+    audits = [*_audits(top, criteria, descriptions)]
     named_by = _Patterns(folder, real)
     violations = [_violation(table, named_by) for table in top.tables("violation")]
     publishers = tuple(_publisher(table, criteria, named_by) for table in top.tables("trusted"))
@@ -123,15 +123,17 @@ def _named(table: Table, key: str, criteria: Criteria) -> frozenset[str]:
     return frozenset(names)
 
 
-def _audits(top: Table, criteria: Criteria) -> list[Audit]:
+def _audits(top: Table, criteria: Criteria, said: Mapping[str, str]) -> list[Audit]:
     return [
-        *(_audit(table, criteria) for table in top.tables("audit")),
-        *(_audit(table, criteria, delta=True) for table in top.tables("delta")),
-        *(_audit(table, criteria, exempt=True) for table in top.tables("exemption")),
+        *(_audit(table, criteria, said) for table in top.tables("audit")),
+        *(_audit(table, criteria, said, delta=True) for table in top.tables("delta")),
+        *(_audit(table, criteria, said, exempt=True) for table in top.tables("exemption")),
     ]
 
 
-def _audit(table: Table, criteria: Criteria, *, delta: bool = False, exempt: bool = False) -> Audit:
+def _audit(
+    table: Table, criteria: Criteria, said: Mapping[str, str], *, delta: bool = False, exempt: bool = False
+) -> Audit:
     names = _named(table, "criteria", criteria)
     audit = Audit(
         base=_closure(table, "from") if delta else "",
@@ -139,6 +141,7 @@ def _audit(table: Table, criteria: Criteria, *, delta: bool = False, exempt: boo
         who=table.text("who"),
         criteria=names,
         meant=criteria.implied(names),
+        terms=terms(criteria.implied(names), said),
         entries=frozenset(table.texts("entries", ())),
         imports=frozenset(table.texts("imports", ())),
         unfollowed=frozenset(table.texts("unfollowed", ())),
@@ -283,7 +286,7 @@ def _of_others(data: bytes, file: str, signatures: bytes, patterns: _Patterns) -
     """Another organisation's file, without what it imports itself, exempts or trusts: that is theirs to decide."""
     top = _top(data, file)
     criteria, descriptions = _criteria(top)
-    audits = [audit for audit in _audits(top, criteria) if not audit.exempt]
+    audits = [audit for audit in _audits(top, criteria, descriptions) if not audit.exempt]
     violations = tuple(_violation(table, patterns) for table in top.tables("violation"))
     for key in ("imports", "trusted"):
         top.raw(key)

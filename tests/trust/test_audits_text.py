@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from safeload.core.digest import sha256, tree_digest
 from safeload.core.errors import ConfigError
-from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement
+from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement, terms
 from safeload.trust.audits_edit import same_but_for, with_record
 from safeload.trust.audits_text import audit_text, dump
 from safeload.trust.criteria import Criteria
@@ -165,7 +165,7 @@ def _audit(draw: st.DrawFn) -> Audit:
     base = draw(st.one_of(st.just(""), _digest))
     exempt = not base and draw(st.booleans())
     criteria = draw(st.frozensets(st.sampled_from(["safe-to-run", "safe-to-deploy", "ours"]), min_size=1))
-    one = Audit(
+    return Audit(
         closure=closure,
         base=base if base != closure else "",
         who=draw(_who),
@@ -182,6 +182,11 @@ def _audit(draw: st.DrawFn) -> Audit:
         revision=draw(st.one_of(st.just(""), _text)),
         exempt=exempt,
     )
+
+
+def termed(one: Audit, description: str) -> Audit:
+    """The record as it is in a file that describes its own criteria so."""
+    one = replace(one, terms=terms(one.meant, {"ours": description}))
     return replace(one, seal=sha256(statement(one)))
 
 
@@ -218,7 +223,7 @@ def test_what_is_written_is_read(
     records = Audits(
         criteria=Criteria({"ours": ()}),
         descriptions={"ours": description},
-        audits=tuple(audits),
+        audits=tuple(termed(one, description) for one in audits),
         violations=tuple(violations),
         publishers=tuple(publishers),
         imports=(Import(name="acme", file="acme.toml", sha256=sha256(them)),),
@@ -231,6 +236,7 @@ def test_what_is_written_is_read(
 @given(st.lists(_audit(), max_size=3), _audit(), st.integers(0, 2))
 def test_an_edit_says_what_it_should(audits: list[Audit], one: Audit, index: int) -> None:
     """Adding or replacing a record in a file that can be read gives exactly those records."""
+    one = termed(one, "x")
     base = dump(Audits(criteria=Criteria({"ours": ()}), descriptions={"ours": "x"}, audits=tuple(audits)))
     before = parse(base)
     replaced = [*before.own][index : index + 1]
@@ -245,6 +251,7 @@ def test_the_seal_is_over_everything_but_the_list_of_files() -> None:
         {"who": "ana"},
         {"criteria": frozenset({"safe-to-import"})},
         {"meant": frozenset({"safe-to-run", "safe-to-import", "safe-to-deploy"})},
+        {"terms": frozenset({"ours: x"})},
         {"entries": frozenset()},
         {"imports": frozenset()},
         {"unfollowed": frozenset({"m.py:1"})},
@@ -261,8 +268,11 @@ def test_the_seal_is_over_everything_but_the_list_of_files() -> None:
 
 
 def test_another_meaning_of_criteria_breaks_the_seal() -> None:
-    """Who makes one's own criteria stronger does not make stronger what was signed."""
+    """Who makes one's own criteria stronger, or describes them in other words, does not change what was signed."""
     own = '[criteria.ours]\ndescription = "x"\nimplies = {}\n'
     weak, strong = (parse(own.format(Raw(said)) + full(criteria=["ours"])) for said in ("[]", '["safe-to-run"]'))
-    assert weak.own[0].seal != strong.own[0].seal
+    other = parse(own.format(Raw("[]")).replace('"x"', '"y"') + full(criteria=["ours"]))
+    assert len({found.own[0].seal for found in (weak, strong, other)}) == 3
+    unused = parse(own.format(Raw("[]")) + full())
+    assert unused.own[0].seal == parse(full()).own[0].seal
     assert table("x", a=1) == "[[x]]\na = 1\n"

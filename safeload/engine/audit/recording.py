@@ -39,7 +39,7 @@ def record(path: str, audit: Audit, key: PrivateKey | None = None, *, store: Sto
     with _alone(path, store):
         before, known = _read(path)
         _refuse_unknown(audit, known)
-        audit = replace(audit, meant=known.criteria.implied(audit.criteria))
+        audit = replace(audit, meant=known.criteria.implied(audit.criteria), terms=known.terms(audit.criteria))
         audit = replace(audit, seal=sha256(statement(audit)))
         replaced = [one for one in known.own if _replaces(audit, one)]
         data = with_record(before, audit, replaced)
@@ -68,8 +68,8 @@ def take(path: str, other: str, *, store: Store) -> tuple[int, int]:
         theirs = layers.read_audits(other)
         audits, violations = missing_in(known, theirs)
         for one in audits:
-            ours = known.criteria.implied(one.criteria)
-            if ours != one.meant or any(name not in known.criteria for name in one.criteria):
+            ours = known.criteria.implied(one.criteria), known.terms(one.criteria)
+            if ours != (one.meant, one.terms) or any(name not in known.criteria for name in one.criteria):
                 raise _unfit(one.place, "its criteria do not mean the same here", "write them as they are there")
         for violation in violations:
             if any(pattern.startswith("path:") for pattern in violation.patterns):

@@ -166,5 +166,6 @@ def _of_open(arguments: tuple[Any, ...]) -> str:
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     # It cannot be removed, so while no tripwire is set it must cost nothing and see nothing.
-    for one in _set:
-        one.judge(event, arguments, sys._getframe(1))
+    if _set and (event == "open" or event in _EVENTS):
+        for one in _set:
+            one.judge(event, arguments, sys._getframe(1))

@@ -299,33 +299,42 @@ def test_only_entries_are_given_out(project: Path) -> None:  # noqa: F811
             code.load("other/repo", "modeling.py", "Model")
 
 
-@pytest.mark.parametrize("name", ["a--b.py", "modeling.v2.py", "modeling/__init__.py"])
-def test_names_that_could_be_read_two_ways_are_refused(name: str, project: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["a--b.py"], "no plain path"),
+        (["org/other--a--b.py"], "no plain path"),
+        (["/etc--x.py"], "no plain path"),
+        (["../x.py"], "no plain path"),
+        (["x.txt"], "no plain path"),
+        (["modeling.v2.py"], "holds a dot"),
+        (["org/other--a.b.py"], "holds a dot"),
+        (["modeling.py", "modeling/__init__.py"], "an import could mean it or modeling.py"),
+    ],
+)
+def test_names_that_could_be_read_two_ways_cannot_run(names: list[str], why: str) -> None:
     """`--` stands for another repository, a dot for a folder, and a package hides a module of its name."""
+    assert any(why in told for _, told in approved.unusable(names))
+    assert not [*approved.unusable(["modeling.py", "org/other--modeling.py", "layers/__init__.py"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a--b.py", "import importlib; other = importlib.import_module('.a--b', __package__)"),
+        ("modeling/__init__.py", "from . import modeling"),
+    ],
+)
+def test_a_closure_with_such_a_name_is_refused(name: str, line: str, project: Path) -> None:  # noqa: F811
+    """It can neither be approved nor loaded, and the file is named."""
     path = coded.build_native(project / "m")
     coded.write(path, name, "")
-    stem = name.removesuffix(".py").removesuffix("/__init__")
-    source = path / "modeling.py"
-    source.write_text(
-        f"import importlib\nother = importlib.import_module('.{stem}', __package__)\n" + source.read_text()
-    )
-    result = closures_of(path)
-    if name in result:
-        with pytest.raises(PolicyDenied, match="cannot be approved"):
-            load()
-    else:
-        with pytest.raises(PolicyDenied):
-            load()
+    with (path / "modeling.py").open("a") as file:
+        file.write(f"{line}\n")
+    assert main(["approve", "m", "--criteria", "safe-to-run", "--as", "jo"]) == 2
+    with pytest.raises(PolicyDenied, match=f"{name} cannot be approved"):
+        load()
     assert not coded.RAN
-
-
-def closures_of(path: Path) -> set[str]:
-    from safeload.engine.audit.approve import closure_of
-    from safeload.engine.options import Options
-    from safeload.engine.request import Request
-
-    _, found = closure_of(str(path), request=Request(), options=Options())
-    return {file.name for file in found.files}
 
 
 # --- other repositories ----------------------------------------------------------------------------------------------

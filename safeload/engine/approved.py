@@ -254,7 +254,7 @@ def files_beside(module: str) -> Mapping[str, bytes]:
         return {}
     root = f"{PACKAGE}.c{code[1]}.{module[code.end() :].partition('.')[0]}"
     found: dict[str, bytes] = {}
-    for name, one in _modules.items():
+    for name, one in [*_modules.items()]:
         if one.path and (name == root or name.startswith(f"{root}.")):
             path = name.removeprefix(root).removeprefix(".").replace(".", "/")
             file = f"{path}/__init__.py".removeprefix("/") if one.is_package else f"{path}.py"
@@ -265,7 +265,7 @@ def files_beside(module: str) -> Mapping[str, bytes]:
 def is_source(path: str | os.PathLike[str]) -> bool:
     """Whether a file is the readable copy of a module of approved code."""
     wanted = os.path.abspath(path)
-    return any(one.path == wanted for one in _modules.values())
+    return any(one.path == wanted for one in [*_modules.values()])
 
 
 def inherit() -> None:

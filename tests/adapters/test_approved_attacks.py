@@ -39,23 +39,23 @@ def evil(marker: Path) -> str:
 # --- places that code is looked for in -------------------------------------------------------------------------------
 
 
-def test_nothing_is_taken_from_the_module_cache(project: Path, marker: Path) -> None:  # noqa: F811
-    """A file planted in `HF_MODULES_CACHE`, in every place where the library would look, does not run."""
-    from transformers.dynamic_module_utils import HF_MODULES_CACHE, init_hf_modules
-
+def test_nothing_is_taken_from_the_module_cache(
+    project: Path,  # noqa: F811
+    marker: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file planted in `HF_MODULES_CACHE`, which the library puts on the path, does not run."""
     approve(coded.build_unknown(project / "m"))
-    init_hf_modules()
-    planted = Path(HF_MODULES_CACHE) / "transformers_modules"
-    existing = planted.exists()
-    folder = planted / "m"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    cache = project / "modules"
+    for module in ("transformers.dynamic_module_utils", "transformers.utils.hub"):
+        monkeypatch.setattr(sys.modules[module], "HF_MODULES_CACHE", str(cache))
+    monkeypatch.syspath_prepend(str(cache))
+    for folder in (cache, cache / "transformers_modules", cache / "transformers_modules/m", cache / approved.PACKAGE):
+        folder.mkdir(exist_ok=True)
         for name in ("__init__.py", "modeling.py", "configuration.py"):
             (folder / name).write_text(evil(marker))
-        assert load().origin() == "own"
-        assert not any("transformers_modules" in name for name in sys.modules)
-    finally:
-        shutil.rmtree(folder if existing else planted)
+    assert load().origin() == "own"
+    assert not any("transformers_modules" in name for name in sys.modules)
 
 
 def test_no_compiled_file_runs(project: Path, marker: Path) -> None:  # noqa: F811

@@ -208,7 +208,7 @@ def test_a_pipeline_of_a_native_task(project: Path) -> None:  # noqa: F811
     with pytest.raises(PolicyDenied, match="nobody approved"):
         guarded.pipeline("feature-extraction", model="m", trust_remote_code=True)
     approve(path)
-    pipe = guarded.pipeline("feature-extraction", model="m", trust_remote_code=True)
+    pipe: Any = guarded.pipeline("feature-extraction", model="m", trust_remote_code=True)
     assert pipe.model.origin() == pipe.tokenizer.origin() == "own"
     assert pipe("w1 w2")
 

@@ -99,7 +99,15 @@ def test_catching_the_refusal_does_not_help(project: Path) -> None:  # noqa: F81
 
 def test_a_thread_of_the_code_is_watched(project: Path) -> None:  # noqa: F811
     """Code that starts a thread has its frames there."""
-    act = "import threading\ndef work():\n    try:\n        open('made', 'w').close()\n    except Exception:\n        pass\nt = threading.Thread(target=work)\nt.start()\nt.join()"
+    act = """import threading
+def work():
+    try:
+        open('made', 'w').close()
+    except Exception:
+        pass
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()"""
     build(project, act)
     policy(project, "none")
     with pytest.raises(PolicyDenied, match="file-write"):

@@ -256,7 +256,7 @@ def _rule(
             dict.fromkeys(
                 pattern
                 for index, text in enumerate(patterns)
-                for pattern in _with_real(_pattern(table, index, text, folder), real)
+                for pattern in with_real(model_pattern(table, index, text, folder), real)
             )
         ),
         settings=_settings(table, base, signers, formats),
@@ -268,8 +268,8 @@ def _rule(
     return rule
 
 
-def _pattern(table: Table, index: int, text: str, folder: str) -> str:
-    """As models are named: hub ids in small letters, because the hub does not tell them apart; paths absolute."""
+def model_pattern(table: Table, index: int, text: str, folder: str) -> str:
+    """A pattern as models are named: the hub's in small letters, which it does not tell apart; paths absolute."""
     key = f"match[{index}]"
     if text == "**":
         return text
@@ -289,7 +289,7 @@ def _pattern(table: Table, index: int, text: str, folder: str) -> str:
     return f"path:{path}"
 
 
-def _with_real(pattern: str, real: Real) -> Iterator[str]:
+def with_real(pattern: str, real: Real) -> Iterator[str]:
     """The pattern, and for a path the same one with the links in its literal beginning followed."""
     yield pattern
     if pattern.startswith("path:"):

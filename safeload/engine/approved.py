@@ -23,7 +23,7 @@ import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -71,7 +71,7 @@ class ApprovedCode:
     reference: str
     digest: str
     entries: tuple[Entry, ...]
-    sources: Mapping[str, bytes]
+    sources: Mapping[str, bytes] = field(repr=False)
     """The content of each file, by its name in the closure."""
     package: str
     subfolder: str = ""

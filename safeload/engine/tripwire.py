@@ -23,6 +23,7 @@ from safeload.core.errors import PolicyDenied
 from safeload.core.finding import Report
 from safeload.core.names import escape
 from safeload.core.policy import Reason, Verdict
+from safeload.engine.approved import is_source
 from safeload.engine.seatbelt import installed, worn
 
 _EVENTS: Mapping[str, str] = {
@@ -78,7 +79,7 @@ class Tripwire(AbstractContextManager["Tripwire"]):
     ) -> None:
         self.reference = reference
         self._packages = packages
-        self._readable = tuple(os.path.realpath(root) for root in readable)
+        self._readable = tuple(os.path.abspath(root) for root in readable)
         self._stopped: dict[Reason, None] = {}
 
     def __enter__(self) -> Tripwire:
@@ -131,9 +132,16 @@ class Tripwire(AbstractContextManager["Tripwire"]):
             return True  # the working directory, or what is open already
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False
-        real = os.path.realpath(os.fsdecode(path))
-        roots = (*self._readable, *installed())
-        return real == os.devnull or any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
+        given = os.path.abspath(os.fsdecode(path))
+        if given == os.devnull or is_source(given):
+            return True  # inspect, warnings and torch.jit look at the source
+        if any(_within(given, root) for root in self._readable):
+            return True  # what safeload wrote; its links are safeload's own
+        real = os.path.realpath(given)
+        # Packages are looked up by listing where they could be, and by reading what pip wrote of them.
+        looked_up = real in {os.path.realpath(entry) for entry in sys.path}
+        described = os.path.dirname(real).endswith((".dist-info", ".egg-info"))
+        return looked_up or described or any(_within(real, root) for root in installed())
 
     def _stop(self, capability: str, act: str, module: str) -> NoReturn:
         reason = Reason(
@@ -152,6 +160,10 @@ class Tripwire(AbstractContextManager["Tripwire"]):
             verdict=Verdict("capabilities", allowed=False, reasons=reasons),
             report=Report(target=self.reference),
         )
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _of_open(arguments: tuple[Any, ...]) -> str:

@@ -148,7 +148,24 @@ def test_what_is_saved_loads_without_another_approval(model: Any, project: Path)
     assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "processor"])
+def test_a_saved_model_of_the_library_keeps_its_generating_function(project: Path) -> None:  # noqa: F811
+    """The class is the library's own; the code that belongs to the model is written all the same."""
+    approve(coded.build_generate(project / "m"))
+    model = guarded.AutoModelForCausalLM.from_pretrained("m", trust_remote_code=True)
+    model.save_pretrained("saved")
+    again = guarded.AutoModelForCausalLM.from_pretrained("saved", trust_remote_code=True)
+    assert again.generate(input_ids=IDS).tolist() == [[7, 7, 7]]
+
+
+def test_a_saved_pipeline_loads_again(project: Path) -> None:  # noqa: F811
+    """Its class is written, so that the config does not name what is not there."""
+    approve(coded.build_pipeline(project / "m"))
+    guarded.pipeline("mine", model="m", trust_remote_code=True).save_pretrained("saved")  # type: ignore[call-overload]
+    assert (project / "saved/pipe.py").read_bytes() == (project / "m/pipe.py").read_bytes()
+    assert guarded.pipeline("mine", model="saved", trust_remote_code=True)("w1") == "own"  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "processor", "extractor"])
 def test_saved_parts_load_again(name: str, project: Path) -> None:  # noqa: F811
     """Tokenizers and processors write their code, too, and the map points at it."""
     case = coded.CASES[name]

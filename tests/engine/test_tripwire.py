@@ -10,6 +10,8 @@ import pytest
 import safeload.transformers as guarded
 from safeload import ConfigError, PolicyDenied
 from safeload.engine import tripwire
+from safeload.engine.admit import admit
+from safeload.engine.request import Request
 from safeload.trust.policy_file import CAPABILITIES
 from tests.adapters import coded
 from tests.adapters.test_approved import approve, project  # noqa: F401  (a fixture)
@@ -23,6 +25,7 @@ ACTS = {
     "native": "import ctypes\nctypes.CDLL(None)",
     "deserialisation": "import pickle\npickle.loads(b'cos\\ngetcwd\\n.')",
 }
+BELT = ("network", "deserialisation", "process")
 POLICY = 'version = 1\n[remote-code]\ncapabilities = ["{}"]\n'
 
 
@@ -44,7 +47,6 @@ def build(project: Path, act: str, *, during: str = "import") -> None:  # noqa: 
     from safeload.engine.audit.approval import unfollowed
     from safeload.engine.audit.approve import closure_of
     from safeload.engine.options import Options
-    from safeload.engine.request import Request
 
     _, closure = closure_of(str(path), request=Request(), options=Options())
     approve(path, *(part for place in unfollowed(closure) for part in ("--unfollowed", place)))
@@ -57,16 +59,33 @@ def load() -> object:
 @pytest.mark.parametrize("during", ["import", "init"])
 @pytest.mark.parametrize("capability", ACTS)
 def test_what_is_not_listed_is_stopped(capability: str, during: str, project: Path) -> None:  # noqa: F811
-    """With `none`, and with all others listed."""
+    """With `none`, and with all others listed. Of what no load may do, the seatbelt may hear first."""
     build(project, ACTS[capability], during=during)
+    belt = "|the library tried to" if capability in BELT else ""
     for names in (["none"], [name for name in CAPABILITIES if name != capability]):
         policy(project, *names)
-        with pytest.raises(PolicyDenied, match=f"no policy lists, {capability}"):
+        with pytest.raises(PolicyDenied, match=rf"no policy lists, {capability}{belt}"):
             load()
     assert not (project / "made").exists()
 
 
-@pytest.mark.parametrize("capability", [name for name in ACTS if name not in ("network", "deserialisation", "process")])
+@pytest.mark.parametrize("capability", ACTS)
+def test_it_needs_no_seatbelt(capability: str, project: Path) -> None:  # noqa: F811
+    """The tripwire alone stops each of them."""
+    build(project, ACTS[capability])
+    with admit("m", request=Request(purpose="model", trust_remote_code=True)) as admission:
+        assert (code := admission.code) is not None
+        allowed = frozenset(CAPABILITIES) - {capability}
+        with (
+            pytest.raises(PolicyDenied, match=f"no policy lists, {capability}") as caught,
+            tripwire.Tripwire("m", {code.package: allowed}),
+        ):
+            code.load("", "modeling.py", "Model")
+    (reason,) = caught.value.verdict.denials()
+    assert f'capabilities = ["{capability}"]' in reason.remedy.replace("'", '"')
+
+
+@pytest.mark.parametrize("capability", [name for name in ACTS if name not in BELT])
 def test_what_is_listed_is_let_through(capability: str, project: Path) -> None:  # noqa: F811
     """The others of these are stopped by the seatbelt during any load."""
     build(project, ACTS[capability])
@@ -77,6 +96,32 @@ def test_what_is_listed_is_let_through(capability: str, project: Path) -> None: 
 def test_code_that_does_none_of_it_loads(project: Path) -> None:  # noqa: F811
     """Importing installed packages, and reading the model, is nothing that has to be listed."""
     approve(coded.build_relative(project / "m"))
+    policy(project, "none")
+    assert load().origin() == "own"  # type: ignore[attr-defined]
+
+
+def test_what_modelling_code_usually_does_is_nothing_to_list(project: Path) -> None:  # noqa: F811
+    """Looking for optional packages, warning, and compiling a function with torch."""
+    usual = """
+import importlib.metadata, importlib.util, inspect, random, warnings
+import torch
+from transformers.utils import is_flash_attn_2_available, logging
+logger = logging.get_logger(__name__)
+importlib.metadata.version("torch")
+importlib.util.find_spec("flash_attn")
+is_flash_attn_2_available()
+@torch.jit.script
+def add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a + b
+inspect.getsource(Model)
+random.random()
+warnings.formatwarning("usual", UserWarning, __file__, 1)
+try:
+    import xformers
+except ImportError:
+    xformers = None
+"""
+    build(project, usual)
     policy(project, "none")
     assert load().origin() == "own"  # type: ignore[attr-defined]
 

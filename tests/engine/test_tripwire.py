@@ -74,7 +74,8 @@ def test_it_needs_no_seatbelt(capability: str, project: Path) -> None:  # noqa: 
     """The tripwire alone stops each of them."""
     build(project, ACTS[capability])
     with admit("m", request=Request(purpose="model", trust_remote_code=True)) as admission:
-        assert (code := admission.code) is not None
+        code = admission.code
+        assert code is not None
         allowed = frozenset(CAPABILITIES) - {capability}
         with (
             pytest.raises(PolicyDenied, match=f"no policy lists, {capability}") as caught,

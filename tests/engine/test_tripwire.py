@@ -143,6 +143,41 @@ def test_catching_the_refusal_does_not_help(project: Path) -> None:  # noqa: F81
     assert not (project / "made").exists()
 
 
+TWO_FACED = """
+import io
+class Path:
+    def __init__(self, *faces):
+        self.faces = [*faces]
+    def __fspath__(self):
+        return self.faces.pop(0) if len(self.faces) > 1 else self.faces[0]
+    def __eq__(self, other):
+        return True
+    def __str__(self):
+        raise ValueError
+    def __hash__(self):
+        return 0
+try:
+    io.FileIO(Path({given!r}, "/dev/null"), {mode!r}).close()
+except BaseException:
+    pass
+"""
+
+
+@pytest.mark.parametrize(("given", "mode", "capability"), [("secret", "r", "file-read"), ("made", "w", "file-write")])
+def test_a_path_with_two_faces_is_stopped(
+    given: str,
+    mode: str,
+    capability: str,
+    project: Path,  # noqa: F811
+) -> None:
+    """An object that says `/dev/null` to the tripwire, equals anything, and has no text, is not believed."""
+    build(project, TWO_FACED.format(given=given, mode=mode))
+    policy(project, "none")
+    with pytest.raises(PolicyDenied, match=f"no policy lists, {capability}"):
+        load()
+    assert not (project / "made").exists()
+
+
 def test_a_thread_of_the_code_is_watched(project: Path) -> None:  # noqa: F811
     """Code that starts a thread has its frames there."""
     act = """import threading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -184,8 +185,9 @@ def _save(keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, 
     """What is saved with a config that names code gets that code, also where the class is the library's own."""
     result = original(model, *args, **kwargs)
     bound = inspect.signature(original).bind(model, *args, **kwargs).arguments
-    if isinstance(keeper, ModelKeeper) and keeper.code is not None and bound.get("is_main_process", True):
-        _saving.write(keeper.code.own, bound["save_directory"])
+    whole = os.path.exists(os.path.join(folder := bound["save_directory"], "config.json"))  # and not an adapter alone
+    if isinstance(keeper, ModelKeeper) and keeper.code is not None and whole and bound.get("is_main_process", True):
+        _saving.write(keeper.code.own, folder)
     return result
 
 

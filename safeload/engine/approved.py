@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from safeload.core.digest import sha256, tree_digest
-from safeload.core.errors import PolicyDenied, VerificationFailed
+from safeload.core.errors import MalformedInput, PolicyDenied, VerificationFailed
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.paths import is_safe_relative
@@ -183,6 +183,10 @@ def _verified(sources: Mapping[str, bytes], digest: str, reference: str) -> str:
         )
     if wrong := dict(unusable(tuple(sources))):
         raise VerificationFailed("the code cannot be imported as it was approved", mismatches=wrong)
+    return _package(digest)
+
+
+def _package(digest: str) -> str:
     return f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}"
 
 
@@ -287,10 +291,10 @@ def _inherit(package: str) -> None:
                 continue
             places = {str(name): str(place) for name, place in index["files"].items()}
             sources = {name: _read(folder, place) for name, place in places.items() if is_safe_relative(place)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            digest = tree_digest({name: sha256(source) for name, source in sources.items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MalformedInput):
             continue  # it is gone, or none of ours; then the import fails, and says which module is not there
-        digest = tree_digest({name: sha256(source) for name, source in sources.items()})
-        if f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}" == package and not dict(unusable([*sources])):
+        if _package(digest) == package and not dict(unusable([*sources])):
             _register(package, sources, {name: os.path.join(folder, place) for name, place in places.items()})
             return
 

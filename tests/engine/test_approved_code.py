@@ -81,9 +81,8 @@ def test_names_that_cannot_be_modules_are_refused() -> None:
 
 def test_code_runs_once_and_is_found_by_its_digest() -> None:
     """Modules, packages and relative imports are those that Python would give."""
-    code = ready(
-        {"m.py": b"from .p import x\nclass C: value = x", "p/__init__.py": b"from .q import x", "p/q.py": b"x = 3"}
-    )
+    package = {"p/__init__.py": b"from .q import x", "p/q.py": b"x = 3"}
+    code = ready({"m.py": b"from .p import x\nclass C: value = x", **package})
     made = code.load("", "m.py", "C")
     assert made.value == 3 and made.__module__ == f"{code.package}.r0.m"
     assert code.load("", "m.py", "C") is made
@@ -140,12 +139,12 @@ def test_a_directory_that_is_none_of_ours_gives_nothing(tmp_path_factory: pytest
             os.environ[approved.ENVIRONMENT] = before
 
 
-def test_a_directory_that_says_another_name_gives_nothing(tmp_path: Path) -> None:
+def test_a_directory_that_says_another_name_gives_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of the package is compared with what was read, and not believed."""
     package = f"{approved.PACKAGE}.c{'2' * 64}"
     (tmp_path / "code.json").write_text(json.dumps({"package": package, "files": {"m.py": "m.py"}}))
     (tmp_path / "m.py").write_text("raise SystemExit")
-    os.environ[approved.ENVIRONMENT] = str(tmp_path)
+    monkeypatch.setenv(approved.ENVIRONMENT, str(tmp_path))
     approved.inherit()
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module(f"{package}.r0.m")

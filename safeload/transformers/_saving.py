@@ -32,8 +32,8 @@ def install() -> None:
             continue
         original = getattr(current, _MARK, current)
         wrapper = current if current is not original else wrap(original)
-        for module in [*sys.modules.values()]:
-            if getattr(module, "__name__", "").startswith("transformers.") and vars(module).get(name) is original:
+        for place, module in [*sys.modules.items()]:
+            if place.startswith("transformers.") and vars(module).get(name) is original:
                 setattr(module, name, wrapper)
 
 

@@ -24,14 +24,14 @@ def guard_from_config(call: adapt.Call) -> Any:
     _arguments.screen(bound.named)
     config = bound.reference
     if trusted:
-        return _with_code(call, bound)
+        return _with_code(call, bound, trusted)
     if _arguments.is_config(config):
         overridden = any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS)
         config = config if overridden else _arguments.checked_config(config)
     return _make(lambda: call.method(config, *bound.rest, **bound.named), config, call)
 
 
-def _with_code(call: adapt.Call, bound: adapt.Bound) -> Any:
+def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
     """Make a model of the approved code of the model that a config says it is from.
 
     Raises:
@@ -46,7 +46,7 @@ def _with_code(call: adapt.Call, bound: adapt.Bound) -> Any:
             why="this config object does not say which model it is from, and can name any code",
             remedy="AutoConfig.from_pretrained(…, trust_remote_code=True) gives one that does",
         )
-    request = Request(purpose="config", trust_remote_code=True)
+    request = Request(purpose="config", trust_remote_code=trusted)
     admission = adapt.judge(lambda: admit(name, request=request, options=call.options))
     keeper = ModelKeeper(name, call.options, [admission])
     approved = Approved([admission])

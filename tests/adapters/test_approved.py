@@ -70,7 +70,7 @@ def test_one_byte_more_and_it_is_refused(case: coded.Case, project: Path) -> Non
     for name in case.files:
         before = (path / name).read_bytes()
         (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"approved it, {name} changed"):
+        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
             case.load(guarded, str(path))
         (path / name).write_bytes(before)
     assert not coded.RAN

@@ -72,6 +72,11 @@ TABLE = {
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
+    "adapt_library": Row(("core",)),
+    # Libraries that stand on transformers: what loads within them is guarded as it is there.
+    "sentence_transformers": Row(
+        ("core", "engine", "adapt", "adapt_after", "adapt_library", "transformers"), ("sentence_transformers",)
+    ),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),

@@ -1,0 +1,240 @@
+"""sentence-transformers, with its models guarded: `from safeload.sentence_transformers import SentenceTransformer`.
+
+    from safeload.sentence_transformers import SentenceTransformer, CrossEncoder     # was: from sentence_transformers …
+
+Promised: what these make is what the library makes, of exactly its classes; nothing in the model's files ran. Every
+class that `modules.json` and the routers name is one of the library's own modules, and no activation is called but
+layers of torch. Options of safeload ride in one keyword: `safeload=Options(…)`.
+
+Guarded are `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder`. All other names are the
+library's own objects. Not guarded are its submodules (`sentence_transformers.models.Transformer("…")`), its trainers'
+own checkpoints, and whatever your code imports from the library itself.
+
+Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, for the onnx
+and openvino backends, or if the library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from safeload import adapt, adapt_library
+from safeload.core.errors import UsageError
+from safeload.core.names import escape
+from safeload.engine.admission import Admission
+from safeload.engine.admit import admit
+from safeload.engine.request import Access, Request
+from safeload.transformers import _arguments
+from safeload.transformers._code import Approved, require_trust
+from safeload.transformers._doors import ModelKeeper
+from safeload.transformers._dress import dress
+from safeload.transformers._load import directories, native_types
+from safeload.transformers._traps import TRAPS, forbidden
+
+if TYPE_CHECKING:
+    from sentence_transformers import *  # noqa: F403
+
+HOME = "safeload.sentence_transformers"
+OLDEST = "5.1"
+_MODELS = ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
+_REFERENCES = ("model_name_or_path", "model_name")
+_INNER = (
+    *("model_kwargs", "processor_kwargs", "tokenizer_kwargs", "config_kwargs"),
+    *("model_args", "automodel_args", "tokenizer_args", "config_args"),  # as they were called before
+)
+_OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
+_UNSUPPORTED = ("gguf_file", "adapter_kwargs", "state_dict", "config", "offload_state_dict")
+
+
+def library() -> ModuleType:
+    """The installed sentence-transformers. Raises `UsageError` if it is missing or too old."""
+    return adapt_library.library(
+        "sentence_transformers", distribution="sentence-transformers", oldest=OLDEST, extra="sentence-transformers"
+    )
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
+    value = getattr(library(), name)
+    if name in _MODELS:
+        guards: dict[str, adapt.Guard] = {"load": _guard_load, "merge": _guard_merge}
+        own = {method: guard for method, guard in guards.items() if hasattr(value, method)}
+        value = adapt.facade(value, module=HOME, guards=own, init=_guard_init)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [name for name in dir(library()) if not name.startswith("_")]
+
+
+# --- the guards -----------------------------------------------------------------------------------------------------
+
+
+def _guard_init(call: adapt.Call) -> Any:
+    """Guard the making of a model.
+
+    Raises:
+        PolicyDenied: the model was refused, or the library tried what must not happen.
+        UsageError: an argument would weaken the load.
+    """
+    named = _by_name(call)
+    holder = next((name for name in _REFERENCES if named.get(name)), None)
+    if holder is None or adapt.within_admitted(named[holder]):  # put together of modules that the caller has
+        return call.method(**named)
+    if not adapt.is_reference(named[holder]):
+        raise UsageError("this names no model", why=f"a {type(named[holder]).__name__} was given", remedy="pass a text")
+    reference = _full_name(os.fspath(named[holder]), call.owner)
+    access, asked = _take_access(named), named.get("local_files_only", False)
+    request = _take_request(named, access)
+    admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
+    keeper = ModelKeeper(reference, call.options, [admission])
+    keeper.request = request
+    try:
+        require_trust(admission, request)
+        admitted = directories(admission)
+        approved = Approved([admission])
+        named |= {holder: str(admission.path), "trust_remote_code": bool(approved), "local_files_only": True}
+        model = adapt.run(
+            reference,
+            lambda: call.method(**named),
+            admitted=admitted,
+            forbidden=forbidden(reference),
+            traps=TRAPS,
+            answers=approved.answers if approved else None,
+        )
+    except BaseException:
+        keeper.close()
+        raise
+    _finish(model, keeper, admitted, admission, asked=asked)
+    return model
+
+
+def _guard_load(call: adapt.Call) -> Any:
+    """`SentenceTransformer.load(path)`, which the library keeps for old programs."""
+    return _guard_init(
+        adapt.Call(owner=call.owner, method=call.owner, args=call.args, kwargs=call.kwargs, options=call.options)
+    )
+
+
+def _guard_merge(call: adapt.Call) -> Any:
+    """`merge` loads what it is given by name."""
+    for value in (*call.args, *call.kwargs.values()):
+        named = list(value) if isinstance(value, (list, tuple)) else [value]
+        if any(adapt.is_reference(item) and ("/" in str(item) or os.path.exists(str(item))) for item in named):
+            raise UsageError(
+                "merge() of models by name is refused",
+                why="it would load them unguarded",
+                remedy=f"load each with safeload first: merge([{call.owner.__name__}(…), …])",
+            )
+    return adapt.run("a merged model", lambda: call.method(*call.args, **call.kwargs), admitted={}, forbidden=[],
+                     traps=TRAPS)  # fmt: skip
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+def _by_name(call: adapt.Call) -> dict[str, Any]:
+    """The arguments by name. Those by name keep theirs: the library renames old ones itself."""
+    signature = inspect.signature(call.method)
+    return {**signature.bind_partial(*call.args).arguments, **call.kwargs}
+
+
+def _full_name(reference: str, owner: type) -> str:
+    """The reference as the library would look for it: a bare name belongs to an organisation of its own."""
+    organisation = getattr(owner, "default_huggingface_organization", _organisation(owner))
+    if organisation is None or "/" in reference or os.path.exists(reference):
+        return reference
+    known = getattr(sys.modules.get("sentence_transformers.util.misc"), "ORIGINAL_TRANSFORMER_MODELS", None)
+    if known is None:
+        raise UsageError(
+            f"the bare name {escape(reference)!r} is not looked up",
+            why="this version of sentence-transformers does not say which names belong to whom",
+            remedy=f"write it in full, such as {organisation}/{escape(reference)}",
+        )
+    return reference if reference.lower() in known else f"{organisation}/{reference}"
+
+
+def _organisation(owner: type) -> str | None:
+    """In versions that do not say it as an attribute."""
+    return "sentence-transformers" if any(base.__name__ == "SentenceTransformer" for base in owner.__mro__) else None
+
+
+def _take_access(named: dict[str, Any]) -> Access:
+    """How to reach the hub, taken out of the call."""
+    cache = named.pop("cache_folder", None) or named.pop("cache_dir", None)
+    given = {
+        "cache_dir": cache or os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
+        "token": named.pop("token", None) or named.pop("use_auth_token", None),
+        "local_files_only": bool(named.pop("local_files_only", False)),
+    }
+    return Access(**given)
+
+
+def _take_request(named: dict[str, Any], access: Access) -> Request:
+    """Screen the arguments, and make the request.
+
+    Raises:
+        UsageError: one of them would weaken the load, or cannot be honoured.
+    """
+    if (backend := named.get("backend", "torch")) != "torch":
+        raise UsageError(
+            f"backend={escape(repr(backend))} is refused",
+            why="safeload guards the torch backend; the others read programs of the model with a library of their own",
+            remedy="leave backend out",
+        )
+    _arguments.screen(named)
+    chosen: dict[str, Any] = {"variant": None, "use_safetensors": None}
+    for group in _INNER:
+        if not named.get(group):
+            continue
+        inner = named[group] = dict(named[group])
+        _arguments.screen(inner)
+        for name in (*_OUTER_ONLY, *_UNSUPPORTED):
+            if inner.get(name):
+                raise UsageError(
+                    f"{group}={{{name!r}: …}} is refused",
+                    why="it would load something else than was admitted",
+                    remedy=f"pass {name} to the model itself" if name in _OUTER_ONLY else f"leave {name} out",
+                )
+            inner.pop(name, None)
+        chosen |= {name: inner.pop(name) for name in chosen if name in inner}
+    return Request(
+        purpose="parts",
+        revision=named.pop("revision", None),
+        trust_remote_code=named.pop("trust_remote_code", None) or None,
+        native_types=native_types(),
+        access=access,
+        **chosen,
+    )
+
+
+# --- afterwards -----------------------------------------------------------------------------------------------------
+
+
+def _finish(model: Any, keeper: ModelKeeper, admitted: dict[str, str], admission: Admission, *, asked: bool) -> None:
+    """Let the model show what was asked for, and keep what it was loaded from."""
+    from safeload import adapt_after
+
+    adapt_after.hold(model, keeper)
+    for module in model.modules():
+        dress_module(module, keeper, admitted)
+    card = model.model_card_data
+    card.local_files_only = asked
+    if admission.revision is not None and not asked:
+        card.base_model, card.base_model_revision = keeper.reference.removeprefix("hf://"), admission.revision
+
+
+def dress_module(module: Any, keeper: ModelKeeper, admitted: dict[str, str]) -> None:
+    """A model of transformers, or a module that holds a tokenizer or processor of it."""
+    if any(base.__name__ == "PreTrainedModel" for base in type(module).__mro__):
+        dress(module, keeper, admitted)
+        return
+    for value in list(vars(module).values()):
+        if any(base.__name__ in ("PreTrainedTokenizerBase", "ProcessorMixin") for base in type(value).__mro__):
+            dress(value, keeper, admitted)

@@ -280,6 +280,15 @@ def bind(
     return bound
 
 
+def by_name(call: Call) -> dict[str, Any]:
+    """The arguments of a call by name. Those by name keep theirs, also where the library renames old ones itself.
+
+    Raises:
+        TypeError: there are more by position than the method takes.
+    """
+    return {**inspect.signature(call.method).bind_partial(*call.args).arguments, **call.kwargs}
+
+
 def is_reference(value: object) -> bool:
     """Whether a value names something to load: a hub id or a path."""
     return isinstance(value, (str, os.PathLike))

@@ -16,24 +16,17 @@ and openvino backends, or if the library is missing or too old; `SourceError`, `
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_library
+from safeload import adapt, adapt_after, adapt_library, adapt_models
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
-from safeload.engine.admit import admit
 from safeload.engine.request import Access, Request
 from safeload.transformers import _arguments
-from safeload.transformers._code import Approved, require_trust
-from safeload.transformers._doors import ModelKeeper
-from safeload.transformers._dress import dress
-from safeload.transformers._load import directories, native_types
-from safeload.transformers._traps import TRAPS, forbidden
+from safeload.transformers._load import native_types
 
 if TYPE_CHECKING:
     from sentence_transformers import *  # noqa: F403
@@ -83,35 +76,23 @@ def _guard_init(call: adapt.Call) -> Any:
         PolicyDenied: the model was refused, or the library tried what must not happen.
         UsageError: an argument would weaken the load.
     """
-    named = _by_name(call)
-    holder = next((name for name in _REFERENCES if named.get(name)), None)
-    if holder is None or adapt.within_admitted(named[holder]):  # put together of modules that the caller has
+    named = adapt.by_name(call)
+    holder = next((name for name in _REFERENCES if named.get(name)), _REFERENCES[0])
+    reference = adapt_models.reference_in(named, holder) if named.get(holder) else None
+    if reference is None:  # put together of modules that the caller has, or of what was admitted
         return call.method(**named)
-    if not adapt.is_reference(named[holder]):
-        raise UsageError("this names no model", why=f"a {type(named[holder]).__name__} was given", remedy="pass a text")
-    reference = _full_name(os.fspath(named[holder]), call.owner)
-    access, asked = _take_access(named), named.get("local_files_only", False)
-    request = _take_request(named, access)
-    admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
-    keeper = ModelKeeper(reference, call.options, [admission])
-    keeper.request = request
-    try:
-        require_trust(admission, request)
-        admitted = directories(admission)
-        approved = Approved([admission])
-        named |= {holder: str(admission.path), "trust_remote_code": bool(approved), "local_files_only": True}
-        model = adapt.run(
-            reference,
-            lambda: call.method(**named),
-            admitted=admitted,
-            forbidden=forbidden(reference),
-            traps=TRAPS,
-            answers=approved.answers if approved else None,
-        )
-    except BaseException:
-        keeper.close()
-        raise
-    _finish(model, keeper, admitted, admission, asked=asked)
+    reference, asked = _full_name(reference, call.owner), bool(named.get("local_files_only"))
+    request = _take_request(named, _take_access(named))
+    with adapt_models.Loading(reference, call.options) as loading:
+        admission = loading.admit(reference, request)
+        named |= {holder: str(admission.path), "trust_remote_code": bool(loading.approved), "local_files_only": True}
+        model = loading.run(lambda: call.method(**named))
+    adapt_after.hold(model, loading.keeper)
+    adapt_models.dress_modules(model, loading)
+    card = model.model_card_data
+    card.local_files_only = asked
+    if admission.revision is not None and not asked:
+        card.base_model, card.base_model_revision = reference.removeprefix("hf://"), admission.revision
     return model
 
 
@@ -132,17 +113,11 @@ def _guard_merge(call: adapt.Call) -> Any:
                 why="it would load them unguarded",
                 remedy=f"load each with safeload first: merge([{call.owner.__name__}(…), …])",
             )
-    return adapt.run("a merged model", lambda: call.method(*call.args, **call.kwargs), admitted={}, forbidden=[],
-                     traps=TRAPS)  # fmt: skip
+    with adapt_models.Loading("a merged model", call.options) as loading:
+        return loading.run(lambda: call.method(*call.args, **call.kwargs))
 
 
 # --- arguments ------------------------------------------------------------------------------------------------------
-
-
-def _by_name(call: adapt.Call) -> dict[str, Any]:
-    """The arguments by name. Those by name keep theirs: the library renames old ones itself."""
-    signature = inspect.signature(call.method)
-    return {**signature.bind_partial(*call.args).arguments, **call.kwargs}
 
 
 def _full_name(reference: str, owner: type) -> str:
@@ -212,29 +187,3 @@ def _take_request(named: dict[str, Any], access: Access) -> Request:
         access=access,
         **chosen,
     )
-
-
-# --- afterwards -----------------------------------------------------------------------------------------------------
-
-
-def _finish(model: Any, keeper: ModelKeeper, admitted: dict[str, str], admission: Admission, *, asked: bool) -> None:
-    """Let the model show what was asked for, and keep what it was loaded from."""
-    from safeload import adapt_after
-
-    adapt_after.hold(model, keeper)
-    for module in model.modules():
-        dress_module(module, keeper, admitted)
-    card = model.model_card_data
-    card.local_files_only = asked
-    if admission.revision is not None and not asked:
-        card.base_model, card.base_model_revision = keeper.reference.removeprefix("hf://"), admission.revision
-
-
-def dress_module(module: Any, keeper: ModelKeeper, admitted: dict[str, str]) -> None:
-    """A model of transformers, or a module that holds a tokenizer or processor of it."""
-    if any(base.__name__ == "PreTrainedModel" for base in type(module).__mro__):
-        dress(module, keeper, admitted)
-        return
-    for value in list(vars(module).values()):
-        if any(base.__name__ in ("PreTrainedTokenizerBase", "ProcessorMixin") for base in type(value).__mro__):
-            dress(value, keeper, admitted)

@@ -50,6 +50,7 @@ _REMOVED: Mapping[str, str] = {
     "cache_file": "it names a file that was not admitted",
     "covariance_file": "it names a file that was not admitted",
     "tokenizer_name_or_path": _NO_ELSEWHERE,
+    "tokenizer_kwargs": "it is about a tokenizer that is not handed over",
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
@@ -143,6 +144,8 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
         return _NO_ELSEWHERE
     if not isinstance(value, str):
         return ""
+    if key == "prompt_tuning_init" and value == "TEXT":
+        return "its words are in the weights already, and the tokenizer for them is not handed over"
     if key == "shadow_model" and value != "mirror":
         return _NO_ELSEWHERE
     if key.endswith("_file") and value and not is_safe_relative(value):

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from safeload import adapt_models
 
-def note_admissions(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+
+def note_admissions(monkeypatch: pytest.MonkeyPatch, module: ModuleType = adapt_models) -> list[Path]:
     """The directories that `module` admits from now on, in order."""
     found: list[Path] = []
-    genuine = module.admit  # type: ignore[attr-defined]
+    genuine = module.admit
 
     def noting(*args: Any, **kwargs: Any) -> Any:
         admission = genuine(*args, **kwargs)

@@ -122,7 +122,7 @@ def test_arguments_reach_the_library(model_path: Path) -> None:
 
 def test_the_directory_lives_as_long_as_the_model(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was admitted is there while the model is, and gone afterwards."""
-    views = note_admissions(guarded, monkeypatch)
+    views = note_admissions(monkeypatch)
     model = guarded.SentenceTransformer(str(sentences.pickle_weights(model_path)), device="cpu")
     assert views[0].is_dir() and outputs(model) is not None
     del model
@@ -340,7 +340,7 @@ def test_a_bare_name_belongs_to_the_library(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(reference)
         raise UsageError("enough")
 
-    monkeypatch.setattr("safeload.sentence_transformers.admit", admit_nothing)
+    monkeypatch.setattr("safeload.adapt_models.admit", admit_nothing)
     for kind, name in (
         (guarded.SentenceTransformer, "all-MiniLM-L6-v2"),
         (guarded.SentenceTransformer, "bert-base-uncased"),

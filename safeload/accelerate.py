@@ -40,7 +40,7 @@ def library() -> ModuleType:
     return adapt_library.library("accelerate", distribution="accelerate", oldest=OLDEST, extra="accelerate")
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
     module = library()

@@ -67,6 +67,13 @@ class Loading:
             answers=approved.answers if approved else None,
         )
 
+    def shown(self, name: str) -> str:
+        """A path in an admitted directory by what was asked for; any other text as it is."""
+        for path, reference in self.admitted.items():
+            if name == path or name.startswith(path + os.sep):
+                return reference + name[len(path) :]
+        return name
+
     @property
     def approved(self) -> Approved:
         """The code that was approved for what this call loads."""
@@ -120,15 +127,21 @@ def refuse(named: Mapping[str, Any], reasons: Mapping[str, tuple[str, str]]) -> 
 
 def dress_modules(model: Any, loading: Loading) -> None:
     """Let every model of transformers within a module, and every tokenizer and processor, show what was asked for."""
-    if not isinstance(loading.keeper, ModelKeeper):
-        return
     for module in model.modules():
-        if is_kind(module, "PreTrainedModel"):
-            dress(module, loading.keeper, loading.admitted)
-            continue
-        for value in list(vars(module).values()):
-            if is_kind(value, "PreTrainedTokenizerBase", "ProcessorMixin"):
-                dress(value, loading.keeper, loading.admitted)
+        if not dress_one(module, loading):
+            for value in list(vars(module).values()):
+                dress_one(value, loading)
+
+
+def dress_one(value: Any, loading: Loading) -> bool:
+    """The same for one object; `False` if it is none of these."""
+    if not is_kind(value, "PreTrainedModel", "PreTrainedTokenizerBase", "ProcessorMixin"):
+        return False
+    if isinstance(loading.keeper, ModelKeeper):
+        named = (getattr(value, "name_or_path", None), getattr(getattr(value, "config", None), "_name_or_path", None))
+        inner = {name: loading.shown(name) for name in named if isinstance(name, str)}
+        dress(value, loading.keeper, loading.admitted | inner)
+    return True
 
 
 def is_kind(value: object, *names: str) -> bool:

@@ -41,7 +41,7 @@ def library() -> ModuleType:
     return adapt_library.library("peft", distribution="peft", oldest=OLDEST, extra="peft")
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
     value = getattr(library(), name)

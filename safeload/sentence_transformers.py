@@ -50,7 +50,7 @@ def library() -> ModuleType:
     )
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
     value = getattr(library(), name)

@@ -28,7 +28,7 @@ from safeload import adapt, adapt_after, adapt_library, adapt_models
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admission import Admission
-from safeload.engine.request import Access, Request
+from safeload.engine.request import Access, Purpose, Request
 
 if TYPE_CHECKING:
     from timm import *  # noqa: F403
@@ -59,7 +59,7 @@ def library() -> ModuleType:
     return adapt_library.library("timm", distribution="timm", oldest=OLDEST, extra="timm")
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
     module = library()
@@ -129,9 +129,9 @@ def _source(name: str, named: dict[str, Any], loading: adapt_models.Loading) -> 
 
 def _request(reference: str, named: dict[str, Any], access: Access, *, hub: bool) -> Request:
     """What timm would read of a repository or directory that has a config."""
-    purpose, revision = "model" if named.get("pretrained") else "config", None
+    purpose: Purpose = "model" if named.get("pretrained") else "config"
     if hub:
-        _, _, revision = reference.partition("@")
+        revision = reference.partition("@")[2]
         return Request(purpose=purpose, revision=revision or None, weights=_PREFERRED, access=access)
     names = sorted(os.listdir(reference)) if os.path.isdir(reference) else []
     others = [name for kind in _KINDS for name in names if name.endswith(kind)]
@@ -280,7 +280,8 @@ def _as_arrays(path: str, loading: adapt_models.Loading) -> str:
     folder = tempfile.TemporaryDirectory(prefix="safeload-", ignore_cleanup_errors=True)
     loading.keeper.extend(_Folder(folder))
     target = os.path.join(folder.name, "weights.npz")
-    np.savez(target, **load_file(path))
+    arrays: dict[str, Any] = load_file(path)
+    np.savez(target, **arrays)
     loading.admitted[folder.name] = loading.title
     return target
 

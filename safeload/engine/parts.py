@@ -86,10 +86,12 @@ def plan_parts(plan: Plan, held: Held, names: Mapping[str, str], request: Reques
     if layout is None:
         return
     for folder in layout.folders:
+        if folder in request.without:
+            continue
         prefix = f"{folder}/" if folder else ""
         own = {name[len(prefix) :]: path for name, path in names.items() if name.startswith(prefix)}
         plan.small |= {prefix + name: own[name] for name in select.part_files(own)}
-        if prefix:
+        if prefix and request.wants_weights:
             for entry in select.part_weights(own, request, falls_back=layout.falls_back):
                 place(plan, held, own, entry, prefix)
     if layout.folders:

@@ -77,7 +77,7 @@ def make_plan(held: Held, request: Request) -> Plan:
         _plan_adapter(plan, held, names, request)
     if plan.base is None and (request.wants_weights or request.gguf_file):  # which holds config and tokenizer as well
         _plan_weights(plan, held, names, request)
-    if request.purpose in ("everything", "parts"):
+    if request.purpose in ("everything", "parts", "layout"):
         parts.plan_parts(plan, held, names, request)
     plan.code = (*_code(plan, held, names, request, config), *plan.needs)
     return plan

@@ -13,7 +13,7 @@ from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
 
 Purpose = Literal[
-    "model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "parts", "everything"
+    "model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "parts", "layout", "everything"
 ]
 
 
@@ -39,7 +39,7 @@ class Request:
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
     `adapter` is for a model that is there already: the adapter's base is not followed. `parts` is for libraries whose
-    models are made of parts in folders: sentence-transformers, diffusers."""
+    models are made of parts in folders: sentence-transformers, diffusers; `layout` is that without the weights."""
     revision: str | None = None
     subfolder: str = ""
     variant: str | None = None
@@ -48,6 +48,8 @@ class Request:
     weights: tuple[str, ...] = ()
     """Names of the weights or their index, best first, for libraries that call them otherwise than transformers does.
     They keep their name, as safetensors and without the variant."""
+    without: tuple[str, ...] = ()
+    """Parts that are not loaded, because the caller brings them."""
     also: tuple[str, ...] = ()
     """Names under which further weights may lie, best first: those of a language adapter. The first that exists is
     admitted; it is no error if none does."""

@@ -79,6 +79,7 @@ ADAPTERS = {
     "sentence_transformers": Row(("core", "engine", *SHARED, "transformers"), ("sentence_transformers",)),
     "peft": Row(("core", "engine", *SHARED, "transformers"), ("peft",)),
     "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),
+    "diffusers": Row(("core", "engine", *SHARED, "diffusers", "transformers"), ("diffusers",)),
     "timm": Row(("core", "engine", *SHARED), ("timm", "numpy", "safetensors")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.

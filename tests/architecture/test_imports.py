@@ -81,6 +81,7 @@ ADAPTERS = {
     "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),
     "diffusers": Row(("core", "engine", *SHARED, "diffusers", "transformers"), ("diffusers",)),
     "timm": Row(("core", "engine", *SHARED), ("timm", "numpy", "safetensors")),
+    "huggingface_hub": Row(("core", "engine", *SHARED), ("huggingface_hub",)),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),

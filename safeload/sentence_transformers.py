@@ -16,6 +16,7 @@ and openvino backends, or if the library is missing or too old; `SourceError`, `
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from types import ModuleType
@@ -40,6 +41,7 @@ _INNER = (
     *("model_args", "automodel_args", "tokenizer_args", "config_args"),  # as they were called before
 )
 _OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
+_ORIGINAL = "bert-base-uncased"
 _UNSUPPORTED = ("gguf_file", "adapter_kwargs", "state_dict", "config", "offload_state_dict")
 
 
@@ -125,14 +127,25 @@ def _full_name(reference: str, owner: type) -> str:
     organisation = getattr(owner, "default_huggingface_organization", _organisation(owner))
     if organisation is None or "/" in reference or os.path.exists(reference):
         return reference
+    return reference if reference.lower() in _original_models(owner) else f"{organisation}/{reference}"
+
+
+def _original_models(owner: type) -> tuple[str, ...]:
+    """The bare names that are models of transformers. Before version 6 they stand in the code of the constructor."""
     known = getattr(sys.modules.get("sentence_transformers.util.misc"), "ORIGINAL_TRANSFORMER_MODELS", None)
-    if known is None:
-        raise UsageError(
-            f"the bare name {escape(reference)!r} is not looked up",
-            why="this version of sentence-transformers does not say which names belong to whom",
-            remedy=f"write it in full, such as {organisation}/{escape(reference)}",
-        )
-    return reference if reference.lower() in known else f"{organisation}/{reference}"
+    if known is not None:
+        return tuple(known)
+    for base in owner.__mro__:
+        code = getattr(inspect.unwrap(vars(base).get("__init__", len)), "__code__", None)
+        for constant in code.co_consts if code is not None else ():
+            if isinstance(constant, tuple) and _ORIGINAL in constant:
+                return constant
+    raise UsageError(
+        "a bare name is not looked up",
+        where=owner.__name__,
+        why="this version of sentence-transformers does not say which names belong to whom",
+        remedy="write it in full, such as sentence-transformers/all-MiniLM-L6-v2",
+    )
 
 
 def _organisation(owner: type) -> str | None:

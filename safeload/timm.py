@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from timm import *  # noqa: F403
 
 HOME = "safeload.timm"
-OLDEST = "1.0.16"
+OLDEST = "1.0.22"
 _OF_MODELS = ("load_checkpoint", "load_state_dict")
 _PREFERRED = (
     "model.safetensors",
@@ -143,6 +143,13 @@ def _whole(
 ) -> Callable[[Any], None]:
     """A repository or directory with a config, handed over as a directory."""
     hub = prefix in _HUB
+    for key in ("file", "url", "hf_hub_id", "source", "state_dict"):
+        if (named.get("pretrained_cfg_overlay") or {}).get(key):
+            raise UsageError(
+                f"pretrained_cfg_overlay={{{key!r}: …}} is refused here",
+                why="the name says already where the weights are",
+                remedy="name the architecture alone, or leave it out",
+            )
     place = reference.partition("@")[0] if hub else os.path.abspath(reference)
     if hub and request.purpose == "model":
         config = loading.admit(place, dataclasses.replace(request, purpose="config")).config or {}
@@ -158,12 +165,14 @@ def _whole(
             )
     admission = loading.admit(place, request)
     if request.purpose == "model":
-        _only_weights(admission)
+        # By its path: older versions hand whatever lies in a directory to torch.load.
+        overlay = {"source": "", "file": _only_weights(admission)}
+        named["pretrained_cfg_overlay"] = {**(named.get("pretrained_cfg_overlay") or {}), **overlay}
     named["model_name"] = f"local-dir:{admission.path}"
     named.pop("cache_dir", None)
     if hub:
         return lambda model: _show(model, {"file": None, "source": "hf-hub", "hf_hub_id": reference})
-    return lambda model: _show(model, {"file": reference})
+    return lambda model: _show(model, {"file": reference, "source": "local-dir"})
 
 
 def _config(name: str, named: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from safeload.core.errors import UsageError
 from safeload.diffusers import _late, _load, _single
 
 HOME = "safeload.diffusers"
-OLDEST = "0.35"
+OLDEST = "0.37"
 _REFUSED = ("Modular", "Onnx", "ComponentsManager", "Flax")
 """How the names of classes begin or contain that load programs, or weights that safeload does not read."""
 

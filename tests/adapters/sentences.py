@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
-from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
-from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+from sentence_transformers.models import Dense, Normalize, Pooling, Router, StaticEmbedding, Transformer
+from sentence_transformers.sparse_encoder.models import MLMTransformer, SpladePooling
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import BertForMaskedLM, BertForSequenceClassification
+from transformers import BertForMaskedLM, BertForSequenceClassification, PreTrainedModel
 
 from tests.adapters import repos
 
@@ -90,6 +89,11 @@ def pickle_weights(directory: Path) -> Path:
         torch.save(load_file(path), path.with_name("pytorch_model.bin"))
         path.unlink()
     return directory
+
+
+def backbone(model: Any) -> PreTrainedModel:
+    """The model of transformers in the first module."""
+    return next(module for module in model.modules() if isinstance(module, PreTrainedModel))
 
 
 def edit(path: Path, change: Callable[[Any], None]) -> None:

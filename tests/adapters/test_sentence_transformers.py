@@ -17,7 +17,7 @@ import safeload.sentence_transformers as guarded
 from safeload import PolicyDenied, SafeloadError, UsageError, admit
 from tests.adapters import payloads, sentences
 from tests.adapters.noted import note_admissions
-from tests.adapters.sentences import edit, outputs
+from tests.adapters.sentences import backbone, edit, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -65,7 +65,7 @@ def test_the_model_that_everybody_uses() -> None:
 def test_nothing_shows_the_admitted_directory(model_path: Path) -> None:
     """Names of models and tokenizers are what was asked for, and a saved copy is the same model."""
     model = guarded.SentenceTransformer(str(model_path), device="cpu")
-    assert model[0].model.name_or_path == model.tokenizer.name_or_path == str(model_path)
+    assert backbone(model).name_or_path == model.tokenizer.name_or_path == str(model_path)
     model.save(str(model_path.with_name("copy")))
     again = guarded.SentenceTransformer(str(model_path.with_name("copy")), device="cpu")
     assert torch.equal(outputs(again), outputs(model))
@@ -81,7 +81,7 @@ def test_the_facade_is_the_class(model_path: Path) -> None:
 
     model = Mine(str(model_path), device="cpu")
     assert isinstance(model, plain.SentenceTransformer) and isinstance(model, guarded.SentenceTransformer)
-    assert type(model) is Mine and model.mine and model[0].model.name_or_path == str(model_path)
+    assert type(model) is Mine and model.mine and backbone(model).name_or_path == str(model_path)
     loaded = guarded.SentenceTransformer(str(model_path), device="cpu")
     copy = pickle.loads(pickle.dumps(loaded))
     assert torch.equal(outputs(copy), outputs(loaded))
@@ -100,7 +100,7 @@ def test_a_subclass_does_not_get_round_the_guard(model_path: Path, marker: Path)
 
 def test_models_of_modules_need_no_admission() -> None:
     """Modules that the caller made are put together as ever."""
-    pooling = plain.sentence_transformer.modules.Pooling(8)
+    pooling = sentences.Pooling(8)
     model = guarded.SentenceTransformer(modules=[pooling], device="cpu")
     assert type(model) is plain.SentenceTransformer and model[0] is pooling
 
@@ -116,7 +116,7 @@ def test_arguments_reach_the_library(model_path: Path) -> None:
     """`model_kwargs` and the others mean what they mean, and the caller's dictionaries stay as they are."""
     given = {"dtype": torch.float16}
     model = guarded.SentenceTransformer(str(model_path), device="cpu", model_kwargs=given, truncate_dim=4)
-    assert model[0].model.dtype == torch.float16 and given == {"dtype": torch.float16}
+    assert backbone(model).dtype == torch.float16 and given == {"dtype": torch.float16}
     assert model.encode(["w1"]).shape == (1, 4)
 
 
@@ -222,7 +222,10 @@ def test_the_activation_of_a_dense_module_is_a_layer(model_path: Path) -> None:
         model_path / "2_Dense" / "config.json",
         lambda config: config.update(activation_function="torch.get_num_threads"),
     )
-    model = guarded.SentenceTransformer(str(model_path), device="cpu")
+    try:
+        model = guarded.SentenceTransformer(str(model_path), device="cpu")
+    except KeyError:  # before version 6 a dense module has to name one
+        return
     assert isinstance(model[2].activation_function, torch.nn.Tanh)
 
 
@@ -285,17 +288,17 @@ def test_a_broken_list_of_modules_is_an_error_of_ours(content: str, model_path: 
 
 
 def test_settings_in_the_files_cannot_steer_the_load(model_path: Path) -> None:
-    """`model_kwargs` in the module's own config may not name kernels, folders to write to, or other models."""
+    """`model_args` in the module's own config may not name kernels, folders to write to, or other models."""
     steering = {
         "attn_implementation": "evil-org/kernel",
         "trust_remote_code": True,
         "offload_folder": "/tmp/elsewhere",
         "adapter_kwargs": {"subfolder": "x"},
     }
-    change: Callable[[Any], None] = lambda config: config.update(model_kwargs=dict(steering))  # noqa: E731
+    change: Callable[[Any], None] = lambda config: config.update(model_args=dict(steering))  # noqa: E731
     edit(model_path / "sentence_bert_config.json", change)
     model = guarded.SentenceTransformer(str(model_path), device="cpu")
-    assert "/" not in str(model[0].model.config._attn_implementation)
+    assert "/" not in str(backbone(model).config._attn_implementation)
 
 
 # --- arguments ------------------------------------------------------------------------------------------------------
@@ -341,15 +344,12 @@ def test_a_bare_name_belongs_to_the_library(monkeypatch: pytest.MonkeyPatch) -> 
         raise UsageError("enough")
 
     monkeypatch.setattr("safeload.adapt_models.admit", admit_nothing)
-    for kind, name in (
-        (guarded.SentenceTransformer, "all-MiniLM-L6-v2"),
-        (guarded.SentenceTransformer, "bert-base-uncased"),
-        (guarded.CrossEncoder, "ms-marco-MiniLM-L6-v2"),
-    ):
+    asks = [(guarded.SentenceTransformer, "all-MiniLM-L6-v2"), (guarded.SentenceTransformer, "bert-base-uncased")]
+    wanted = ["sentence-transformers/all-MiniLM-L6-v2", "bert-base-uncased"]
+    if hasattr(plain.CrossEncoder, "default_huggingface_organization"):
+        asks.append((guarded.CrossEncoder, "ms-marco-MiniLM-L6-v2"))
+        wanted.append("cross-encoder/ms-marco-MiniLM-L6-v2")
+    for kind, name in asks:
         with pytest.raises(UsageError, match="enough"):
             kind(name)
-    assert asked == [
-        "sentence-transformers/all-MiniLM-L6-v2",
-        "bert-base-uncased",
-        "cross-encoder/ms-marco-MiniLM-L6-v2",
-    ]
+    assert asked == wanted

@@ -69,7 +69,7 @@ FORMATS: dict[str, Any] = {
     'skops': (487, (('skops', ('.skops',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'skops_schema': (1564, ()),
     'stand_in': (2245, (('stand-in', (), False, {'begins': (b'version https://git-lfs.github.com/spec/v1',), 'first': b'< \t\n\r\x0b\x0c\x00', 'empty': True}),)),
-    'steering': (5920, ()),
+    'steering': (5989, ()),
     'stray': (2187, ()),
     'strict_json': (3412, ()),
     'tar_archive': (7697, ()),

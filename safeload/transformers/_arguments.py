@@ -17,7 +17,7 @@ from safeload.engine.request import Access, Purpose, Request
 
 ACCESS = ("cache_dir", "token", "local_files_only", "force_download", "proxies")
 _OLD_ACCESS = ("use_auth_token", "resume_download", "mirror", "local_dir_use_symlinks")
-_DROPPED = ("_commit_hash", "code_revision", *_OLD_ACCESS)
+DROPPED = ("_commit_hash", "code_revision", *_OLD_ACCESS)
 IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 
 _REFUSED_IF_TRUE: Mapping[str, tuple[str, str]] = {
@@ -61,7 +61,7 @@ def screen(named: dict[str, Any]) -> None:
             why="code is known by the digest that was approved, wherever it comes from",
             remedy="leave it out",
         )
-    for name in ("weights_only", "from_tf", "from_flax", *_DROPPED):
+    for name in ("weights_only", "from_tf", "from_flax", *DROPPED):
         named.pop(name, None)
 
 

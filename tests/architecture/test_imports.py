@@ -70,9 +70,19 @@ TABLE = {
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine")),
 }
+SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models")
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
+    "adapt_library": Row(("core",)),
+    "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
+    # Libraries that stand on transformers: what loads within them is guarded as it is there.
+    "sentence_transformers": Row(("core", "engine", *SHARED, "transformers"), ("sentence_transformers",)),
+    "peft": Row(("core", "engine", *SHARED, "transformers"), ("peft",)),
+    "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),
+    "diffusers": Row(("core", "engine", *SHARED, "diffusers", "transformers"), ("diffusers",)),
+    "timm": Row(("core", "engine", *SHARED), ("timm", "numpy", "safetensors")),
+    "huggingface_hub": Row(("core", "engine", *SHARED), ("huggingface_hub",)),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),

@@ -34,6 +34,7 @@ KEYWORD = "safeload"
 
 _GENUINE = "_safeload_genuine"
 _MAKE = "_safeload_make"
+_GUARDS = "_safeload_guards"
 _facades: dict[int, type] = {}
 _metas: dict[type, type[FacadeMeta]] = {}
 _lock = threading.RLock()
@@ -114,6 +115,18 @@ def genuine_class(cls: Any) -> Any:
     return type.__getattribute__(cls, "__dict__").get(_GENUINE, cls) if isinstance(cls, FacadeMeta) else cls
 
 
+def guards_of(made: type) -> Mapping[str, Guard]:
+    """The guards of a facade, by the name of the class method that each stands in front of."""
+    found: Mapping[str, Guard] = vars(made)[_GUARDS]
+    return found
+
+
+def maker_of(made: type) -> Callable[..., Any] | None:
+    """What makes an instance where a facade is called, if it is not the genuine class by itself."""
+    make: Callable[..., Any] | None = vars(made)[_MAKE]
+    return make
+
+
 def facade(
     genuine: type[T], *, module: str, guards: Mapping[str, Guard], make: Callable[..., Any] | None = None
 ) -> type[T]:
@@ -139,6 +152,7 @@ def facade(
         for name, guard in guards.items():
             type.__setattr__(made, name, classmethod(_guarded(made, genuine, name, guard)))
         type.__setattr__(made, _MAKE, make)
+        type.__setattr__(made, _GUARDS, dict(guards))
         type.__setattr__(made, _GENUINE, genuine)
         _facades[id(genuine)] = made
         return cast("type[T]", made)

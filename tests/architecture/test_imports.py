@@ -64,15 +64,21 @@ TABLE = {
         (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
     ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
+    # `safeload run` starts a program under guard.
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
-    "": Row(("core", "engine")),
+    "": Row(("core", "engine", "guarding")),
 }
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
+    # Doors name their counterparts, and find them when somebody comes: no adapter is imported for a guard to be on.
+    "guarding": Row(
+        ("core", "engine", "adapt", "registry", "guarding"),
+        theirs_in=(("guarding.start.sitecustomize", "sitecustomize"), ("guarding.pytest_plugin", "pytest")),
+    ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),

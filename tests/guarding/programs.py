@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tests.architecture.source import ROOT
 
-MISSING = object()
 _DROPPED = ("SAFELOAD_GUARD", "PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_START")
 
 
@@ -39,10 +38,10 @@ def python(
 
 
 def guarded(
-    *words: object, cwd: Path | None = None, more: Mapping[str, str] | None = None
+    *words: object, cwd: Path | None = None, more: Mapping[str, str] | None = None, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run `safeload run …`."""
-    return python("-m", "safeload", "run", *words, cwd=cwd, more=more)
+    return python("-m", "safeload", "run", *words, cwd=cwd, more=more, text=text)
 
 
 def has(name: str) -> bool:

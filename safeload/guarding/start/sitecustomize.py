@@ -15,13 +15,15 @@ def _step_off() -> None:
 
 
 def _guard() -> None:
-    root = os.path.dirname(os.path.dirname(os.path.dirname(_HERE)))
-    sys.path.append(root)  # for this one import: the program may have started in an environment without safeload
+    path = list(sys.path)
+    # For this one import: the program may have started in an environment without safeload.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(_HERE))))
     try:
         from safeload.guarding.children import start
+
+        start()
     finally:
-        sys.path.remove(root)
-    start()
+        sys.path[:] = path
 
 
 def _guard_or_end() -> None:

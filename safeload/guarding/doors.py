@@ -152,9 +152,9 @@ def function(door: Function, genuine: Callable[..., Any]) -> Callable[..., Any]:
             result = genuine(*args, **kwargs)
             door.after(result)
             return result
-        if door.passes is not None and not settings.strict and door.passes(args, kwargs):
+        if door.passes is not None and door.passes(args, kwargs):
             return genuine(*args, **kwargs)
-        if door.machinery and trusts(sys._getframe(1).f_globals, settings):
+        if door.machinery and trusts(callers.caller(sys._getframe(1)), settings):
             with trusted(door.name):
                 return genuine(*args, **kwargs)
         if _in_a_load() and (door.inside or _names_admitted(args, kwargs)):
@@ -277,7 +277,7 @@ def _judge_method(
 
     guard = _guards(door, cls).get(name)
     if guard is None:
-        if adapt.within_admitted(args[0] if args else next(iter(kwargs.values()), None)):
+        if _names_admitted(args, kwargs):
             return genuine(*args, **kwargs)
         raise absent(f"{cls.__module__}.{cls.__qualname__}.{name}", f"{door.ours}.{cls.__name__}")
     options = kwargs.pop(adapt.KEYWORD, settings.options)

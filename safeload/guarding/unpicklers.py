@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from safeload.core.names import escape
+from safeload.guarding import callers
 from safeload.guarding.doors import MARK, Unpicklers, absent, counterpart, trusted, trusts
 from safeload.guarding.state import Settings, current, denied, watched
 
@@ -32,7 +33,7 @@ def loader(door: Unpicklers, original: Callable[[Any], Any]) -> Callable[[Any], 
         settings = current()
         if settings is None:
             return original(self)
-        if trusts(sys._getframe(1).f_globals, settings):
+        if trusts(callers.caller(sys._getframe(1)), settings):
             with trusted("pickle"):
                 return original(self)
         return watched(lambda: _answer(door, self, settings))

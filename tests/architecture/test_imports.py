@@ -77,7 +77,11 @@ ADAPTERS = {
     # Doors name their counterparts, and find them when somebody comes: no adapter is imported for a guard to be on.
     "guarding": Row(
         ("core", "engine", "adapt", "registry", "guarding"),
-        theirs_in=(("guarding.start.sitecustomize", "sitecustomize"), ("guarding.pytest_plugin", "pytest")),
+        theirs_in=(
+            ("guarding.start.sitecustomize", "sitecustomize"),
+            ("guarding.pytest_plugin", "pytest"),
+            ("guarding.libraries.yaml", "yaml"),
+        ),
     ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),

@@ -1,4 +1,4 @@
-"""Real programs, as people write them: the same output under guard; with a poisoned model, a refusal, and nothing ran."""
+"""Real programs, as people write them: the same output under guard; with a poisoned model, a refusal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ CLASSIFY = """
         tokenizer = AutoTokenizer.from_pretrained(args.model_name_or_path)
         model = AutoModelForSequenceClassification.from_pretrained(args.model_name_or_path, config=config)
         texts = ["w1 w2 w3", "w4 w5", "w6", "w7 w8 w9 w10"]
-        batches = DataLoader(texts, batch_size=2, collate_fn=lambda rows: tokenizer(rows, padding=True, return_tensors="pt"))
+        collate = lambda rows: tokenizer(rows, padding=True, return_tensors="pt")
+        batches = DataLoader(texts, batch_size=2, collate_fn=collate)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         for batch in batches:
             loss = model(**batch, labels=torch.zeros(len(batch["input_ids"]), dtype=torch.long)).loss
@@ -79,7 +80,8 @@ LOADERS = """
 
     if __name__ == "__main__":
         for kind in ("fork", "spawn"):
-            loader = DataLoader(Rows(sys.argv[1]), batch_size=2, num_workers=2, collate_fn=pick, multiprocessing_context=kind)
+            rows = Rows(sys.argv[1])
+            loader = DataLoader(rows, batch_size=2, num_workers=2, collate_fn=pick, multiprocessing_context=kind)
             print(kind, [(type(rows[0]).__name__, sums.tolist()) for rows, sums in loader])
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             print([row.number for row in pool.map(work, [Row(1), Row(2)])])

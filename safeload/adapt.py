@@ -121,12 +121,6 @@ def guards_of(made: type) -> Mapping[str, Guard]:
     return found
 
 
-def maker_of(made: type) -> Callable[..., Any] | None:
-    """What makes an instance where a facade is called, if it is not the genuine class by itself."""
-    make: Callable[..., Any] | None = vars(made)[_MAKE]
-    return make
-
-
 def facade(
     genuine: type[T], *, module: str, guards: Mapping[str, Guard], make: Callable[..., Any] | None = None
 ) -> type[T]:

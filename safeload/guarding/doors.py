@@ -326,17 +326,11 @@ def _make(
     from safeload import adapt
 
     facade = counterpart(f"{door.ours}.{cls.__name__}")
-    make = None if facade is None or facade is cls else adapt.maker_of(facade)
-    if make is None:
+    ours = None if facade is None or adapt.genuine_class(facade) is facade else vars(facade).get("__init__")
+    if ours is None:
         if not any(map(adapt.is_reference, (*args, *kwargs.values()))):
             return original(self, *args, **kwargs)
         raise absent(key, f"{door.ours}.{cls.__name__}")
-
-    @functools.wraps(cls, updated=())
-    def genuine(*given: Any, **named: Any) -> Any:
-        original(self, *given, **named)
-        return self
-
     with under_way(key):
-        make(genuine, *args, **({adapt.KEYWORD: settings.options} | kwargs))
+        ours(self, *args, **({adapt.KEYWORD: settings.options} | kwargs))
     return None

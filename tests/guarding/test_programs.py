@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import pickle
 from collections.abc import Callable
@@ -180,12 +181,12 @@ def _estimator(path: Path) -> Path:
 
 
 def test_a_prediction_with_scikit_learn(tmp_path: Path) -> None:
-    """The same predictions, where safeload can read joblib's files; else a refusal that says so."""
+    """The same predictions, where safeload makes estimators; else a refusal that names the class."""
     program, path = programs.write(tmp_path / "predict.py", PREDICT), _estimator(tmp_path / "model.joblib")
-    if programs.has("safeload.joblib.load"):
+    if importlib.util.find_spec("safeload.adapt_sklearn") is not None:
         assert both(program, path) == "[0, 1]\n"
     else:
-        assert "this version of safeload has no safeload.joblib.load" in refused(program, path)
+        assert "LogisticRegression (a class of sklearn) is not on the allowlist" in refused(program, path)
 
 
 def test_a_poisoned_estimator_is_refused(tmp_path: Path, marker: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from safeload.core.errors import UsageError
 
@@ -33,9 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Become the program. Returns only by raising: it could not be started."""
-    from safeload.engine.options import Options
     from safeload.guarding import program
-    from safeload.guarding.state import Settings
+    from safeload.guarding.children import order
 
     name, *rest = parsed.module or parsed.program or [""]
     words = [] if not name else ["-m", name] if parsed.module else [name]
@@ -44,10 +44,18 @@ def run(parsed: argparse.Namespace) -> int:
         raise UsageError(
             "there are two policies", why="--policy was given twice", remedy=f"--policy {parsed.policy} {name} -- …"
         )
-    policy = parsed.policy if policy is None else policy
-    options = Options(lock=parsed.lock) if policy is None else Options(lock=parsed.lock, policy=policy)
-    settings = Settings(options=options, strict=parsed.strict, unsafe_pickles_of=frozenset(parsed.unsafe_pickles_of))
-    program.run(settings, [*words, *rest] if words else [])
+    files = {"policy": parsed.policy if policy is None else policy, "lock": parsed.lock}
+    for kind, path in files.items():
+        if path is not None and not os.path.isfile(path):
+            raise UsageError(
+                "the program was not started",
+                where=path,
+                why=f"there is no such {kind} file",
+                remedy="safeload policy init" if kind == "policy" else "safeload lock MODEL",
+            )
+    given = {kind: os.path.abspath(path) for kind, path in files.items() if path is not None}
+    text = order(given, strict=parsed.strict, unsafe_pickles_of=parsed.unsafe_pickles_of)
+    program.run(text, [*words, *rest] if words else [])
 
 
 def _trailing_policy(rest: list[str]) -> tuple[str | None, list[str]]:

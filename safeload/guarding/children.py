@@ -10,28 +10,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from safeload.core.errors import UsageError
-from safeload.core.names import escape
-from safeload.engine.options import Options
-from safeload.guarding.state import Settings
+
+if TYPE_CHECKING:
+    from safeload.guarding.state import Settings
 
 VARIABLE = "SAFELOAD_GUARD"
-START = str(Path(__file__).parent / "start")
+START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start")
 _PATH = "PYTHONPATH"
 _FILES = ("policy", "lock", "audits", "store")
 
 
-def environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which Python starts under this guard.
-
-    Raises:
-        UsageError: an option cannot be written down, such as a policy that is an object.
-    """
-    return {**environ, VARIABLE: to_text(settings), _PATH: os.pathsep.join((START, *_others(environ)))}
+def environment(order: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which Python starts under a guard. `order` is the text of its settings: see `to_text`."""
+    return {**environ, VARIABLE: order, _PATH: os.pathsep.join((START, *_others(environ)))}
 
 
 def without(environ: Mapping[str, str]) -> dict[str, str]:
@@ -54,7 +49,9 @@ def to_text(settings: Settings) -> str:
     Raises:
         UsageError: an option cannot be written down.
     """
-    options, plain = settings.options, Options()
+    from safeload.engine.options import Options
+
+    options = settings.options
     given: dict[str, Any] = {}
     for name in _FILES:
         value = getattr(options, name)
@@ -66,12 +63,18 @@ def to_text(settings: Settings) -> str:
             why="a policy that is an object, limits, and what is unsafe do not travel in an environment",
             remedy="write the policy to a file: guard(policy='safeload.toml')",
         )
-    if options.integrity != plain.integrity:
+    if options.integrity != Options().integrity:
         given["integrity"] = options.integrity
-    if settings.strict:
+    return order(given, strict=settings.strict, unsafe_pickles_of=settings.unsafe_pickles_of)
+
+
+def order(files: Mapping[str, str], *, strict: bool, unsafe_pickles_of: Collection[str]) -> str:
+    """The same from words of a command line: files by the name of their option."""
+    given: dict[str, Any] = dict(files)
+    if strict:
         given["strict"] = True
-    if settings.unsafe_pickles_of:
-        given["unsafe_pickles_of"] = sorted(settings.unsafe_pickles_of)
+    if unsafe_pickles_of:
+        given["unsafe_pickles_of"] = sorted(unsafe_pickles_of)
     return json.dumps(given, sort_keys=True)
 
 
@@ -81,6 +84,9 @@ def from_text(text: str) -> Settings:
     Raises:
         UsageError: it says nothing that can be honoured.
     """
+    from safeload.engine.options import Options
+    from safeload.guarding.state import Settings
+
     try:
         given = json.loads(text)
     except (ValueError, RecursionError):
@@ -99,6 +105,8 @@ def from_text(text: str) -> Settings:
 
 
 def _bad(text: str) -> UsageError:
+    from safeload.core.names import escape
+
     return UsageError(
         f"{VARIABLE}={escape(text, 200)!r} is not understood",
         why="it is written by `safeload run`, as a JSON object",

@@ -114,7 +114,7 @@ class Guarded:
         self.undo()
 
     def _set_environment(self) -> None:
-        changed = inheritance.environment(self.settings, os.environ)
+        changed = inheritance.environment(inheritance.to_text(self.settings), os.environ)
         for name in (inheritance.VARIABLE, "PYTHONPATH"):
             self._before[name] = os.environ.get(name)
             os.environ[name] = changed[name]

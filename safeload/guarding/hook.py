@@ -20,7 +20,6 @@ from types import CodeType
 from typing import Any
 
 from safeload.core.names import GlobalName, escape
-from safeload.guarding.children import would_be_guarded
 from safeload.guarding.state import LOCK, Settings, current, denied, remember
 
 _hooked = False
@@ -99,7 +98,11 @@ def _on_spawn(settings: Settings, arguments: tuple[Any, ...]) -> None:
 
 
 def _check_child(settings: Settings, executable: Any, command: Any, environment: Any) -> None:
-    if settings.strict and not would_be_guarded(executable, command, environment):
+    if not settings.strict:
+        return
+    from safeload.guarding.children import would_be_guarded
+
+    if not would_be_guarded(executable, command, environment):
         _stop(
             "a Python process was not started",
             "this process is under safeload.guard(strict=True), and that one would not be",

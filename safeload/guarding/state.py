@@ -6,12 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from safeload.core.errors import PolicyDenied
-from safeload.core.finding import Report
-from safeload.core.policy import Reason, Verdict
-from safeload.engine.options import Options
+
+if TYPE_CHECKING:
+    from safeload.engine.options import Options
 
 LOCK = threading.RLock()
 """Held while doors are put in and taken out."""
@@ -57,6 +57,9 @@ def put(settings: Settings | None) -> None:
 
 def denied(what: str, *, why: str, remedy: str, target: str = "") -> PolicyDenied:
     """A refusal of the guard itself. It is remembered by who raises it: see `watched`."""
+    from safeload.core.finding import Report
+    from safeload.core.policy import Reason, Verdict
+
     verdict = Verdict("guard", allowed=False, reasons=(Reason(why, remedy),))
     return PolicyDenied(what, verdict=verdict, report=Report(target=target))
 

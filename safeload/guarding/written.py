@@ -6,7 +6,6 @@ that differs in a bit, or that another process wrote, is a foreign one.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 
@@ -17,7 +16,9 @@ _lock = threading.Lock()
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+    from hashlib import blake2b  # links in OpenSSL, which a program that pickles nothing need not wait for
+
+    return blake2b(data, digest_size=16).digest()
 
 
 def note(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Attacks by who owns a model, on a process under guard: in a program of its own, where libraries were loaded before."""
+"""Attacks by who owns a model, on a process under guard in which the libraries were loaded, and bound, before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.guarding import programs
 BEFORE = """
     import functools, importlib, io, os, shelve, sys, threading
     import joblib, numpy, pickle, torch, transformers, yaml
-    import numpy.lib.npyio, torch.utils.model_zoo, torch._weights_only_unpickler, torch.package
+    import numpy.lib._npyio_impl, torch.utils.model_zoo, torch._weights_only_unpickler, torch.package
     import torch.distributed.checkpoint.filesystem, transformers.dynamic_module_utils
     from joblib import load as joblib_load
     from pickle import loads, Unpickler
@@ -106,7 +106,7 @@ ATTACKS = """
         "subclass": own_unpickler,
         "Python unpickler": lambda: pickle._Unpickler(io.BytesIO(data)).load(),
         "numpy": lambda: numpy.load(npy, allow_pickle=True),
-        "numpy internals": lambda: numpy.lib.npyio.load(npy, None, True),
+        "numpy internals": lambda: numpy.lib._npyio_impl.load(npy, None, True),
         "numpy of a pickle": lambda: numpy.load(raw, allow_pickle=True),
         "numpy format": lambda: numpy.lib.format.read_array(open(npy, "rb"), allow_pickle=True),
         "shelve": lambda: shelve.open(shelf)["key"],

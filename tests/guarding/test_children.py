@@ -56,9 +56,9 @@ def test_what_cannot_travel_is_an_error(options: safeload.Options) -> None:
 def test_the_environment_is_the_users_with_ours_in_front(path: str | None) -> None:
     """Entries keep their order, the empty ones that mean the working directory included; twice adds nothing."""
     before = {"HOME": "/h"} | ({} if path is None else {"PYTHONPATH": path})
-    once = environment(Settings(options=safeload.Options()), before)
+    once = environment("{}", before)
     assert once["PYTHONPATH"] == (f"{START}:{path}" if path else START) and once["HOME"] == "/h"
-    assert environment(Settings(options=safeload.Options()), once) == once
+    assert environment("{}", once) == once
     assert without(once) == {"HOME": "/h"} | ({"PYTHONPATH": path} if path else {})
 
 

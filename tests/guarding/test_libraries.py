@@ -62,7 +62,7 @@ def test_a_counterpart_is_there(name: str) -> None:
 def test_every_other_counterpart_is_a_known_gap() -> None:
     """Those are the adapters; where they are not part of this version, what they stand for is refused."""
     other = {door.ours for door in FUNCTIONS if door.ours} - THERE
-    adapters = re.compile(r"safeload\.(accelerate|timm|guarding\.libraries\.yaml)\.\w+")
+    adapters = re.compile(r"safeload\.(accelerate|huggingface_hub|peft|timm|guarding\.libraries\.yaml)\.\w+")
     assert all(adapters.fullmatch(name) for name in other), other
 
 

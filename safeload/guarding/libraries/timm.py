@@ -25,5 +25,9 @@ LIBRARY = Library(
             ours="safeload.timm.create_model",
             passes=_without_weights,
         ),
+        *(
+            Function(homes=(f"timm.models:{name}", f"timm.models._helpers:{name}"), ours=f"safeload.timm.{name}")
+            for name in ("load_checkpoint", "load_state_dict")
+        ),
     ),
 )

@@ -90,7 +90,7 @@ class Guarded:
 
     @property
     def refused(self) -> tuple[PolicyDenied, ...]:
-        """What was refused since this guard came on, the last thousand: what the program caught as well."""
+        """What was refused since this guard came on, the last hundred: what the program caught as well."""
         return state.since(self._since)
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LOCK = threading.RLock()
 """Held while doors are put in and taken out."""
-KEPT = 1_000
+KEPT = 100
 """Refusals that are remembered, at most: a server may refuse for months."""
 
 T = TypeVar("T")
@@ -65,9 +65,13 @@ def denied(what: str, *, why: str, remedy: str, target: str = "") -> PolicyDenie
 
 
 def remember(error: PolicyDenied) -> None:
-    """Keep a refusal, so that it can be told at the end even if the program swallowed it."""
-    if not any(error is one for one in list(_state.refused)[-10:]):
-        _state.refused.append(error)
+    """Keep a refusal, so that it can be told at the end even if the program swallowed it.
+
+    What is kept is a copy: the error itself holds its traceback, and that all that was loaded on the way.
+    """
+    if not any(error.verdict is one.verdict for one in list(_state.refused)[-10:]):
+        make, state = error.__reduce__()
+        _state.refused.append(make(*state))
         _state.count += 1
 
 

@@ -87,7 +87,8 @@ def stand_in(door: Unpicklers, genuine: type) -> type:
 
 def made_of(genuine: type) -> Iterator[type]:
     """Every class that is made of this one by now, the farthest too."""
-    pending, seen = list(type.__subclasses__(genuine)), set[type]()
+    pending: list[type] = list(type.__subclasses__(genuine))
+    seen: set[type] = set()
     while pending:
         found = pending.pop()
         if found not in seen:

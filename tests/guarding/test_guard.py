@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import multiprocessing.connection
 import pickle
@@ -87,10 +88,10 @@ class Calling(pickle.Unpickler):
 
 
 class ELSEWHERE:
-    load = staticmethod(pickle.loads)
+    load: Any = staticmethod(pickle.loads)
 
 
-PARTIAL = __import__("functools").partial(pickle.loads)
+PARTIAL: Any = functools.partial(pickle.loads)
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda name: name.replace(" ", "-"))
@@ -175,6 +176,32 @@ def test_a_module_may_be_let_go_on(marker: Path) -> None:
         assert pickle.loads(data).number == 5
     with safeload.guard(unsafe_pickles_of=["another.module"]), pytest.raises(SafeloadError):
         pickle.loads(data)
+
+
+def test_what_is_remembered_holds_nothing_alive(guard: safeload.Guarded, marker: Path) -> None:
+    """A refusal is kept without its traceback: what a program had in hand when it was refused is freed."""
+    import gc
+    import weakref
+
+    def load() -> Any:
+        held = Own(1)
+        try:
+            pickle.loads(evil(marker))
+        except PolicyDenied:
+            return weakref.ref(held)
+
+    gone = load()
+    gc.collect()
+    assert gone() is None and guard.refused[-1].__traceback__ is None and "exec" in str(guard.refused[-1])
+
+
+def test_refusals_are_not_remembered_for_ever(guard: safeload.Guarded, marker: Path) -> None:
+    """The last hundred, and each once."""
+    data = evil(marker)
+    for _ in range(state.KEPT + 20):
+        with pytest.raises(SafeloadError):
+            pickle.loads(data)
+    assert len(guard.refused) == state.KEPT and state.count() >= state.KEPT + 20
 
 
 # --- on and off -----------------------------------------------------------------------------------------------------

@@ -65,10 +65,11 @@ TABLE = {
         (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
     ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
+    # `safeload run` starts a program under guard.
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
-    "": Row(("core", "engine")),
+    "": Row(("core", "engine", "guarding")),
 }
 SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models")
 ADAPTERS = {
@@ -84,6 +85,15 @@ ADAPTERS = {
     "timm": Row(("core", "engine", *SHARED), ("timm", "numpy", "safetensors")),
     "huggingface_hub": Row(("core", "engine", *SHARED), ("huggingface_hub",)),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
+    # Doors name their counterparts, and find them when somebody comes: no adapter is imported for a guard to be on.
+    "guarding": Row(
+        ("core", "engine", "adapt", "registry", "guarding"),
+        theirs_in=(
+            ("guarding.start.sitecustomize", "sitecustomize"),
+            ("guarding.pytest_plugin", "pytest"),
+            ("guarding.libraries.yaml", "yaml"),
+        ),
+    ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
     "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy"), ("numpy",)),

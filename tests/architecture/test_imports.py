@@ -75,13 +75,21 @@ ADAPTERS = {
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
-    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy"), ("numpy",)),
+    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy",)),
+    "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
     "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }
-EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
+EAGER = {
+    "core.keys",
+    "trust.private_key",
+    "transformers",
+    "adapt",
+    "adapt_sklearn._checks",
+    "adapt_sklearn._compiled",
+}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

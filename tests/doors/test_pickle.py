@@ -120,10 +120,11 @@ def shape(value: Any) -> list[tuple[object, ...]]:
     waiting = [value]
     while waiting:
         one = waiting.pop()
-        known = id(one) in numbers
-        numbers.setdefault(id(one), len(numbers))
-        keep.append(one)
         mutable = isinstance(one, list | dict | set | bytearray | collections.deque)
+        known = id(one) in numbers
+        if mutable:
+            numbers.setdefault(id(one), len(numbers))
+        keep.append(one)
         told.append((type(one), numbers[id(one)] if mutable else -1))
         if known and mutable:
             continue

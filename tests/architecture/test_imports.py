@@ -64,7 +64,8 @@ TABLE = {
         (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
     ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
+    # So is what writes skops files: objects are an adapter's business, and a command may ask for them.
+    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "to_skops", "__version__", *BELOW), ("rich",)),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine")),
@@ -79,6 +80,7 @@ ADAPTERS = {
     "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
+    "to_skops": Row(("core", "engine", "joblib"), ("skops",)),
     "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }

@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
+from inspect import signature
+from types import MemberDescriptorType
 from typing import Any
 
 from safeload.core.allowlist import Effect, Use
@@ -27,6 +29,7 @@ from safeload.engine.live import Made, Maker, Setter, Table
 from safeload.engine.live_classes import set_attributes
 
 _VERSION = "_sklearn_version"
+_ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
 
 
 def sklearn_table(names: Iterable[GlobalName]) -> Table:
@@ -51,7 +54,7 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
         if kind is not None:
             makers[name] = partial(_empty, kind, check)
             setters[name] = partial(_set_state, kind)
-    makers |= {name: maker for name, maker in MAKERS.items() if name in wanted and _installed(name)}
+    makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
     return Table(
         makers=makers,
         setters=setters,
@@ -82,10 +85,32 @@ def _empty(kind: type, check: Callable[[Any], None] | None, made: Made) -> objec
     value: object = object.__new__(kind)
     from safeload.adapt_sklearn._checks import everywhere
 
-    made.rest.afterwards(partial(everywhere, value))
-    if check is not None:
-        made.rest.afterwards(partial(check, value))
+    for one in (everywhere, check):
+        if one is not None:
+            made.rest.afterwards(partial(_look, one, value))
     return value
+
+
+def _look(check: Callable[[Any], None], value: Any) -> None:
+    """Check an estimator. What Python or numpy cannot even compare or count is nothing that scikit-learn writes."""
+    from safeload.adapt_sklearn._checks import wrong
+
+    try:
+        check(value)
+    except _ODD as error:
+        raise wrong(value, f"its parts are of other types ({type(error).__name__})") from None
+
+
+def _guarded(maker: Maker) -> Maker:
+    def make(made: Made) -> object:
+        try:
+            return maker(made)
+        except _ODD as error:
+            raise MalformedInput(
+                f"{made.name} is made from parts that do not fit", why=f"{type(error).__name__} in its own checks"
+            ) from None
+
+    return make
 
 
 def _set_state(kind: type, target: Any, states: tuple[object, ...]) -> None:
@@ -94,7 +119,20 @@ def _set_state(kind: type, target: Any, states: tuple[object, ...]) -> None:
         if isinstance(state, dict) and _VERSION in state:
             state = dict(state)
             _compare(kind, state.pop(_VERSION))
+        _refuse_hidden(kind, state)
         set_attributes(target, (state,), kind)
+
+
+def _refuse_hidden(kind: type, state: object) -> None:
+    """Constants of a class steer its code: a state may only set those that are parameters of its constructor."""
+    names = set(state) if isinstance(state, dict) else set()
+    hidden = {name for name in names for one in kind.__mro__ if name in vars(one)}
+    hidden = {name for name in hidden if not isinstance(getattr(kind, name), MemberDescriptorType)}
+    if hidden - set(signature(kind.__init__).parameters):  # type: ignore[misc]
+        raise MalformedInput(
+            "an estimator is made in a way that scikit-learn does not write",
+            why=f"{kind.__name__}: an attribute hides one of its class",
+        )
 
 
 def _compare(kind: type, written: object) -> None:

@@ -115,6 +115,23 @@ def forest(estimator: Any) -> None:
     _trees(estimator, found, _features(estimator))
 
 
+def isolation(estimator: Any) -> None:
+    """As a forest, but each tree may look at some of the features only."""
+    state = vars(estimator)
+    found = state.get("estimators_")
+    if found is None:
+        return
+    features, chosen = _features(estimator), state.get("estimators_features_")
+    need(estimator, isinstance(found, list), "its trees are no list")
+    if state.get("_max_features") == features:
+        _trees(estimator, found, features)
+        return
+    need(estimator, isinstance(chosen, list) and len(chosen) == len(found), "its trees have no features")
+    for one, columns in zip(found, chosen, strict=True):
+        need(estimator, table(columns, None, kinds="iu") and indexes(columns, features), "a tree has no features")
+        _trees(estimator, [one], len(columns))
+
+
 def boosting(estimator: Any) -> None:
     """Gradient boosting adds the value of each tree's leaf to a column of a table that another estimator shaped."""
     state = vars(estimator)
@@ -300,6 +317,17 @@ def centres(estimator: Any) -> None:
     need(estimator, mean is None or table(mean, features), "its mean has other features")
 
 
+def linkage(estimator: Any) -> None:
+    """`HDBSCAN.dbscan_clustering` joins clusters by their numbers."""
+    found = vars(estimator).get("_single_linkage_tree_")
+    if found is None:
+        return
+    need(estimator, type(found) is numpy.ndarray and found.ndim == 1, "its tree is none")
+    numbers = numpy.arange(len(found)) + len(found) + 1
+    for side in ("left_node", "right_node"):
+        need(estimator, indexes(found[side], 2 * len(found) + 1) and (found[side] < numbers).all(), "a node is none")
+
+
 def birch(estimator: Any) -> None:
     state = vars(estimator)
     if "subcluster_centers_" not in state:
@@ -362,7 +390,7 @@ CHECKS: Mapping[GlobalName, Check] = {
         "RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor RandomTreesEmbedding",
         forest,
     ),
-    **_named("ensemble._iforest", "IsolationForest", forest),
+    **_named("ensemble._iforest", "IsolationForest", isolation),
     **_named("ensemble._gb", "GradientBoostingClassifier GradientBoostingRegressor", boosting),
     **_named(
         "ensemble._hist_gradient_boosting.gradient_boosting",
@@ -379,6 +407,7 @@ CHECKS: Mapping[GlobalName, Check] = {
     **_named("cluster._kmeans", "KMeans MiniBatchKMeans", centres),
     **_named("cluster._bisect_k_means", "BisectingKMeans", centres),
     **_named("cluster._birch", "Birch", birch),
+    **_named("cluster._hdbscan.hdbscan", "HDBSCAN", linkage),
     **_named("decomposition._nmf", "NMF MiniBatchNMF", factors),
     **_named("decomposition._lda", "LatentDirichletAllocation", factors),
     **_named("feature_extraction._hash", "FeatureHasher", hashing),

@@ -64,6 +64,9 @@ def _tree(made: Made) -> object:
     for side in (left[inner], right[inner]):
         if not ((side > places).all() and (side < count).all()):
             raise _bad("a decision tree", "a node leads out of it, or back")
+    children = numpy.concatenate((left[inner], right[inner]))
+    if len(children) != count - 1 or len(numpy.unique(children)) != count - 1 or _depth(left, right) > depth:
+        raise _bad("a decision tree", "its nodes make no tree, or a deeper one than it says")
     if (right[~inner] != -1).any() or not indexes(nodes["feature"][inner], features):
         raise _bad("a decision tree", "a node asks for a feature that is not there")
     found = Tree(int(features), classes.astype(numpy.intp), int(outputs))
@@ -76,6 +79,16 @@ def _tree(made: Made) -> object:
         }
     )
     return found
+
+
+def _depth(left: Any, right: Any) -> int:
+    """How deep the leaves lie: each node but the first has one parent, so that each is visited once."""
+    level, depth = numpy.zeros(1, dtype=numpy.int64), -1
+    while len(level):
+        depth += 1
+        inner = level[left[level] != -1]
+        level = numpy.concatenate((left[inner], right[inner]))
+    return depth
 
 
 # ── search trees ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -35,6 +35,7 @@ from safeload.core.graph import (
     Value,
 )
 from safeload.core.names import GlobalName, Location
+from safeload.engine.crowded import refuse_crowded
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +56,10 @@ class Rest:
 
     def watch(self, made: Made) -> None:
         """Remember what a maker got while it was empty."""
-        for value in (*made.args, *made.states, made.items):
+        self.expect((*made.args, *made.states, made.items))
+
+    def expect(self, values: Iterable[object]) -> None:
+        for value in values:
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, list | dict | set) and not one:
                     self.empty.append(one)
@@ -161,7 +165,7 @@ def bring_to_life(
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
     }
-    handlers |= {_late(name): _setting(setter) for name, setter in table.setters.items()}
+    handlers |= {_late(name): _setting(setter, rest) for name, setter in table.setters.items()}
     for name, constant in table.constants.items():
         handlers[_constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
 
@@ -192,9 +196,10 @@ def _late(name: GlobalName) -> GlobalName:
     return GlobalName(_CONSTANTS, f"state\0{name.module}\0{name.name}")
 
 
-def _setting(setter: Setter) -> Handler:
+def _setting(setter: Setter, rest: Rest) -> Handler:
     def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> None:
         target, states = args
+        rest.expect(states)
         if isinstance(target, Record):
             target.states.extend(states)
         else:
@@ -261,6 +266,8 @@ def _prepare(
         if not isinstance(node, Node) or id(node) in seen:
             continue
         seen.add(id(node))
+        if isinstance(node, Dict | Set | FrozenSet):
+            refuse_crowded([key for key, _ in node.pairs] if isinstance(node, Dict) else node.items)
         if isinstance(node, List | Set):
             node.items = [swap(item) for item in node.items]
             stack.extend(node.items)
@@ -287,6 +294,12 @@ def _prepare_call(
     node.items = [swap(item) for item in node.items]
     node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
     _straighten(node, table)
+    if node.pairs:
+        refuse_crowded([key for key, _ in node.pairs])
+    if isinstance(node.args, Tuple) and isinstance(node.callee, Global) and node.callee.name in _KEYED:
+        for part in node.args.items:
+            if isinstance(part, List | Tuple):
+                refuse_crowded([_first(item) for item in part.items])
     if not isinstance(node.callee, Global) or node.callee.name not in table.makers:
         return
     if node.callee.name.name in ("_reconstruct", "_frombuffer"):
@@ -302,6 +315,18 @@ def _prepare_call(
     states, items = Tuple(tuple(node.states), node.depth), List(list(node.items), node.depth)
     node.args = Tuple((node.args, states, items), node.depth)
     node.states, node.items = (), ()
+
+
+_KEYED = frozenset(
+    {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
+    | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
+)
+"""Types that make keys of the items of a list."""
+
+
+def _first(item: Value) -> Value:
+    """The key of a pair; an item that is none is a key itself."""
+    return item.items[0] if isinstance(item, List) and item.items else item
 
 
 _NEW = GlobalName("copyreg", "__newobj__")

@@ -13,7 +13,7 @@ import joblib
 import numpy
 import pytest
 from scipy import sparse
-from sklearn.cluster import Birch, BisectingKMeans, KMeans
+from sklearn.cluster import HDBSCAN, Birch, BisectingKMeans, KMeans
 from sklearn.decomposition import NMF
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -134,6 +134,8 @@ def _node(field: str, place: int, value: int) -> Callable[[dict[str, Any]], None
         _node("left_child", 0, -5),
         _node("left_child", 0, 0),
         _node("left_child", 1, 0),
+        _node("right_child", 0, 1),
+        lambda state: state.update(max_depth=1),
         _node("feature", 0, 5),
         _node("feature", 0, -3),
         _node("feature", 0, 1 << 40),
@@ -181,6 +183,12 @@ def _small_tree() -> Any:
     return DecisionTreeRegressor(max_depth=1).fit(X[:, :2], VALUES)
 
 
+def _linkage() -> Any:
+    tree = HDBSCAN().fit(X)._single_linkage_tree_.copy()
+    tree["left_node"][0] = 1 << 40
+    return tree
+
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "tree-features": lambda: _with(lambda: DecisionTreeClassifier().fit(X, CLASSES), n_features_in_=2),
     "tree-outputs": lambda: _with(lambda: DecisionTreeClassifier().fit(X, CLASSES), n_outputs_=2),
@@ -190,6 +198,13 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "forest-other-trees": lambda: _with(lambda: RandomForestClassifier(2).fit(X, CLASSES), estimators_=[_small_tree()]),
     "forest-no-trees": lambda: _with(lambda: RandomForestClassifier(2).fit(X, CLASSES), estimators_=[Ridge()]),
     "isolation": lambda: _with(lambda: IsolationForest(n_estimators=2).fit(X), estimators_=[_small_tree()]),
+    "isolation-columns": lambda: _with(
+        lambda: IsolationForest(n_estimators=2).fit(X), _max_features=1, estimators_features_=[numpy.array([0])] * 2
+    ),
+    "hides-a-constant": lambda: _with(lambda: Ridge(), _parameter_constraints={}),
+    "odd-types": lambda: _with(lambda: SVC().fit(X, THREE), kernel=numpy.array(["rbf", "rbf"])),
+    "odd-input": lambda: _with(lambda: CountVectorizer(), input=numpy.array(["content"] * 2)),
+    "linkage": lambda: _with(lambda: HDBSCAN().fit(X), _single_linkage_tree_=_linkage()),
     "boosting-none": lambda: _with(
         lambda: GradientBoostingClassifier(n_estimators=2).fit(X, CLASSES), estimators_=numpy.array([[None]])
     ),

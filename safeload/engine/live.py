@@ -14,28 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import (
-    Call,
-    Dict,
-    FrozenSet,
-    Global,
-    How,
-    List,
-    Node,
-    OutOfBand,
-    Persistent,
-    Reading,
-    Set,
-    Span,
-    Tuple,
-    Value,
-)
+from safeload.core.graph import Call, Global, List, Persistent, Reading, Span, Tuple
 from safeload.core.names import GlobalName, Location
-from safeload.engine.crowded import refuse_crowded
+from safeload.engine import live_graph
+from safeload.engine.allowlists import default_allowlist
+from safeload.rules.indirect import excused
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +46,7 @@ class Rest:
         self.expect((*made.args, *made.states, made.items))
 
     def expect(self, values: Iterable[object]) -> None:
+        """Remember those of these values, or of the tuples among them, that are empty."""
         for value in values:
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, list | dict | set) and not one:
@@ -128,8 +116,21 @@ class Table:
 
 
 def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
-    """Every global that the pickles name, once each, in order."""
-    return list(dict.fromkeys(node.name for one in readings for node in one.trace if isinstance(node, Global)))
+    """Every global that the pickles name, once each, in order.
+
+    Left out are `getattr` and `type` where they are only called in the exact forms in which picklers write members of
+    listed enumerations and `NoneType`: judgement excuses these, so nobody need be asked about them.
+    """
+    allowlist = default_allowlist()
+    named: list[GlobalName] = []
+    for one in readings:
+        calls = [node for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)]
+        forms: dict[int, bool] = {}
+        for call in calls:
+            harmless = excused(cast(Global, call.callee).name, call, allowlist)
+            forms[id(call.callee)] = forms.get(id(call.callee), True) and harmless
+        named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(id(node), False)]
+    return list(dict.fromkeys(named))
 
 
 def bring_to_life(
@@ -145,7 +146,7 @@ def bring_to_life(
 ) -> object:
     """The value of a reading, with live objects where the table has a maker for them.
 
-    The reading's graph is changed on the way: nobody else may use it afterwards.
+    The reading stays as it is: what is rewritten is a copy of its graph.
 
     Args:
         persistent: as for `construct`.
@@ -158,42 +159,26 @@ def bring_to_life(
         MalformedInput: as `construct` does; also where an object that is made whole contains itself.
     """
     if buffers is not None:
-        table |= Table(constants={_buffer(number): one for number, one in enumerate(buffers)})
-    value, arrays, late = _prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
-    reading = replace(reading, value=Tuple((value, List(late)), 1))
+        table |= Table(constants={live_graph.buffer(number): one for number, one in enumerate(buffers)})
+    prepared = live_graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
+    reading = replace(reading, value=Tuple((prepared.root, List(prepared.late)), 1))
     rest = Rest()
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
     }
-    handlers |= {_late(name): _setting(setter, rest) for name, setter in table.setters.items()}
+    handlers |= {live_graph.setter(name): _setting(setter, rest) for name, setter in table.setters.items()}
     for name, constant in table.constants.items():
-        handlers[_constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
+        handlers[live_graph.constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
 
     def of_span(span: Span) -> object:
         if spans is not None:
-            return spans(span, id(span) in arrays)
+            return spans(span, id(span) in prepared.arrays)
         data = reading.bytes_of(span)
         return bytearray(data) if span.mutable else data
 
     whole: Any = construct(reading, handlers, location=location, persistent=persistent, spans=of_span)
     rest.finish(location)
     return whole[0]
-
-
-_CONSTANTS: Any = object()
-"""Stands where a module's name would: no stream can spell it."""
-
-
-def _constant(name: GlobalName) -> GlobalName:
-    return GlobalName(_CONSTANTS, f"{name.module}\0{name.name}")
-
-
-def _buffer(number: int) -> GlobalName:
-    return GlobalName(_CONSTANTS, str(number))
-
-
-def _late(name: GlobalName) -> GlobalName:
-    return GlobalName(_CONSTANTS, f"state\0{name.module}\0{name.name}")
 
 
 def _setting(setter: Setter, rest: Rest) -> Handler:
@@ -206,11 +191,6 @@ def _setting(setter: Setter, rest: Rest) -> Handler:
             setter(target, states)
 
     return handle
-
-
-def _call_of_constant(name: GlobalName, offset: int) -> Call:
-    called = _constant(name)
-    return Call(Global(called, called, offset), Tuple((), 1), None, How.REDUCE, offset, 1)
 
 
 def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handler:
@@ -231,120 +211,3 @@ def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handle
         return value
 
     return handle
-
-
-def _prepare(
-    value: Value, table: Table, texts: Texts | None, buffers: Sequence[object] | None
-) -> tuple[Value, set[int], list[Value]]:
-    """Rewrite the graph as described above.
-
-    Returns its root, the identities of the bytes that are arrays', and the calls that set states last.
-    """
-    arrays: set[int] = set()
-    late: list[Value] = []
-    seen: set[int] = set()
-
-    def swap(item: Value) -> Value:
-        if isinstance(item, Global) and item.name in table.constants:
-            return _call_of_constant(item.name, item.offset)
-        if isinstance(item, OutOfBand) and buffers is not None:
-            if item.number >= len(buffers):
-                raise MalformedInput(
-                    "a pickle refers to buffers beside it that were not given",
-                    why=f"there are {len(buffers):,}, and it asks for number {item.number + 1:,}",
-                    remedy="buffers=[…], as its writer's buffer_callback got them",
-                )
-            return _call_of_constant(_buffer(item.number), 0)
-        if texts is not None and type(item) is bytes:
-            return texts(item)
-        return item
-
-    root = swap(value)
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if not isinstance(node, Node) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, Dict | Set | FrozenSet):
-            refuse_crowded([key for key, _ in node.pairs] if isinstance(node, Dict) else node.items)
-        if isinstance(node, List | Set):
-            node.items = [swap(item) for item in node.items]
-            stack.extend(node.items)
-        elif isinstance(node, Tuple | FrozenSet):
-            node.items = tuple(swap(item) for item in node.items)
-            stack.extend(node.items)
-        elif isinstance(node, Dict):
-            node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-            stack.extend(part for pair in node.pairs for part in pair)
-        elif isinstance(node, Persistent):
-            stack.append(node.id)
-        elif isinstance(node, Call):
-            _prepare_call(node, table, swap, arrays, late)
-            stack += late[-1:]
-            stack += (node.callee, node.args, node.kwargs, *node.states, *node.items)
-            stack.extend(part for pair in node.pairs for part in pair)
-    return root, arrays, late
-
-
-def _prepare_call(
-    node: Call, table: Table, swap: Callable[[Value], Value], arrays: set[int], late: list[Value]
-) -> None:
-    node.states = [swap(state) for state in node.states]
-    node.items = [swap(item) for item in node.items]
-    node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-    _straighten(node, table)
-    if node.pairs:
-        refuse_crowded([key for key, _ in node.pairs])
-    if isinstance(node.args, Tuple) and isinstance(node.callee, Global) and node.callee.name in _KEYED:
-        for part in node.args.items:
-            if isinstance(part, List | Tuple):
-                refuse_crowded([_first(item) for item in part.items])
-    if not isinstance(node.callee, Global) or node.callee.name not in table.makers:
-        return
-    if node.callee.name.name in ("_reconstruct", "_frombuffer"):
-        parts = [node.args, *node.states]
-        arrays.update(
-            id(item) for part in parts if isinstance(part, Tuple) for item in part.items if isinstance(item, Span)
-        )
-    if node.states and node.callee.name in table.setters:
-        called = _late(node.callee.name)
-        args = Tuple((node, Tuple(tuple(node.states), node.depth)), node.depth)
-        late.append(Call(Global(called, called, node.offset), args, None, How.REDUCE, node.offset, node.depth))
-        node.states = ()
-    states, items = Tuple(tuple(node.states), node.depth), List(list(node.items), node.depth)
-    node.args = Tuple((node.args, states, items), node.depth)
-    node.states, node.items = (), ()
-
-
-_KEYED = frozenset(
-    {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
-    | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
-)
-"""Types that make keys of the items of a list."""
-
-
-def _first(item: Value) -> Value:
-    """The key of a pair; an item that is none is a key itself."""
-    return item.items[0] if isinstance(item, List) and item.items else item
-
-
-_NEW = GlobalName("copyreg", "__newobj__")
-_OLD = GlobalName("copyreg", "_reconstructor")
-_OBJECT = GlobalName("builtins", "object")
-
-
-def _straighten(node: Call, table: Table) -> None:
-    """Of a class that a table makes: the call of `copyreg` that protocols 0 and 1 write, as the one of later ones."""
-    if not isinstance(node.callee, Global) or node.callee.name not in (_NEW, _OLD) or not isinstance(node.args, Tuple):
-        return
-    kind, *rest = node.args.items or (None,)
-    if not isinstance(kind, Global) or kind.name not in table.makers:
-        return
-    if node.callee.name == _OLD:
-        match rest:
-            case (Global(name=name), None) if name == _OBJECT:
-                rest = []
-            case _:
-                return
-    node.callee, node.args, node.how = kind, Tuple(tuple(rest), node.args.depth), How.NEWOBJ

@@ -32,7 +32,7 @@ TABLE = {
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(
         ("core", "rules", "formats.base", "formats.python", *BELOW),
-        theirs_in=(("rules.fickling", "fickling"), ("rules.fickling_opinion", "fickling")),
+        theirs_in=(("rules.fickling", "fickling"),),
     ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(

@@ -64,17 +64,24 @@ def write_skops(
     value = load(source, safeload=options)
     try:
         data: bytes = io.dumps(value)
-    except io.exceptions.UnsupportedTypeException as error:
+    except (io.exceptions.UnsupportedTypeException, TypeError, ValueError) as error:
         raise UsageError(
             "nothing was converted",
             where=Location(os.fspath(source)),
             why=f"skops cannot write it: {escape(str(error), 200)}",
             remedy="safeload.joblib.load(…) reads it all the same",
         ) from error
+    untrusted = tuple(sorted(io.get_untrusted_types(data=data)))
+    if inert := [one for one in untrusted if one.startswith("safeload.")]:
+        raise UsageError(
+            "nothing was converted",
+            where=Location(os.fspath(source)),
+            why=f"it holds objects that are only known as records ({escape(inert[0], 80)})",
+            remedy="safeload.joblib.load(…) reads it all the same",
+        )
     _write(target, data, force=force)
     from hashlib import sha256
 
-    untrusted = tuple(sorted(io.get_untrusted_types(data=data)))
     return Written(path=target, size=len(data), sha256=sha256(data).hexdigest(), untrusted=untrusted)
 
 

@@ -125,10 +125,11 @@ def _set_state(kind: type, target: Any, states: tuple[object, ...]) -> None:
 
 def _refuse_hidden(kind: type, state: object) -> None:
     """Constants of a class steer its code: a state may only set those that are parameters of its constructor."""
-    names = set(state) if isinstance(state, dict) else set()
-    hidden = {name for name in names for one in kind.__mro__ if name in vars(one)}
-    hidden = {name for name in hidden if not isinstance(getattr(kind, name), MemberDescriptorType)}
-    if hidden - set(signature(kind.__init__).parameters):  # type: ignore[misc]
+    parameters = signature(kind.__init__).parameters  # type: ignore[misc]
+    for name in state if isinstance(state, dict) else ():
+        own = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+        if own is None or isinstance(own, MemberDescriptorType) or name in parameters:
+            continue
         raise MalformedInput(
             "an estimator is made in a way that scikit-learn does not write",
             why=f"{kind.__name__}: an attribute hides one of its class",

@@ -6,6 +6,7 @@ states that are set last become calls of their own. The reading itself stays as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class Prepared:
 
     root: Value = None
     arrays: set[int] = field(default_factory=set)
-    """The bytes of arrays, by identity."""
+    """Bytes that are one array's and nothing else, by identity: those of several are copied for each."""
     late: list[Value] = field(default_factory=list)
     """The calls that set states last."""
 
@@ -84,6 +85,7 @@ def prepare(
     copier.prepared.root = copier.part(value)
     while copier.waiting:
         copier.fill(*copier.waiting.pop())
+    copier.prepared.arrays = {one for one in copier.prepared.arrays if copier.used[one] == 1}
     return copier.prepared
 
 
@@ -95,6 +97,8 @@ class _Copier:
         self.texts = texts
         self.buffers = buffers
         self.copies: dict[int, Value] = {}
+        self.used: Counter[int] = Counter()
+        """How often bytes that were left in place are referred to. Arrays only share memory with nothing."""
         self.waiting: list[tuple[Node, Node]] = []
         self.prepared = Prepared()
 
@@ -102,6 +106,8 @@ class _Copier:
         """What stands for a part of a node in the copy."""
         if not isinstance(item, Node):
             return self.texts(item) if self.texts is not None and type(item) is bytes else item
+        if isinstance(item, Span):
+            self.used[id(item)] += 1
         found = self.copies.get(id(item))
         if found is None:
             found = self._empty(item)
@@ -161,7 +167,9 @@ class _Copier:
             return
         if node.callee.name.name in _OF_ARRAYS:
             within = [part.items for part in (node.args, *states) if isinstance(part, Tuple)]
-            self.prepared.arrays.update(id(item) for part in within for item in part if isinstance(item, Span))
+            for item in (item for part in within for item in part if isinstance(item, Span)):
+                self.used[id(item)] += id(item) in self.prepared.arrays  # two arrays, by way of one tuple
+                self.prepared.arrays.add(id(item))
         if states and node.callee.name in self.table.setters:
             self._set_late(node, node.callee.name, states)
             states = []

@@ -293,6 +293,24 @@ def test_numpy_comes_back_as_it_was(protocol: int) -> None:
         assert got.tolist() == value.tolist()
 
 
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_two_arrays_never_share_the_bytes_of_one_constant(protocol: int) -> None:
+    """A file that gives one constant to two arrays, or to an array and itself, gets copies, as from pickle."""
+    raw = bytes(100_000)
+    state = (1, (100_000,), numpy.dtype("u1"), False, raw)
+
+    class Array:
+        def __reduce__(self) -> Any:
+            return numpy.zeros(0).__reduce__()[0], (numpy.ndarray, (0,), b"b"), state
+
+    one, other, constant = pickle.loads(standard.dumps([Array(), Array(), raw], protocol))
+    assert constant == raw
+    assert not numpy.shares_memory(one, other)
+    assert one.flags.writeable
+    one[:] = 7
+    assert not other.any()
+
+
 def test_the_rest_of_the_module_is_picklers_own() -> None:
     """A changed import keeps a program working that also writes, and catches pickle's errors."""
     assert pickle.dumps is standard.dumps

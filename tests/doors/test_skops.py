@@ -100,6 +100,15 @@ def test_a_poisoned_pickle_is_not_converted(tmp_path: Path, marker: Path) -> Non
     assert os.listdir(tmp_path) == ["a.pkl"]
 
 
+def test_records_are_not_written_down(tmp_path: Path) -> None:
+    """An object that is only known as an inert record would be of a class of safeload's: it is refused."""
+    name = b"\x80\x04\x8c\x1atransformers.training_args\x8c\x11TrainingArguments\x93)\x81}b."
+    (tmp_path / "a.pkl").write_bytes(name)
+    with pytest.raises(UsageError, match=r"skops cannot write|records"):
+        write_skops(tmp_path / "a.pkl")
+    assert os.listdir(tmp_path) == ["a.pkl"]
+
+
 def test_nothing_is_overwritten_unless_that_is_asked_for(tmp_path: Path) -> None:
     """An output that is there stays; `force` replaces it."""
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(_pipeline()))

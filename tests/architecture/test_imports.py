@@ -65,8 +65,11 @@ TABLE = {
         (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
     ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
+    # So is what writes skops files: objects are an adapter's business, and a command may ask for them.
     # `safeload run` starts a program under guard.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "__version__", *BELOW), ("rich",)),
+    "cli": Row(
+        ("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "to_skops", "__version__", *BELOW), ("rich",)
+    ),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine", "guarding")),
@@ -96,13 +99,22 @@ ADAPTERS = {
     ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
-    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy"), ("numpy",)),
+    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy",)),
+    "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
+    "to_skops": Row(("core", "engine", "joblib"), ("skops",)),
     "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }
-EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
+EAGER = {
+    "core.keys",
+    "trust.private_key",
+    "transformers",
+    "adapt",
+    "adapt_sklearn._checks",
+    "adapt_sklearn._compiled",
+}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

@@ -75,7 +75,7 @@ FORMATS: dict[str, Any] = {
     'tar_parts': (10005, ()),
     'template': (819, (('template', ('.jinja', '.jinja2', '.j2'), False, {'named': ('.jinja', '.jinja2', '.j2')}),)),
     'tensorflow': (11634, (('tf-saved-model', ('.pb',), False, {'first': b'\x08\x12\x88\x92'}), ('tf-meta-graph', ('.meta',), False, {'first': b'\n\x12\x1a"*2:\x8a\x92\x9a\xa2\xaa\xb2\xba'}), ('tf-graph', ('.pb', '.graphdef'), False, {'first': b'\n\x12\x18"*\x8a\x92\x98\xa2\xaa'}), ('keras-metadata', ('.pb',), False, {'first': b'\n\x8a'}))),
-    'tensors': (15909, ()),
+    'tensors': (16122, ()),
     'text': (1413, (('text', ('.txt', '.md', '.tiktoken', '.vocab', '.bpe', '.csv', '.tsv', '.jsonl', '.toml'), True, None),)),
     'tf_checkpoint': (5576, (('tf-checkpoint', (), False, {'holds': (b'W\xfb\x80\x8b$uG\xdb',)}), ('tf-checkpoint-data', (), True, {'named': ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')}), ('coreml-weights', ('.bin',), False, {'at': ((64, b'\xef\xbe\xad\xde'),)}))),
     'tf_graph': (11251, ()),

@@ -74,9 +74,9 @@ class Library:
 
     def hooks(self, module: str, name: str, depth: int = 0) -> Iterator[str]:
         found = self.find(module, name)
-        if found is None or not isinstance(found[1], ast.ClassDef) or depth > 10:
+        home, statement = found or ("", None)
+        if not isinstance(statement, ast.ClassDef) or depth > 10:
             return
-        home, statement = found
         for inner in statement.body:
             if isinstance(inner, ast.FunctionDef) and inner.name in HOOKS:
                 yield f"{home}.{statement.name}.{inner.name}"

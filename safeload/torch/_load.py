@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,14 +18,11 @@ from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream, TensorTable
 
 if TYPE_CHECKING:
-    import os
     from typing import BinaryIO
 
     from safeload.torch._memory import Memory
 
 Unknown = Literal["record", "refuse"]
-_CALL = "safeload.torch.load(…, {})"
-_REMEDIES = {"program": "its weights alone: safeload.torch.state_dict_of(…)"}
 
 
 def load(
@@ -68,8 +66,17 @@ def load(
     check_choice(unknown, inert)
     texts = _check_arguments(f, pickle_module, weights_only, mmap, pickle_load_args)
     require_torch()
-    with opened(f, options, remedies=_REMEDIES) as door:
-        return value_of(door, map_location=map_location, mapped=mmap is True, unknown=unknown, inert=inert, texts=texts)
+    shown = _shown(f)
+    with opened(f, options, remedies={"program": f"its weights alone: safeload.torch.state_dict_of({shown})"}) as door:
+        return value_of(
+            door,
+            map_location=map_location,
+            mapped=mmap is True,
+            unknown=unknown,
+            inert=inert,
+            texts=texts,
+            call=f"safeload.torch.load({shown}, {{}})",
+        )
 
 
 def value_of(
@@ -80,8 +87,9 @@ def value_of(
     unknown: Unknown = "record",
     inert: Collection[str] = (),
     texts: Texts | None = None,
+    call: str = "safeload.torch.load(…, {})",
 ) -> Any:
-    """The value of a checkpoint that came in. Raises as `load` does."""
+    """The value of a checkpoint that came in; `call` is how a person spells the load. Raises as `load` does."""
     from safeload.torch._memory import Memory
 
     memory = Memory(mapped=mapped, integrity=door.integrity, map_location=map_location)
@@ -98,7 +106,7 @@ def value_of(
         tensors = Tensors(stream, memory, door.limits, None).table()
         known = PLAIN_TABLE | (numpy_table() or Table()) | tensors
         names = unlisted(names_in([stream.reading]), known, inert)
-        refuse(names, door.inspected.report, door.location, call=_CALL, inert=inert)
+        refuse(names, door.inspected.report, door.location, call=call, inert=inert)
 
     return live_value(stream, memory, door.limits, texts)
 
@@ -145,6 +153,12 @@ def _data(door: Door) -> PickleStream | TensorTable:
         why=f"it is {escape(door.inspected.report.format)}, and torch.load reads checkpoints of torch",
         remedy="for tensors of other formats: safeload.torch.state_dict_of(…)",
     )
+
+
+def _shown(f: object) -> str:
+    """The first argument of a call that a person can paste; dots where it cannot be written out."""
+    path = os.fspath(f) if isinstance(f, str | os.PathLike) else ""
+    return repr(path) if path and isinstance(path, str) and path.isprintable() and not set(path) & set("{}") else "…"
 
 
 def checked_options(options: object) -> Options:

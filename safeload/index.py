@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 FORMATS: dict[str, Any] = {
+    'active_text': (2970, (('active-text', (), True, {'named': ('makefile', '.mk', '.mak', 'cmakelists.txt', '.cmake', 'justfile', 'rakefile', 'dockerfile', 'containerfile', '.dockerfile', 'vagrantfile', 'jenkinsfile', '.desktop', '.service', '.reg', '.inf', '.url', '.sct', '.applescript', '.scpt', '.sql', '.tcl', '.awk', '.sed', '.el', '.vim', '.gdbinit', '.envrc', '.html', '.htm', '.xhtml', '.svg', '.mht', '.mhtml', '.ini', '.cfg', '.conf', '.pth')}),)),
     'array_types': (8190, ()),
     'arrays': (8098, ()),
-    'base': (9181, ()),
+    'base': (9716, ()),
     'chunks': (3003, ()),
     'compiled': (1800, (('compiled', ('.so', '.dll', '.dylib', '.pyd', '.exe', '.pyc', '.pyo', '.o', '.a', '.wasm'), False, {'begins': (b'\x7fELF', b'\xfe\xed\xfa\xce', b'\xfe\xed\xfa\xcf', b'\xce\xfa\xed\xfe', b'\xcf\xfa\xed\xfe', b'\xca\xfe\xba\xbe', b'!<arch>\n', b'\x00asm', b'BC\xc0\xde', b'MZ'), 'at': ((2, b'\r\n'),)}),)),
     'coreml': (5467, (('coreml', ('.mlmodel',), False, {'first': b'\x02\x08\n\x12\x1a"*2BJPRZbjrz\x82\x88\x8a\x92\x9a\xa2\xaa\xb2\xc2\xca\xd0\xd2\xda\xe2\xea\xf2\xfa'}),)),
@@ -35,7 +36,7 @@ FORMATS: dict[str, Any] = {
     'msgpack_items': (5850, ()),
     'nested': (7183, ()),
     'notebook': (2542, ()),
-    'npy': (8859, (('npy', ('.npy',), False, {'begins': (b'\x93NUMPY',)}),)),
+    'npy': (9151, (('npy', ('.npy',), False, {'begins': (b'\x93NUMPY',)}),)),
     'npz': (455, (('npz', ('.npz',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'onnx': (8185, (('onnx', ('.onnx',), False, {'first': b'\x08\x12\x1a"(2:BJRr\x88\x92\x9a\xa2\xa8\xb2\xba\xc2\xca\xd2\xf2'}),)),
     'opaque': (695, (('opaque', (), True, None),)),
@@ -134,8 +135,8 @@ RULES: dict[str, Any] = {
     'element_types': (4591, ()),
     'embedded_code': (3372, ('safeload.formats.base.Code', 'safeload.formats.base.Text')),
     'encoded': (4285, ()),
-    'fickling': (3084, ()),
-    'fickling_opinion': (5674, ('safeload.formats.base.PickleStream',)),
+    'fickling': (4779, ()),
+    'fickling_opinion': (3734, ('safeload.formats.base.PickleStream',)),
     'indirect': (5773, ()),
     'jinja': (3473, ()),
     'keras': (7045, ()),

@@ -55,6 +55,14 @@ class Door:
 Remedies = Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Bytes that the caller has at hand, with what messages call them. Who reads them sees to it that they stay."""
+
+    blob: Blob
+    name: str
+
+
 @contextmanager
 def opened(
     f: Any, options: Options, *, reader: Inspector | None = None, remedies: Remedies | None = None
@@ -62,7 +70,7 @@ def opened(
     """What a path, an open binary file or a buffer holds.
 
     Args:
-        f: a path, an object with `read`, or bytes.
+        f: a path, an object with `read`, bytes, or a `Given`.
         reader: reads and judges the bytes; every format that claims them, if absent.
         remedies: by the id of a rule, what to do instead where that made the file undecided.
 
@@ -77,8 +85,7 @@ def opened(
         with _from_path(os.fspath(f), options, reader, remedies or {}) as door:
             yield door
         return
-    blob = _from_memory(f)
-    name = _name_of(f)
+    blob, name = (f.blob, f.name) if isinstance(f, Given) else (_from_memory(f), _name_of(f))
     inspected = _inspected(blob, name, options, reader)
     evidence = Evidence(reference=name, report=_report(name, inspected, options))
     _decide(inspected, evidence, options.judge, remedies or {})

@@ -156,7 +156,8 @@ def judged(command: Callable[[Path], list[str]], peer: Peer | None, *, unpacked:
             path = Path(folder) / (f"{number}.pkl" if unpacked else f"{number}.bin")
             path.write_bytes(data)
             try:
-                code = subprocess.run(command(path), capture_output=True, timeout=_SECONDS, check=False).returncode
+                done = subprocess.run(command(path), capture_output=True, timeout=_SECONDS, check=False, cwd=folder)
+                code = done.returncode  # some leave files where they are started
             except subprocess.TimeoutExpired:
                 code = 124
             said["clean" if code in clean else "found" if code in dirty else "?"] += entry["files"]

@@ -19,7 +19,7 @@ FORMATS: dict[str, Any] = {
     'executorch': (1711, (('executorch', ('.pte',), False, {'at': ((4, b'ET'),)}),)),
     'flatbuffer': (3851, ()),
     'flax': (10051, (('flax', ('.msgpack',), False, {'first': b'\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\xde\xdf'}),)),
-    'gguf': (8359, (('gguf', ('.gguf',), False, {'begins': (b'GGUF',)}),)),
+    'gguf': (8905, (('gguf', ('.gguf',), False, {'begins': (b'GGUF',)}),)),
     'hdf5': (10495, (('hdf5', ('.h5', '.hdf5', '.keras'), False, {'at': ((0, b'\x89HDF\r\n\x1a\n'), (512, b'\x89HDF\r\n\x1a\n'), (1024, b'\x89HDF\r\n\x1a\n'), (2048, b'\x89HDF\r\n\x1a\n'), (4096, b'\x89HDF\r\n\x1a\n'), (8192, b'\x89HDF\r\n\x1a\n'), (16384, b'\x89HDF\r\n\x1a\n'), (32768, b'\x89HDF\r\n\x1a\n'))}),)),
     'hdf5_attributes': (3566, ()),
     'hdf5_groups': (4355, ()),

@@ -84,7 +84,7 @@ class Found:
     @property
     def status(self) -> Status:
         """The worst of all."""
-        statuses = [one.status for one in (*self.templates, *self.faults)]
+        statuses = [one.status for one in self.templates] + [one.status for one in self.faults]
         return max(statuses, default=Status.SAFE)
 
 

@@ -24,7 +24,8 @@ from safeload.engine.inspect import Inspected
 from safeload.engine.looked import unreadable
 from safeload.engine.options import Options
 from safeload.engine.request import Request
-from safeload.formats.base import Config, Part, Text
+from safeload.formats.base import Config, Part
+from safeload.formats.base import Template as TemplatePart
 from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
 
@@ -161,7 +162,7 @@ def _candidates(snapshot: Snapshot) -> tuple[list[str], list[str]]:
 
 def _of(inspected: Inspected) -> Iterator[Template]:
     for part in inspected.parts:
-        if isinstance(part, Text) and part.role == "chat-template":
+        if isinstance(part, TemplatePart):
             digest = digest_of(part.text)
             yield Template(
                 location=part.location,

@@ -14,7 +14,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, TensorTable, TensorView, Text
+from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, Template, TensorTable, TensorView
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import contiguous
 from safeload.formats.window import Window
@@ -154,7 +154,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         if key == "general.alignment" and type(value) is int:
             alignment = value
         if key.startswith(_TEMPLATE) and isinstance(value, str):
-            yield Text(location=where, text=value, role="chat-template")
+            yield Template(location=where, text=value)
     if not 0 < alignment <= 1 << 20:
         raise reader.bad(f"an alignment of {alignment:,} is not possible", "general.alignment")
     yield from _table(reader, blob, count, alignment)

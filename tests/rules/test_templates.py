@@ -10,12 +10,12 @@ import transformers
 
 from safeload.core.finding import Finding, Severity, Status
 from safeload.core.names import Location
-from safeload.formats.base import Text
+from safeload.formats.base import Template
 from tests.rules.streams import findings
 
 
 def judged(text: str) -> list[Finding]:
-    return list(findings(Text(location=Location("chat_template.jinja"), text=text, role="chat-template")))
+    return list(findings(Template(location=Location("chat_template.jinja"), text=text)))
 
 
 def rules(text: str) -> set[str]:

@@ -54,10 +54,15 @@ TABLE = {
             ("sources.fsspec_ranges", "fsspec"),
         ),
     ),
-    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006).
+    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006). bandit: a
+    # second analyser of code, for who asks for it.
     "engine": Row(
         ("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW),
-        theirs_in=(("engine.convert.hdf5", "h5py"), ("engine.convert.hdf5", "numpy")),
+        theirs_in=(
+            ("engine.convert.hdf5", "h5py"),
+            ("engine.convert.hdf5", "numpy"),
+            ("engine.audit.second", "bandit"),
+        ),
     ),
     "reporters": Row(
         ("core", "reporters", *BELOW),

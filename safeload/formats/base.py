@@ -228,7 +228,7 @@ class Claims:
             or (head[0] in self.first if head else self.empty)
             or any(head.startswith(data, offset) for offset, data in self.at)
             or (bool(self.named) and name.lower().endswith(self.named))
-            or any(data in head or data in tail for data in self.holds)
+            or any(data in head or (tail is not head and data in tail) for data in self.holds)
         )
 
 

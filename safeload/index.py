@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 FORMATS: dict[str, Any] = {
+    'active_text': (2970, (('active-text', (), True, {'named': ('makefile', '.mk', '.mak', 'cmakelists.txt', '.cmake', 'justfile', 'rakefile', 'dockerfile', 'containerfile', '.dockerfile', 'vagrantfile', 'jenkinsfile', '.desktop', '.service', '.reg', '.inf', '.url', '.sct', '.applescript', '.scpt', '.sql', '.tcl', '.awk', '.sed', '.el', '.vim', '.gdbinit', '.envrc', '.html', '.htm', '.xhtml', '.svg', '.mht', '.mhtml', '.ini', '.cfg', '.conf', '.pth')}),)),
     'array_types': (8190, ()),
     'arrays': (8098, ()),
-    'base': (9181, ()),
+    'base': (9716, ()),
     'chunks': (3003, ()),
     'compiled': (1800, (('compiled', ('.so', '.dll', '.dylib', '.pyd', '.exe', '.pyc', '.pyo', '.o', '.a', '.wasm'), False, {'begins': (b'\x7fELF', b'\xfe\xed\xfa\xce', b'\xfe\xed\xfa\xcf', b'\xce\xfa\xed\xfe', b'\xcf\xfa\xed\xfe', b'\xca\xfe\xba\xbe', b'!<arch>\n', b'\x00asm', b'BC\xc0\xde', b'MZ'), 'at': ((2, b'\r\n'),)}),)),
     'coreml': (5467, (('coreml', ('.mlmodel',), False, {'first': b'\x02\x08\n\x12\x1a"*2BJPRZbjrz\x82\x88\x8a\x92\x9a\xa2\xaa\xb2\xc2\xca\xd0\xd2\xda\xe2\xea\xf2\xfa'}),)),
-    'dcp': (10410, ()),
+    'dcp': (10752, ()),
     'dtypes': (5289, ()),
     'executorch': (1711, (('executorch', ('.pte',), False, {'at': ((4, b'ET'),)}),)),
+    'exported_weights': (7411, ()),
     'flatbuffer': (3851, ()),
     'flax': (10051, (('flax', ('.msgpack',), False, {'first': b'\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\xde\xdf'}),)),
     'gguf': (8359, (('gguf', ('.gguf',), False, {'begins': (b'GGUF',)}),)),
@@ -34,7 +36,7 @@ FORMATS: dict[str, Any] = {
     'msgpack_items': (5850, ()),
     'nested': (7183, ()),
     'notebook': (2542, ()),
-    'npy': (8859, (('npy', ('.npy',), False, {'begins': (b'\x93NUMPY',)}),)),
+    'npy': (9151, (('npy', ('.npy',), False, {'begins': (b'\x93NUMPY',)}),)),
     'npz': (455, (('npz', ('.npz',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'onnx': (8185, (('onnx', ('.onnx',), False, {'first': b'\x08\x12\x1a"(2:BJRr\x88\x92\x9a\xa2\xa8\xb2\xba\xc2\xca\xd2\xf2'}),)),
     'opaque': (695, (('opaque', (), True, None),)),
@@ -80,7 +82,7 @@ FORMATS: dict[str, Any] = {
     'tf_graph': (11251, ()),
     'tflite': (4650, (('tflite', ('.tflite', '.lite'), False, {'at': ((4, b'TFL3'),)}),)),
     'torch_distcp': (2655, (('torch-distcp', ('.distcp',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
-    'torch_export': (504, (('pt2', ('.pt2',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
+    'torch_export': (1296, (('pt2', ('.pt2',), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'torch_legacy': (6696, (('torch-legacy', ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.tar'), False, {'first': b'\x80LI\x8a'}),)),
     'torch_package': (519, (('torch-package', ('.pt', '.pkg'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'torch_tar': (606, (('torch-tar', ('.pt', '.pth', '.bin', '.tar', '.ckpt'), False, {'at': ((148, b'0'), (148, b'1'), (148, b'2'), (148, b'3'), (148, b'4'), (148, b'5'), (148, b'6'), (148, b'7'), (148, b'+'), (148, b'-'), (148, b'\x00'), (148, b'\x80'), (148, b'\xff'), (148, b' '), (148, b'\t'), (148, b'\n'), (148, b'\r'), (148, b'\x0b'), (148, b'\x0c'), (148, b'\x1c'), (148, b'\x1d'), (148, b'\x1e'), (148, b'\x1f'))}),)),
@@ -98,7 +100,7 @@ FORMATS: dict[str, Any] = {
     'zip_end': (5582, ()),
     'zip_member': (6024, ()),
     'zip_other': (506, (('zip', ('.zip', '.mar', '.nemo', '.whl', '.egg'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
-    'zip_parts': (15881, ()),
+    'zip_parts': (16539, ()),
 }
 """Each module of `formats`: its size; name, suffixes, fallback and claims of each format."""
 RULES: dict[str, Any] = {
@@ -133,8 +135,8 @@ RULES: dict[str, Any] = {
     'element_types': (4591, ()),
     'embedded_code': (3372, ('safeload.formats.base.Code', 'safeload.formats.base.Text')),
     'encoded': (4285, ()),
-    'fickling': (3084, ()),
-    'fickling_opinion': (5674, ('safeload.formats.base.PickleStream',)),
+    'fickling': (4779, ()),
+    'fickling_opinion': (3734, ('safeload.formats.base.PickleStream',)),
     'indirect': (5773, ()),
     'jinja': (3473, ()),
     'keras': (7045, ()),

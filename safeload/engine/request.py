@@ -12,7 +12,9 @@ from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
 
-Purpose = Literal["model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "everything"]
+Purpose = Literal[
+    "model", "config", "tokenizer", "processor", "generation", "generate", "adapter", "pipeline", "everything"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,8 @@ class Request:
 
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
-    `adapter` is for a model that is there already: the adapter's base is not followed."""
+    `adapter` is for a model that is there already: the adapter's base is not followed. `generate` is for a function
+    that generates, which needs nothing but its code."""
     revision: str | None = None
     subfolder: str = ""
     variant: str | None = None

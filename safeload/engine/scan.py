@@ -59,9 +59,9 @@ def scan(
     """
     options, request = options or Options(), request or Request()
     if options.second_opinion:
-        from safeload.rules import fickling_opinion
+        from safeload.rules import fickling
 
-        fickling_opinion.require()
+        fickling.require()
         workers, cache = 1, False  # the other analyser answers here, and what it says is kept nowhere
     snapshot = _snapshot(os.fspath(target), options.limits, request)
     snapshot.fetch(snapshot.listing)

@@ -104,6 +104,23 @@ class TensorTable(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumpyArray(Part):
+    """An array of numpy's file format, as its header says it: for who wants numpy's own types, texts included."""
+
+    name: str
+    descr: Any
+    """The element type as plain data: a code, a list of fields, or a pair with a shape."""
+    fortran: bool
+    shape: tuple[int, ...]
+    storage: Storage
+    """Exactly the bytes of the array."""
+    header: int
+    """Bytes of the header."""
+    end: int
+    """Where the array ends in its file or member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member(Part):
     """A member of an archive."""
 

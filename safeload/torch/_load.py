@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.core.errors import MalformedInput, UsageError
+from safeload.core.limits import Limits
 from safeload.core.names import escape
 from safeload.engine.door import Door, opened
-from safeload.engine.live import Texts, bring_to_life, names_in
+from safeload.engine.live import Table, Texts, bring_to_life, names_in
 from safeload.engine.live_plain import PLAIN_TABLE
 from safeload.engine.options import Options
 from safeload.engine.python2 import texts_for
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     import os
     from typing import BinaryIO
 
+    from safeload.torch._memory import Memory
+
 Unknown = Literal["record", "refuse"]
 _CALL = "safeload.torch.load(…, {})"
+_REMEDIES = {"program": "its weights alone: safeload.torch.state_dict_of(…)"}
 
 
 def load(
@@ -64,7 +68,7 @@ def load(
     check_choice(unknown, inert)
     texts = _check_arguments(f, pickle_module, weights_only, mmap, pickle_load_args)
     require_torch()
-    with opened(f, options) as door:
+    with opened(f, options, remedies=_REMEDIES) as door:
         return value_of(door, map_location=map_location, mapped=mmap is True, unknown=unknown, inert=inert, texts=texts)
 
 
@@ -78,12 +82,9 @@ def value_of(
     texts: Texts | None = None,
 ) -> Any:
     """The value of a checkpoint that came in. Raises as `load` does."""
-    from safeload.adapt_numpy import array_bytes, numpy_table
     from safeload.torch._memory import Memory
-    from safeload.torch._tensors import Tensors
 
     memory = Memory(mapped=mapped, integrity=door.integrity, map_location=map_location)
-    table = PLAIN_TABLE | (numpy_table() or type(PLAIN_TABLE)())
     stream = _data(door)
     if isinstance(stream, TensorTable):
         from safeload.torch._state import Views
@@ -91,9 +92,23 @@ def value_of(
         views = Views(memory)
         return {name: views.tensor(view) for name, view in stream.tensors.items()}
     if unknown == "refuse":
-        known = table | Tensors(stream, memory, door.limits, None).table()
+        from safeload.adapt_numpy import numpy_table
+        from safeload.torch._tensors import Tensors
+
+        tensors = Tensors(stream, memory, door.limits, None).table()
+        known = PLAIN_TABLE | (numpy_table() or Table()) | tensors
         names = unlisted(names_in([stream.reading]), known, inert)
         refuse(names, door.inspected.report, door.location, call=_CALL, inert=inert)
+
+    return live_value(stream, memory, door.limits, texts)
+
+
+def live_value(stream: PickleStream, memory: Memory, limits: Limits, texts: Texts | None = None) -> object:
+    """The value of one pickle of a checkpoint. Raises `MalformedInput`."""
+    from safeload.adapt_numpy import array_bytes, numpy_table
+    from safeload.torch._tensors import Tensors
+
+    table = PLAIN_TABLE | (numpy_table() or Table())
 
     def value(part: PickleStream, tensors: Tensors) -> object:
         blob = part.reading.blob
@@ -106,14 +121,14 @@ def value_of(
             texts=texts,
         )
 
-    return value(stream, Tensors(stream, memory, door.limits, value))
+    return value(stream, Tensors(stream, memory, limits, value))
 
 
 def _data(door: Door) -> PickleStream | TensorTable:
     """What of a file `torch.load` would return."""
     where = door.location
     if streams := door.streams("data"):
-        if door.inspected.report.format in ("torchscript", "torch-package", "torch-export"):
+        if door.inspected.report.format in ("torchscript", "torch-package", "pt2"):
             raise UsageError(
                 f"{escape(where.file)!r} was not loaded",
                 where=where,

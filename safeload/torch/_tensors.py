@@ -30,6 +30,7 @@ from safeload.formats.tensors import (
 )
 from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
+from safeload.torch._composite import fits_packed, nested, sparse
 from safeload.torch._memory import Memory, dtypes
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ class Tensors:
         _no_hooks(hooks)
         shape, strides = counts(size, "shape"), counts(stride, "strides")
         start = whole(offset, "offset")
-        view(ref, ref.dtype, start, shape, strides)
+        if not fits_packed(ref, start, shape, strides):
+            view(ref, ref.dtype, start, shape, strides)
         match rest:
             case (float(), int()) if scheme == torch.per_tensor_affine:
                 pass
@@ -217,25 +219,7 @@ class Tensors:
         )
 
     def _sparse(self, made: Made) -> object:
-        import torch
-
-        def compressed(layout: torch.layout, *parts: Any) -> torch.Tensor:
-            return torch.sparse_compressed_tensor(*parts, layout=layout, check_invariants=True)
-
-        tensor = torch.Tensor
-        match made.args:
-            case (torch.sparse_coo, (tensor() as indices, tensor() as values, size, *rest)) if len(rest) <= 1:
-                coalesced = rest[0] if rest and isinstance(rest[0], bool) else None
-                shape = counts(size, "shape")
-                return _tried(
-                    lambda: torch.sparse_coo_tensor(
-                        indices, values, shape, check_invariants=True, is_coalesced=coalesced
-                    )
-                )
-            case (torch.layout() as layout, (tensor() as outer, tensor() as inner, tensor() as values, size)):
-                shape = counts(size, "shape")
-                return _tried(lambda: compressed(layout, outer, inner, values, shape))
-        raise bad("its sparse layout is not one of torch's")
+        return _tried(lambda: sparse(made.args))
 
     def _meta(self, made: Made) -> object:
         import torch
@@ -248,6 +232,10 @@ class Tensors:
                 made_one = _tried(lambda: torch.empty_strided(shape, strides, dtype=dtype, device="meta"))
                 return self._grad(cast("torch.Tensor", made_one), grad)
         raise bad("a tensor without data is not described")
+
+    def _nested(self, made: Made) -> object:
+        found = _tried(lambda: nested(made.args))
+        return made.record() if found is None else found
 
     def _inert(self, made: Made) -> object:
         return made.record()
@@ -307,7 +295,7 @@ class Tensors:
             "_rebuild_qtensor": self._quantised,
             "_rebuild_sparse_tensor": self._sparse,
             "_rebuild_meta_tensor_no_storage": self._meta,
-            "_rebuild_nested_tensor": self._inert,
+            "_rebuild_nested_tensor": self._nested,
             "_rebuild_wrapper_subclass": self._inert,
             "_rebuild_device_tensor_from_numpy": self._inert,
             "_rebuild_device_tensor_from_cpu_tensor": self._inert,

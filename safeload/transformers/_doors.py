@@ -13,7 +13,8 @@ from safeload.core.names import escape
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _saving
+from safeload.transformers._code import Approved
 from safeload.transformers._traps import TRAPS, forbidden
 
 
@@ -37,6 +38,7 @@ def revive(reference: str, options: Options, request: Request) -> ModelKeeper:
 
 def install() -> None:
     """Guard the methods of the library's classes that are loaded by now. Models that hold no keeper notice nothing."""
+    _saving.install()
     for module, owner, method, door in _DOORS:
         genuine = getattr(sys.modules.get(module), owner, None)
         if genuine is not None and method in vars(genuine):
@@ -127,12 +129,29 @@ def _at_home(
 def _load_custom_generate(
     keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
+    """`generate(custom_generate="org/name", trust_remote_code=True)`: a function of a repository, if it is approved."""
     where = args[0] if args else kwargs.get("pretrained_model_name_or_path")
-    raise UsageError(
-        f"generate() with code from {escape(str(where))!r} is refused",
-        why="it is code from a repository, which nobody approved",
-        remedy="pass a function of your own: generate(custom_generate=my_function)",
-    )
+    trusted = kwargs.get("trust_remote_code")
+    if trusted is not True or where is None or not adapt.is_reference(where):
+        raise UsageError(
+            f"generate() with code from {escape(str(where))!r} is refused",
+            why="it is code from a repository, and this call does not ask for it",
+            remedy="trust_remote_code=True, once it is approved; or a function: generate(custom_generate=my_function)",
+        )
+    access = _arguments.take_access(dict(kwargs))
+    request = Request(purpose="generate", revision=kwargs.get("revision"), trust_remote_code=trusted, access=access)
+    admission = adapt.judge(lambda: admit(where, request=request, options=keeper.options))
+    keeper.extend(admission)
+    approved = Approved([admission])
+    with approved.tripwire(str(where)):
+        return adapt.run(
+            str(where),
+            lambda: original(model, str(admission.path), trust_remote_code=bool(approved)),
+            admitted={str(admission.path): str(where)},
+            forbidden=forbidden(where),
+            traps=TRAPS,
+            answers=approved.answers,
+        )
 
 
 def _set_implementation(

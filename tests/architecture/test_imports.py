@@ -32,7 +32,7 @@ TABLE = {
     # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
     "rules": Row(
         ("core", "rules", "formats.base", "formats.python", *BELOW),
-        theirs_in=(("rules.fickling", "fickling"), ("rules.fickling_opinion", "fickling")),
+        theirs_in=(("rules.fickling", "fickling"),),
     ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(
@@ -74,7 +74,11 @@ ADAPTERS = {
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
-    "adapt_numpy": Row(("core", "engine", "formats"), ("numpy",)),
+    "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
+    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy"), ("numpy",)),
+    "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
+    "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
+    "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }
 EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}

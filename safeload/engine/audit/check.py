@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from safeload.engine.audit.approval import code_of, judged, records_for, signed_records
-from safeload.engine.audit.approve import closure_of
+from safeload.core.evidence import VerifiedSignature
+from safeload.engine.audit.approval import Inquiry, inquire, records_for
+from safeload.engine.audit.approve import as_locked, closure_of
 from safeload.engine.audit.closure import Closure
-from safeload.engine.enforce import guard_for, locked_revision
+from safeload.engine.enforce import Guard, bundles_of, guard_for
+from safeload.engine.enforce_signatures import bundles_for, signers_of, verify
+from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.request import Request
-from safeload.trust.approvals import Answer, differing, nearest
-from safeload.trust.audit_records import Audit, Audits
+from safeload.sources.store import Store
+from safeload.trust.approvals import Answer
+from safeload.trust.audit_records import Audit
+from safeload.trust.closest import differing, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Checked:
 
     reference: str
     closure: Closure
-    records: tuple[Audits, ...]
+    inquiry: Inquiry
     answer: Answer
     unsigned: tuple[Audit, ...]
     """Records about this code that no signature stands behind that a policy knows."""
@@ -42,6 +47,8 @@ class Suggestion:
     audit: Audit | None
     """`None`: no record is about anything alike, and all of it has to be read."""
     changed: tuple[str, ...]
+    bytes: int
+    """How long the files that changed are."""
 
 
 def check(
@@ -49,8 +56,7 @@ def check(
 ) -> Checked:
     """Judge the code of a model as a load would. Nothing of it runs.
 
-    Not promised: that a load is allowed otherwise; formats, locks and signatures of the model are not asked for here,
-    so that a `[[trusted]]` publisher, whose word is the signature of the model, does not count.
+    Not promised: that a load is allowed otherwise; formats, locks and weights are not asked for here.
 
     Raises:
         SourceError: the model could not be found or fetched.
@@ -58,24 +64,39 @@ def check(
     """
     request, options = request or Request(), options or Options()
     name = os.fspath(reference)
-    if (locked := locked_revision(name, request.revision, options)) is not None:
-        request = Request(revision=locked, access=request.access)
+    request = as_locked(name, request, options)
     snapshot, closure = closure_of(name, request=request, options=options)
     guard = guard_for(snapshot, options, asked=request.revision)
-    records = records_for(guard)
-    proofs = signed_records(records, (one.policy for one in guard.applied), guard.now)
-    about = (audit for one in records for audit in one.audits if audit.closure == closure.digest)
+    inquiry = inquire(guard, closure, _signatures(guard, closure, options))
+    about = (audit for one in inquiry.records for audit in one.audits if audit.closure == closure.digest)
     return Checked(
         reference=snapshot.reference,
         closure=closure,
-        records=records,
-        answer=judged(guard, closure),
-        unsigned=tuple(audit for audit in about if audit.seal not in proofs),
+        inquiry=inquiry,
+        answer=inquiry.answer(),
+        unsigned=tuple(audit for audit in about if audit.seal not in inquiry.proofs),
     )
 
 
+def _signatures(guard: Guard, closure: Closure, options: Options) -> tuple[VerifiedSignature, ...]:
+    """The signatures of the model over its code, if some publisher is trusted for what it signs."""
+    if not any(one.publishers for one in records_for(guard)):
+        return ()
+    signers = signers_of(one.policy for one in guard.applied)
+    snapshot, apart = guard.snapshot, bundles_of(guard.snapshot)
+    digests = {file.name: file.sha256 for file in closure.files if file.name in snapshot.listing}
+    with Held(snapshot, options.limits, Store(options.store).memo) as held:
+        bundles = bundles_for(guard, apart, held)
+        listing = frozenset(snapshot.listing) - apart
+        return verify(bundles, signers, digests, listing, guard.now, held, subset=digests.keys())[0]
+
+
 def suggest(checked: Checked) -> Suggestion:
-    """What to read before this code can be approved."""
-    code = code_of(checked.closure)
-    found = nearest(code, (audit for one in checked.records for audit in one.audits))
-    return Suggestion(found, tuple(differing(code.files, found.files if found else {})))
+    """What to read before this code can be approved: the least that differs from code that is."""
+    inquiry = checked.inquiry
+    code, approved = inquiry.code, inquiry.approved()
+    bases = [audit for one in inquiry.records for audit in one.audits if audit.closure in approved]
+    sizes = {file.name: len(file.source) for file in checked.closure.files}
+    found = nearest(code.files, bases, sizes)
+    changed = differing(code.files, found.files if found else {})
+    return Suggestion(found, tuple(changed), sum(sizes.get(name, 0) for name in changed))

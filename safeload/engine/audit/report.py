@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location, escape
-from safeload.engine.audit.closure import Closure, CodeFile, find_closure
+from safeload.engine.audit.closure import Closure, CodeFile, Missing, find_closure
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.rules import judge
@@ -77,7 +77,7 @@ def _file_report(file: CodeFile, closure: Closure) -> FileReport:
     parts = (file.facts,) if file.facts is not None else ()
     findings = judge(parts, Context(allowlist=Allowlist()), fault=file.fault, location=Location(file.name))
     lost = (missing for missing in closure.missing if missing.importer == file.name)
-    absent = (_absent(file.name, missing.line, missing.what) for missing in lost)
+    absent = (_absent(file.name, missing) for missing in lost)
     loudest = tuple(sorted((*findings, *absent), key=lambda finding: -finding.severity))
     return FileReport(path=file.name, format="python", size=len(file.source), findings=loudest, sha256=file.sha256)
 
@@ -87,19 +87,22 @@ def _unfound(closure: Closure) -> Iterator[FileReport]:
     names = {file.name for file in closure.files}
     for missing in closure.missing:
         if missing.importer not in names:
-            finding = _absent(missing.importer, 0, missing.what)
+            finding = _absent(missing.importer, missing)
             yield FileReport(path=missing.importer, format="json", size=0, findings=(finding,))
 
 
-def _absent(importer: str, line: int, what: str) -> Finding:
+def _absent(importer: str, missing: Missing) -> Finding:
+    without = ", and does without: its import is tried" if missing.optional else ""
     return Finding(
         rule="code-missing",
-        status=Status.UNDECIDED,
-        severity=Severity.HIGH,
+        status=Status.UNVERIFIED if missing.optional else Status.UNDECIDED,
+        severity=Severity.LOW if missing.optional else Severity.HIGH,
         confidence=Confidence.CERTAIN,
-        location=Location(importer, None, None, f"line {line}" if line else None),
-        message=f"it needs code that is not there: {what}",
-        remedy="fetch the whole model; code that is not there cannot be approved",
+        location=Location(importer, None, None, f"line {missing.line}" if missing.line else None),
+        message=f"it needs code that is not there{without}: {missing.what}",
+        remedy="nothing to do: should it appear, that is other code, which needs another approval"
+        if missing.optional
+        else "fetch the whole model; code that is not there cannot be approved",
         taxonomy=("CWE-829",),
     )
 

@@ -16,7 +16,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Code, Component, Format, Irregularity, Operator, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
@@ -221,6 +221,8 @@ def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple
 
 def _is_named(part: Part) -> bool:
     """Whether something has a name that a framework could know; noise has none."""
+    from safeload.formats.base import Code, Component, Operator
+
     return isinstance(part, (Component, Code)) or (
         isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
     )

@@ -13,7 +13,7 @@ from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Config, Irregularity, Part, PickleStream, TensorTable
+from safeload.formats.base import Irregularity, Part, PickleStream
 
 LEVELS = 6
 """Archives and compressions within each other that are opened."""
@@ -152,6 +152,7 @@ def read_inside(blob: Blob, place: Location, limits: Limits, *, stored: int = 0)
         MalformedInput: one of its readers stopped early; what was read was yielded.
     """
     from safeload.formats import read  # the registry, which finds the modules that call this one
+    from safeload.formats.base import Config, TensorTable
 
     inner = account(limits, blob)
     if inner.level >= LEVELS:

@@ -19,6 +19,7 @@ from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker, Table
 from safeload.formats.base import PickleStream, TensorView
 from safeload.formats.dtypes import STORAGE_NAMES, SYNONYMS, width_of
+from safeload.formats.pickle_head import is_legacy
 from safeload.formats.tensors import (
     TENSOR_HANDLERS,
     StorageRef,
@@ -28,7 +29,6 @@ from safeload.formats.tensors import (
     view,
     whole,
 )
-from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.torch._composite import fits_packed, nested, sparse
 from safeload.torch._memory import Memory, dtypes

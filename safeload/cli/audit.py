@@ -8,31 +8,39 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from safeload.cli.output import note, waiting
+from safeload.core.errors import UsageError
 from safeload.core.finding import Severity
 from safeload.core.names import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from safeload.engine.audit.check import Checked, Suggestion
     from safeload.engine.audit.report import Audit, Change
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument(
+        "reference",
+        metavar="REF",
+        nargs="?",
+        help="a directory, or a model on the hub; with --check, every model of the project's lock if none is named",
+    )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--against", metavar="REF", help="show only what differs from the code of another model")
     parser.add_argument(
         "--against-revision", metavar="REV", help="the revision of that one; REF itself, if no --against"
     )
     parser.add_argument(
-        "--check", action="store_true", help="say whether this code is approved; code 1 if it is not: for CI"
+        "--check", action="store_true", help="say whether the code is approved; exit code 1 if it is not: for CI"
     )
     parser.add_argument("--suggest", action="store_true", help="say what there is to read before it can be approved")
     parser.add_argument(
-        "--audits", metavar="FILE", help="with these two: this file (default: the project's audits.toml)"
+        "--take", metavar="FILE", help="add the records of this file, such as that of another branch, to the project's"
     )
-    parser.add_argument("--policy", metavar="FILE", help="with these two: this policy instead of the project's")
+    parser.add_argument(
+        "--audits", metavar="FILE", help="with these three: this file (default: the project's audits.toml)"
+    )
+    parser.add_argument("--policy", metavar="FILE", help="with --check and --suggest: instead of the project's policy")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
@@ -41,8 +49,12 @@ def run(parsed: argparse.Namespace) -> int:
     from safeload.engine.audit.report import audit, changes
     from safeload.engine.request import Request
 
-    if parsed.check or parsed.suggest:
-        return _approval(parsed)
+    if parsed.check or parsed.suggest or parsed.take:
+        from safeload.cli.audit_check import run as run_check
+
+        return run_check(parsed)
+    if parsed.reference is None:
+        raise UsageError("nothing was audited", why="no model is named", remedy="safeload audit REF")
     request = Request(revision=parsed.revision)
     with waiting(f"reading the code of {parsed.reference}"):
         found = audit(parsed.reference, request=request)
@@ -56,69 +68,10 @@ def run(parsed: argparse.Namespace) -> int:
         dump(_document(found, differing), sys.stdout)
     else:
         _show(found, differing)
+        if found.closure.files:
+            command = f"safeload approve {escape(found.reference)} --closure {found.closure.digest}"
+            note(f"once you have read it: {command} --criteria safe-to-run --as YOU")
     return found.report.status.exit_code
-
-
-def _approval(parsed: argparse.Namespace) -> int:
-    """`--check` and `--suggest`: what the records of audits say. Exit code 0: approved, or no code; else 1."""
-    from safeload.engine.audit.check import check, suggest
-    from safeload.engine.options import Options
-    from safeload.engine.request import Request
-
-    options = Options(audits=parsed.audits, **({"policy": parsed.policy} if parsed.policy else {}))
-    with waiting(f"reading the code of {parsed.reference}"):
-        found = check(parsed.reference, request=Request(revision=parsed.revision), options=options)
-    code = 0 if found.approved or not found.has_code else 1
-    if parsed.json:
-        _dump_approval(found, suggest(found))
-        return code
-    if not found.has_code:
-        note(f"{escape(found.reference)} brings no code along")
-        return 0
-    print(f"{'approved' if found.approved else 'not approved'}: {escape(found.reference)} {found.closure.digest}")
-    for approval in found.answer.approvals:
-        print(f"  {approval.criteria}, by {escape(approval.who)}")
-    for reason in found.answer.reasons:
-        print(f"  {reason}")
-    for audit in found.unsigned:
-        note(f"{escape(audit.who)}'s record is not signed by anybody a policy names: it is as strong as its file")
-    if parsed.suggest and not found.approved:
-        _print_suggestion(found.reference, suggest(found))
-    return code
-
-
-def _print_suggestion(reference: str, found: Suggestion) -> None:
-    name = escape(reference)
-    print("to read:")
-    for file in found.changed:
-        print(f"  {escape(file)}")
-    if found.audit is None or not found.changed:
-        print(f"next: safeload audit {name}; then safeload approve {name} --criteria safe-to-run --as YOU")
-        return
-    old = found.audit
-    print(f"that is all that changed since {escape(old.who)} approved {old.closure} [{escape(old.place)}]")
-    against = f" --against {escape(old.model)} --against-revision {escape(old.revision)}" if old.revision else ""
-    print(f"next: safeload audit {name}{against}; then")
-    print(f"      safeload approve {name} --from {old.closure} --criteria safe-to-run --as YOU")
-
-
-def _dump_approval(found: Checked, suggestion: Suggestion) -> None:
-    from safeload.reporters.json import dump
-
-    old = suggestion.audit
-    document = {
-        "schema": "safeload.audit-check/1",
-        "reference": found.reference,
-        "closure": found.closure.digest,
-        "code": found.has_code,
-        "approved": found.approved,
-        "approvals": [{"criteria": one.criteria, "who": one.who} for one in found.answer.approvals],
-        "reasons": list(found.answer.reasons),
-        "unsigned": [audit.who for audit in found.unsigned],
-        "nearest": None if old is None else {"closure": old.closure, "who": old.who, "model": old.model},
-        "to_read": list(suggestion.changed),
-    }
-    dump(document, sys.stdout)
 
 
 def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:

@@ -55,6 +55,12 @@ def screen(named: dict[str, Any]) -> None:
                 why="it names native code in a repository, which nobody approved",
                 remedy=f"{name}='sdpa', 'eager' or another one that is installed",
             )
+    if named.get("code_revision") is not None and named.get("trust_remote_code"):
+        raise UsageError(
+            f"code_revision={escape(repr(named['code_revision']), 80)} is refused",
+            why="code is known by the digest that was approved, wherever it comes from",
+            remedy="leave it out",
+        )
     for name in ("weights_only", "from_tf", "from_flax", *_DROPPED):
         named.pop(name, None)
 

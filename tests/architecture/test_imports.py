@@ -29,9 +29,10 @@ TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     # zstd is what the standard library cannot unpack before Python 3.14; it comes with an extra.
     "formats": Row(("core", "formats", *BELOW), theirs_in=(("formats.unpack_extra", "zstandard"),)),
-    # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
+    # Rules about code look at what `formats.python` reads, those about templates at what `formats.jinja` does; their
+    # examples are read by it, as those of pickles by core.
     "rules": Row(
-        ("core", "rules", "formats.base", "formats.python", *BELOW),
+        ("core", "rules", "formats.base", "formats.python", "formats.jinja", *BELOW),
         theirs_in=(("rules.fickling", "fickling"),),
     ),
     "allowlists": Row(("core", "allowlists")),

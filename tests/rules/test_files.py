@@ -9,9 +9,9 @@ from safeload.core.finding import Finding, Status
 from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.formats.base import Code, Irregularity, Opaque, Part, Reference, Text
+from safeload.formats.jinja.lexer import tokens
 from safeload.rules import judge
 from safeload.rules.base import Context
-from safeload.rules.jinja import tokens
 from tests.rules.streams import findings, rules, status, stream
 
 HERE = Location("file")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
-from safeload.formats.base import Part, Text
+from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
 from safeload.formats.jinja.folding import ANY_TEXT, LOST_TEXT, OBJECT_TEXT
 from safeload.formats.jinja.lexer import Token
@@ -31,7 +31,7 @@ _GLOBALS = frozenset({"lipsum", "cycler", "joiner"})
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Text) or part.role != "chat-template":
+    if not isinstance(part, Template):
         return
     said: set[str] = set()
     for offset, what, status in (*_written(code_of(part)), *_computed(facts_of(part, context))):
@@ -136,5 +136,5 @@ RULE = Rule(
     check=_check,
     bad=_bad,
     good=_good,
-    looks_at=(Text,),
+    looks_at=(Template,),
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Severity, Status
-from safeload.formats.base import Part, Text
+from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts, expressions, statements
 from safeload.formats.jinja.nodes import Expr
 from safeload.rules import samples
@@ -122,5 +122,5 @@ RULE = Rule(
     check=checking(_look),
     bad=_bad,
     good=_good,
-    looks_at=(Text,),
+    looks_at=(Template,),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Severity, Status
 from safeload.core.names import escape
-from safeload.formats.base import Part, Text
+from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
 from safeload.rules import samples
 from safeload.rules.base import Rule
@@ -74,5 +74,5 @@ RULE = Rule(
     check=checking(_look),
     bad=_bad,
     good=_good,
-    looks_at=(Text,),
+    looks_at=(Template,),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from safeload.core.finding import Finding, Severity, Status
 from safeload.core.names import escape
-from safeload.formats.base import Part, Text
+from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Asked, Facts, expressions, read_facts
 from safeload.formats.jinja.lexer import Token, tokens
 from safeload.formats.jinja.nodes import Expr
@@ -21,7 +21,7 @@ def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
     """A check that looks at the facts of each template, and says each thing once."""
 
     def check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-        if not isinstance(part, Text) or part.role != "chat-template":
+        if not isinstance(part, Template):
             return
         said: set[str] = set()
         for offset, what, severity, status in look(facts_of(part, context)):
@@ -32,7 +32,7 @@ def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
     return check
 
 
-def facts_of(part: Text, context: Context) -> Facts:
+def facts_of(part: Template, context: Context) -> Facts:
     """The facts of a template, read once for all rules."""
     known = context.memo.get(id(part))
     if not isinstance(known, Facts):
@@ -40,13 +40,19 @@ def facts_of(part: Text, context: Context) -> Facts:
     return known
 
 
-def code_of(part: Text) -> list[Token]:
+def code_of(part: Template) -> list[Token]:
     """The tokens of its code; of one that is too long to be read, those of its beginning."""
     return list(tokens(part.text[:LARGEST]))
 
 
 def at(
-    rule: Rule, part: Text, offset: int, what: str, *, severity: Severity | None = None, status: Status | None = None
+    rule: Rule,
+    part: Template,
+    offset: int,
+    what: str,
+    *,
+    severity: Severity | None = None,
+    status: Status | None = None,
 ) -> Finding:
     """A finding at a place in a template: its line is said, because templates are read by line."""
     where = part.location

@@ -175,7 +175,7 @@ RULES: dict[str, Any] = {
     'stdlib_names': (4913, ()),
     'study': (19209, ()),
     'taxonomies': (3646, ()),
-    'template_escape': (6842, ('safeload.formats.base.Template',)),
+    'template_escape': (7128, ('safeload.formats.base.Template',)),
     'template_gate': (7571, ('safeload.formats.base.Template',)),
     'template_link': (2653, ('safeload.formats.base.Template',)),
     'template_loads': (2011, ('safeload.formats.base.Template',)),

@@ -176,7 +176,7 @@ RULES: dict[str, Any] = {
     'stdlib_names': (4913, ()),
     'study': (19442, ()),
     'taxonomies': (3646, ()),
-    'template_escape': (6842, ('safeload.formats.parts.Template',)),
+    'template_escape': (7128, ('safeload.formats.parts.Template',)),
     'template_gate': (7571, ('safeload.formats.parts.Template',)),
     'template_link': (2653, ('safeload.formats.parts.Template',)),
     'template_loads': (2011, ('safeload.formats.parts.Template',)),

@@ -70,6 +70,7 @@ def _written(code: list[Token]) -> Iterator[Reached]:
 
 def _computed(facts: Facts) -> Iterator[Reached]:
     """What names come to that a template puts together, through variables, filters, macros and formats."""
+    started = {lookup.offset for lookup in facts.lookups if lookup.name.startswith("__")}
     for lookup in facts.lookups:
         name = lookup.name
         if _DUNDER.search(name) or (name.startswith("__") and name != "__"):
@@ -80,6 +81,8 @@ def _computed(facts: Facts) -> Iterator[Reached]:
             yield lookup.offset, "looks up attributes by computed names", Status.DANGEROUS
         elif OBJECT_TEXT in name:
             yield lookup.offset, "puts a name together from the text of an object", Status.DANGEROUS
+        elif LOST_TEXT in name and (lookup.offset in started or _DUNDER.search(facts.text)):
+            yield lookup.offset, "puts a name with underscores together from pieces", Status.DANGEROUS
         elif LOST_TEXT in name:
             yield lookup.offset, "looks up a name that it makes in a way that is not followed", Status.UNVERIFIED
 

@@ -119,6 +119,7 @@ def test_names_are_followed_however_they_are_put_together(expression: str, name:
         "{% macro m() %}__class__{% endmacro %}{{ x[m()] }}",
         "{% macro m(k) %}{{ x[k] }}{% endmacro %}{{ m('__class__') }}{{ m(k='other') }}",
         "{% set k %}__class__{% endset %}{{ x[k] }}",
+        "{% set k | replace('zz', '__') | trim %}zzclasszz{% endset %}{{ x[k] }}",
         "{% for k in ['a', '__class__'] %}{{ x[k] }}{% endfor %}",
         "{% with k = '__class__' %}{{ x[k] }}{% endwith %}",
         "{{ x[k] }}{% set k = '__class__' %}",

@@ -45,6 +45,14 @@ def test_an_escape_is_dangerous_however_its_name_is_spelled(place: str, name: st
     assert {f.status for f in judged(place.format(name)) if f.rule == "template-escape"} == {Status.DANGEROUS}
 
 
+def test_a_name_that_is_grown_letter_by_letter_is_dangerous() -> None:
+    """What a loop puts together is not followed to its end, and how it begins is enough."""
+    letters = ", ".join(f"'{letter}'" for letter in "__class__")
+    grown = "{% for c in [" + letters + "] %}{% set ns.s = ns.s ~ c %}{% endfor %}{{ x[ns.s] }}"
+    found = judged("{% set ns = namespace(s='') %}" + grown)
+    assert {(finding.rule, finding.status) for finding in found} == {("template-escape", Status.DANGEROUS)}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -151,7 +151,8 @@ class _Reader:
 
     def assign(self, one: Stmt) -> None:
         if one.kind == "set" and one.value == "block":
-            self.put(one.targets[0], (self.rendered(one.body),))
+            self.values["(block)"] = {self.rendered(one.body): None}
+            self.put(one.targets[0], self.of(one.exprs[0]) if one.exprs else (self.rendered(one.body),))
         elif one.kind in ("set", "with"):
             for target, expr in self.paired(one):
                 self.put(target, self.of(expr))
@@ -197,7 +198,7 @@ class _Reader:
         known |= dict.fromkeys(map(_hashable, values))
         if len(known) > _MOST:
             # It may still be one of the first; the others are made in a way that is not followed.
-            self.values[name] = {**dict(itertools.islice(known.items(), _MOST)), LOST: None}
+            self.values[name] = {LOST: None, **dict(itertools.islice(known.items(), _MOST - 1))}
 
     def rendered(self, body: Sequence[Stmt]) -> Value:
         """The text of a body that only renders; of any other it is not known."""

@@ -166,9 +166,9 @@ class Claims:
         return (
             head.startswith(self.begins)
             or (head[0] in self.first if head else self.empty)
-            or any(head.startswith(data, offset) for offset, data in self.at)
+            or (bool(self.at) and any(head.startswith(data, offset) for offset, data in self.at))
             or (bool(self.named) and name.lower().endswith(self.named))
-            or any(data in head or (tail is not head and data in tail) for data in self.holds)
+            or (bool(self.holds) and any(data in head or (tail is not head and data in tail) for data in self.holds))
         )
 
 

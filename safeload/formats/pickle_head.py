@@ -43,9 +43,12 @@ def begins_with_protocol(head: bytes) -> bool:
 
 def is_legacy(head: bytes) -> bool:
     """Whether the first pickle of a file is torch's magic number, in whatever protocol."""
-    if not head or head[0] not in LEGACY:
-        return False
-    value = trial(head[:_BEGIN]).value
+    return bool(head) and head[0] in LEGACY and _is_magic(head[:_BEGIN])
+
+
+@functools.lru_cache(maxsize=8)  # two formats ask this of every pickle
+def _is_magic(begin: bytes) -> bool:
+    value = trial(begin).value
     return type(value) is int and value == _MAGIC
 
 

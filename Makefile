@@ -34,7 +34,7 @@ format: $(STAMP) ## let ruff write the format
 	$(BIN)/ruff format .
 
 types: $(STAMP)  ## mypy: the package strictly, its tests leniently
-	$(BIN)/mypy safeload tests
+	$(BIN)/mypy safeload safeload_approved tests
 
 docs-examples: $(STAMP) ## run the examples of README and docs
 	$(BIN)/python -m pytest -q tests/docs

@@ -34,6 +34,7 @@ KEYWORD = "safeload"
 
 _GENUINE = "_safeload_genuine"
 _MAKE = "_safeload_make"
+_GUARDS = "_safeload_guards"
 _facades: dict[int, type] = {}
 _metas: dict[type, type[FacadeMeta]] = {}
 _lock = threading.RLock()
@@ -114,6 +115,12 @@ def genuine_class(cls: Any) -> Any:
     return type.__getattribute__(cls, "__dict__").get(_GENUINE, cls) if isinstance(cls, FacadeMeta) else cls
 
 
+def guards_of(made: type) -> Mapping[str, Guard]:
+    """The guards of a facade, by the name of the class method that each stands in front of."""
+    found: Mapping[str, Guard] = vars(made)[_GUARDS]
+    return found
+
+
 def facade(
     genuine: type[T],
     *,
@@ -148,6 +155,7 @@ def facade(
         for name, guard in guards.items():
             type.__setattr__(made, name, classmethod(_guarded(made, genuine, name, guard)))
         type.__setattr__(made, _MAKE, make)
+        type.__setattr__(made, _GUARDS, dict(guards))
         type.__setattr__(made, _GENUINE, genuine)
         _facades[id(genuine)] = made
         return cast("type[T]", made)

@@ -6,17 +6,22 @@ many as its shape and type need. Subclasses of `ndarray`, and types that mix num
 
 from __future__ import annotations
 
+import os
 import re
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.core.blob import Blob
-from safeload.core.construct import Named, Outside
+from safeload.core.construct import Named
+from safeload.core.errors import UsageError
 from safeload.core.graph import Span
-from safeload.core.names import GlobalName
+from safeload.core.names import GlobalName, Location
 from safeload.engine.live import Made, Maker, Table
+from safeload.engine.options import Options
 from safeload.engine.read_into import read_into
 from safeload.formats.tensors import bad, counts
+from safeload.formats.window import outermost
+from safeload.sources.pinned import PinnedFile
 
 if TYPE_CHECKING:
     import numpy
@@ -31,6 +36,7 @@ _SCALARS = (
 _FIELDS = 4096
 _CORES = ("numpy.core", "numpy._core")
 _NDARRAY = GlobalName("numpy", "ndarray")
+_RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)
 
 
 def numpy_table() -> Table | None:
@@ -39,7 +45,10 @@ def numpy_table() -> Table | None:
         import numpy
     except ModuleNotFoundError:
         return None
-    makers: dict[GlobalName, Maker] = {GlobalName("numpy", "dtype"): _dtype}
+    makers: dict[GlobalName, Maker] = {
+        GlobalName("numpy", "dtype"): _dtype,
+        GlobalName("dill._dill", "_create_array"): _from_dill,
+    }
     for core in _CORES:
         makers[GlobalName(f"{core}.multiarray", "_reconstruct")] = _reconstruct
         makers[GlobalName(f"{core}.multiarray", "scalar")] = _scalar
@@ -66,6 +75,61 @@ def owned(blob: Blob, start: int, length: int) -> Any:
     data = numpy.empty(length, dtype=numpy.uint8)
     read_into(blob, data.data, start)
     return data
+
+
+def mapping_mode(mode: object, f: object, options: Options) -> Literal["r", "c"] | None:
+    """How arrays are mapped. Raises `UsageError` for modes that would write into the file, or have nothing to map."""
+    if mode is None:
+        return None
+    if mode not in ("r", "readonly", "c", "copyonwrite"):
+        raise UsageError(
+            f"mmap_mode={mode!r} was not honoured",
+            why="it would write into the file that was judged",
+            remedy="mmap_mode='c' writes to memory, mmap_mode='r' not at all",
+        )
+    if not isinstance(f, str | os.PathLike):
+        raise UsageError(
+            f"mmap_mode={mode!r} was not honoured",
+            why="only a file that is named can be mapped",
+            remedy="pass its path",
+        )
+    if options.integrity == "private":
+        raise UsageError(
+            f"mmap_mode={mode!r} was not honoured",
+            why="a mapped file is no private copy",
+            remedy="mmap_mode=None, or Options(integrity='auto')",
+        )
+    return "r" if mode in ("r", "readonly") else "c"
+
+
+def mapped(
+    blob: Blob, start: int, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fortran: bool, mode: str, shared: bool
+) -> numpy.ndarray[Any, Any] | None:
+    """An array over a file's own pages; `None` where the bytes do not lie in the file as they are (compressed).
+
+    Args:
+        shared: whether files that others can write may be mapped.
+
+    Raises:
+        UsageError: others can write the file.
+    """
+    import numpy
+
+    outer, offset = outermost(blob, start)
+    if not isinstance(outer, PinnedFile) or not prod(shape) or not kind.itemsize or kind.hasobject:
+        return None
+    if offset + prod(shape) * kind.itemsize > outer.size:
+        raise bad("an array is longer than the file")
+    if not shared and not outer.exclusive:
+        raise UsageError(
+            "a file was not mapped",
+            where=Location(outer.path),
+            why="others can write it, and would change the arrays after they were judged",
+            remedy="mmap_mode=None, or Options(integrity='pinned')",
+        )
+    with os.fdopen(os.dup(outer.fileno()), "rb") as file:
+        order: Any = "F" if fortran else "C"
+        return numpy.memmap(file, dtype=kind, mode=mode, offset=offset, shape=shape, order=order)  # type: ignore[call-overload, no-any-return]
 
 
 # ── element types ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -182,13 +246,41 @@ def _reconstruct(made: Made) -> object:
     raise bad("a numpy array has a state that numpy does not write")
 
 
+def _from_dill(made: Made) -> object:
+    """An array as dill writes it: numpy's own call and state, as arguments of a function of dill's."""
+    match made.args:
+        case (Named(name=name), tuple() as args, tuple() as state, None | {}) if name in _RECONSTRUCT:
+            return _reconstruct(made._replace(args=args, states=(state,)))
+    return made.record()
+
+
 def _frombuffer(made: Made) -> object:
     import numpy
 
     match made.args:
-        case (data, numpy.dtype() as kind, shape, ("C" | "F") as order) if not isinstance(data, Outside):
-            return array_of(data, kind, counts(shape, "shape"), fortran=order == "F")
+        case (data, numpy.dtype() as kind, shape, ("C" | "F") as order, *axes) if axes in ([], [None]):
+            return array_of(_beside(data), kind, counts(shape, "shape"), fortran=order == "F")
+        case (data, numpy.dtype() as kind, shape, "K", axes):
+            made_of = array_of(_beside(data), kind, counts(shape, "shape"), fortran=False)
+            order = counts(axes, "axis order")
+            if sorted(order) == list(range(made_of.ndim)):
+                return made_of.transpose(order)
     raise bad("a numpy array is described in a way that numpy does not write")
+
+
+def _beside(data: object) -> object:
+    """The bytes of an array. A buffer that the caller handed over beside the stream is used itself, not copied."""
+    import pickle
+
+    import numpy
+
+    if isinstance(data, pickle.PickleBuffer | memoryview):
+        view = memoryview(data)
+        if not view.contiguous:
+            raise bad("a buffer beside the stream is not in one piece")
+        raw: Any = view if view.ndim == 1 and view.format == "B" else memoryview(pickle.PickleBuffer(data).raw())
+        return numpy.frombuffer(raw, dtype=numpy.uint8) if view.nbytes else b""
+    return data
 
 
 def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fortran: bool) -> numpy.ndarray[Any, Any]:

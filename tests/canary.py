@@ -50,8 +50,8 @@ WATCHED = frozenset(
 READS = tuple(
     f"safeload.{ring}" for ring in ("core", "formats", "rules", "trust", "sources", "engine", "reporters", "allowlists")
 )
-ACTS = ("safeload.engine.seatbelt",)
-"""Engine code that stands between the genuine library and its own calls."""
+ACTS = ("safeload.engine.seatbelt", "safeload.engine.approved")
+"""Engine code that stands between the genuine library and its own calls, and the one module that runs approved code."""
 _LAZY = ("safeload.", "encodings.")
 _CLIENTS = ("huggingface_hub", "hf_xet", "httpx", "httpx2", "httpcore", "httpcore2", "anyio", "rich", "fsspec", "tqdm")
 """Libraries that safeload itself uses while reading, and that load parts of themselves by computed name."""

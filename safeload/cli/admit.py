@@ -38,6 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="convert the weights of pickles judged dangerous; nothing in them runs, but their author tried",
     )
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="with --into: write the code of the model as well; it must be approved (safeload approve)",
+    )
     parser.add_argument("--policy", metavar="FILE", help="this policy instead of the project's safeload.toml")
     parser.add_argument("--lock", metavar="FILE", help="this lock (default: the project's and $SAFELOAD_LOCK)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the path")
@@ -55,6 +60,7 @@ def run(parsed: argparse.Namespace) -> int:
         subfolder=parsed.subfolder,
         variant=parsed.variant,
         gguf_file=parsed.gguf_file,
+        trust_remote_code=True if parsed.trust_remote_code else None,
         access=Access(local_files_only=parsed.offline),
     )
     options = Options(

@@ -319,10 +319,14 @@ class _Job:
         """The code, ready to run, if it was asked for and approved: that a policy allows the load is not enough."""
         if code is None or not answer.approvals or not self._runs_code:
             return None
-        if self.place is not None:
-            approval.refuse_code_in_directory(snapshot.reference)
-        digest, sub = answer.approvals[0].closure, self.request.subfolder
-        return approve(code.closure, digest, reference=snapshot.reference, store=self.store, subfolder=sub)
+        return approve(
+            code.closure,
+            answer.approvals[0].closure,
+            reference=snapshot.reference,
+            store=self.store,
+            subfolder=self.request.subfolder,
+            capabilities=self.guard.capabilities,
+        )
 
     # ── 5 ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,11 +342,12 @@ class _Job:
         resources: Resources,
         depth: int,
     ) -> Admission:
+        own = publish.code_of(code, self.request) if self.place and record.code and self._runs_code else {}
         base_place = self.place.for_base() if self.place is not None else None
         base = self._base(record, depth, base_place, resources)
         if self.place is not None:
             written = base_place.target if base_place is not None and base is not None else None
-            publish.publish(self.place, self.store, entry, record, held, link=self.link, base=written)
+            publish.publish(self.place, self.store, entry, record, held, link=self.link, base=written, code=own)
             path = self.place.home
         else:
             path = self._view(held, entry, record, resources)

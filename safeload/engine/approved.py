@@ -4,7 +4,9 @@
 2. Modules live under a package of their own, named by the digest of the code. Nothing that lies on a disk is imported:
    no cache of modules, no compiled file, no directory of the model. What another process changes has no effect.
 3. Only a class or function that the approval names is given out; its module may import the rest of the same code.
-4. The source also lies in a private directory, for tracebacks, `inspect` and `save_pretrained`; it is never run there.
+4. The source also lies in a private directory, for tracebacks, `inspect` and `save_pretrained`; it is not run from
+   there, with one exception: a process that this one starts reads it (`inherit`), and compares it with the name of the
+   package, which is the digest.
 
 Not promised: that the code does nothing else than its auditor saw. It runs with all that this process may do.
 """
@@ -13,33 +15,44 @@ from __future__ import annotations
 
 import hmac
 import importlib
+import json
 import os
 import posixpath
+import re
 import sys
 import threading
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from safeload.core.digest import sha256, tree_digest
-from safeload.core.errors import PolicyDenied, VerificationFailed
+from safeload.core.errors import MalformedInput, PolicyDenied, VerificationFailed
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
+from safeload.core.paths import is_safe_relative
 from safeload.core.policy import Reason, Verdict
 from safeload.engine.audit.closure import Closure, Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.store import Store
 
 PACKAGE = "safeload_approved"
-"""The package that all approved code lives in. There is no such file anywhere."""
+"""The package that all approved code lives in. The file of that name, beside `safeload`, holds no code: it is what
+lets a process that this one starts find `inherit`."""
+ENVIRONMENT = "SAFELOAD_APPROVED"
+"""Where this process tells those that it starts in which directories the source lies."""
+_CODE = re.compile(rf"{PACKAGE}\.c([0-9a-f]{{64}})(?:\.|\Z)")
+_INDEX = "code.json"
+_MOST = 64 * 1024 * 1024
 _OTHER = "--"
 _lock = threading.RLock()
 _modules: dict[str, _Module] = {}
 """By full name, every module and package of all code that was approved in this process."""
+_made: set[str] = set()
+"""The full names of the modules that were executed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +71,29 @@ class ApprovedCode:
     reference: str
     digest: str
     entries: tuple[Entry, ...]
-    names: Mapping[str, str]
-    """The full name of the module of each file."""
+    sources: Mapping[str, bytes] = field(repr=False)
+    """The content of each file, by its name in the closure."""
+    package: str
     subfolder: str = ""
+    capabilities: frozenset[str] | None = None
+    """What the code may do while it loads; `None` if no policy says. See `engine.tripwire`."""
 
     def find(self, repository: str, file: str) -> str | None:
-        """The name in the closure of a file that a loader asks for; `None` if no entry of the approval names it."""
+        """The name in the closure of a file that a loader asks for; `None` if no entry of the approval names it.
+
+        transformers looks for the code of a model in a subfolder at the root; other loaders look beside the config.
+        """
         inner = f"{repository}{_OTHER}{file}" if repository else file
         within = posixpath.normpath(posixpath.join(self.subfolder, file)) if not repository else inner
-        wanted = [entry.file for entry in self.entries]
-        return next((name for name in (within, inner) if name in wanted), None)
+        wanted = {entry.file for entry in self.entries}
+        return next((name for name in (inner, within) if name in wanted), None)
 
     def load(self, repository: str, file: str, attribute: str) -> Any:
         """The class or function of this name, its module imported.
 
         Raises:
             PolicyDenied: the approval does not name it as an entry.
+            VerificationFailed: another module stands where this code belongs.
             Exception: whatever the code itself raises while it is imported.
         """
         name = self.find(repository, file)
@@ -81,7 +101,7 @@ class ApprovedCode:
         target = f"{repository}{_OTHER}{module}.{attribute}" if repository else f"{module}.{attribute}"
         for entry in self.entries:
             if entry.file == name and entry.target in (target, name):
-                return getattr(importlib.import_module(self.names[entry.file]), attribute)
+                return getattr(_import(self.package, _module_names(self.package, self.sources)[name]), attribute)
         reason = Reason(
             f"{escape(target)} is no entry of the approved code",
             f"safeload audit {escape(self.reference)}",
@@ -93,63 +113,117 @@ class ApprovedCode:
             report=Report(target=self.reference),
         )
 
+    @property
+    def own(self) -> Mapping[str, bytes]:
+        """The files of the model itself, without those of other repositories."""
+        return {name: source for name, source in self.sources.items() if _OTHER not in name}
 
-def approve(closure: Closure, digest: str, *, reference: str, store: Store, subfolder: str = "") -> ApprovedCode:
+
+def approve(
+    closure: Closure,
+    digest: str,
+    *,
+    reference: str,
+    store: Store,
+    subfolder: str = "",
+    capabilities: frozenset[str] | None = None,
+) -> ApprovedCode:
     """Make code ready to run that an approval names by its digest.
 
     Raises:
-        VerificationFailed: the closure is not that code.
+        VerificationFailed: the closure is not that code, or its names are not those of modules.
         SourceError: its source could not be written to a private directory.
     """
-    digests = {file.name: sha256(file.source) for file in closure.files}
-    if not hmac.compare_digest(tree_digest(digests), digest):
+    sources = {file.name: file.source for file in closure.files}
+    package = _verified(sources, digest, reference)
+    with _lock:
+        if package not in _modules:
+            _keep(package, sources, store)
+        _install()
+    return ApprovedCode(
+        reference=reference,
+        digest=digest,
+        entries=closure.entries,
+        sources=sources,
+        package=package,
+        subfolder=subfolder,
+        capabilities=capabilities,
+    )
+
+
+def unusable(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The files whose names cannot be those of modules, each with why. What is approved must be what is imported."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        repository, _, path = name.rpartition(_OTHER)
+        module = path.removesuffix(".py").removesuffix("/__init__")
+        if not is_safe_relative(path) or not path.endswith(".py") or (repository and not _is_repository(repository)):
+            yield name, "its name is no plain path of a Python file"
+        elif "." in module:
+            yield name, "its name holds a dot, which an import would take for a folder"
+        elif (other := seen.setdefault(f"{repository}{_OTHER}{module}", name)) != name:
+            yield name, f"an import could mean it or {escape(other)}"
+
+
+def _is_repository(name: str) -> bool:
+    """Whether it can be the name of a repository. An own file with `--` in its name would read as one, and is none."""
+    return name.count("/") == 1 and _OTHER not in name and is_safe_relative(name)
+
+
+def _verified(sources: Mapping[str, bytes], digest: str, reference: str) -> str:
+    """The package of code that has this digest.
+
+    Raises:
+        VerificationFailed: the code has another, or names that are none of modules.
+    """
+    found = tree_digest({name: sha256(source) for name, source in sources.items()})
+    if not hmac.compare_digest(found, digest):
         raise VerificationFailed(
             "the code is not the code that was approved", mismatches={reference: "its digest differs"}
         )
-    package = f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}"
-    repositories = sorted({_split(name)[0] for name in digests} | {""})
-    names = {name: _module_name(package, repositories, name) for name in digests}
-    with _lock:
-        if package not in _modules:
-            _register(package, closure, names, digests, repositories, store)
-        if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _Finder())
-    return ApprovedCode(reference=reference, digest=digest, entries=closure.entries, names=names, subfolder=subfolder)
+    if wrong := dict(unusable(tuple(sources))):
+        raise VerificationFailed("the code cannot be imported as it was approved", mismatches=wrong)
+    return _package(digest)
 
 
-def _split(name: str) -> tuple[str, str]:
-    repository, _, path = name.rpartition(_OTHER)
-    return repository, path
+def _package(digest: str) -> str:
+    return f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}"
 
 
-def _module_name(package: str, repositories: Sequence[str], name: str) -> str:
-    repository, path = _split(name)
-    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    root = f"{package}.r{repositories.index(repository)}"
-    return root if module == "__init__" else f"{root}.{module}"
+# ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _register(
-    package: str,
-    closure: Closure,
-    names: Mapping[str, str],
-    digests: Mapping[str, str],
-    repositories: Sequence[str],
-    store: Store,
-) -> None:
+def _module_names(package: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    """The full name of the module of each file."""
+    roots = _roots(files)
+    names: dict[str, str] = {}
+    for name in files:
+        repository, _, path = name.rpartition(_OTHER)
+        module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        root = f"{package}.{roots[repository]}"
+        names[name] = root if module == "__init__" else f"{root}.{module}"
+    return names
+
+
+def _roots(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The package of each repository: the model's own is the first."""
+    repositories = sorted({"", *(name.rpartition(_OTHER)[0] for name in files)})
+    return {repository: f"r{number}" for number, repository in enumerate(repositories)}
+
+
+# ── the private directory ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _keep(package: str, sources: Mapping[str, bytes], store: Store) -> None:
+    """Write the source down, tell later processes where, and register its modules."""
     folder = store.view().path
-    found: dict[str, _Module] = {}
-    for file in sorted(closure.files, key=lambda file: file.name.endswith("/__init__.py")):  # a package wins
-        repository, inner = _split(file.name)
-        path = os.path.join(folder, f"r{repositories.index(repository)}", inner)
-        _write(path, file.source)
-        is_package = posixpath.basename(inner) == "__init__.py"
-        found[names[file.name]] = _Module(file.source, digests[file.name], path, is_package)
-    for name in [*found, package]:
-        while name := name.rpartition(".")[0]:
-            found.setdefault(name, _Module(b"", sha256(b""), "", True))
-    found.setdefault(package, _Module(b"", sha256(b""), "", True))
-    _modules.update({name: module for name, module in found.items() if name not in _modules})
+    roots = _roots(sources)
+    places = {name: f"{roots[name.rpartition(_OTHER)[0]]}/{name.rpartition(_OTHER)[2]}" for name in sources}
+    for name, source in sources.items():
+        _write(os.path.join(folder, places[name]), source)
+    _write(os.path.join(folder, _INDEX), json.dumps({"package": package, "files": places}).encode())
+    _register(package, sources, {name: os.path.join(folder, place) for name, place in places.items()})
+    os.environ[ENVIRONMENT] = os.pathsep.join([*filter(None, [os.environ.get(ENVIRONMENT)]), folder])
 
 
 def _write(path: str, source: bytes) -> None:
@@ -162,12 +236,120 @@ def _write(path: str, source: bytes) -> None:
         raise os_failure(error, "the source of approved code could not be written", path=path) from error
 
 
+def _register(package: str, sources: Mapping[str, bytes], paths: Mapping[str, str]) -> None:
+    names = _module_names(package, sources)
+    found = {
+        names[name]: _Module(source, sha256(source), paths[name], posixpath.basename(paths[name]) == "__init__.py")
+        for name, source in sources.items()
+    }
+    folder = _Module(b"", sha256(b""), "", True)
+    for name in [*found, package]:
+        while name := name.rpartition(".")[0]:
+            found.setdefault(name, folder)
+    found.setdefault(package, folder)
+    found.pop(PACKAGE)
+    _modules.setdefault(PACKAGE, folder)
+    _modules.update(found)
+
+
+def files_beside(module: str) -> Mapping[str, bytes]:
+    """All files of the repository that a module of approved code is from, by their path in it; else none."""
+    if (code := _CODE.match(module)) is None:
+        return {}
+    root = f"{PACKAGE}.c{code[1]}.{module[code.end() :].partition('.')[0]}"
+    found: dict[str, bytes] = {}
+    for name, one in [*_modules.items()]:
+        if one.path and (name == root or name.startswith(f"{root}.")):
+            path = name.removeprefix(root).removeprefix(".").replace(".", "/")
+            file = f"{path}/__init__.py".removeprefix("/") if one.is_package else f"{path}.py"
+            found[file] = one.source
+    return found
+
+
+def is_source(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is the readable copy of a module of approved code."""
+    wanted = os.path.abspath(path)
+    return any(one.path == wanted for one in [*_modules.values()])
+
+
+def inherit() -> None:
+    """Let this process, which another one started, import what was approved there. Called by the package itself.
+
+    Promised: the code that is imported is the code whose digest its package is named by, read once and compared.
+    """
+    with _lock:
+        _modules.setdefault(PACKAGE, _Module(b"", sha256(b""), "", True))
+        _install()
+
+
+def _inherit(package: str) -> None:
+    """Register code that the process which started this one approved, if its directory is still there."""
+    for folder in filter(None, os.environ.get(ENVIRONMENT, "").split(os.pathsep)):
+        try:
+            index = json.loads(_read(folder, _INDEX))
+            if index["package"] != package:
+                continue
+            places = {str(name): str(place) for name, place in index["files"].items()}
+            sources = {name: _read(folder, place) for name, place in places.items() if is_safe_relative(place)}
+            digest = tree_digest({name: sha256(source) for name, source in sources.items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MalformedInput):
+            continue  # it is gone, or none of ours; then the import fails, and says which module is not there
+        if _package(digest) == package and not dict(unusable([*sources])):
+            _register(package, sources, {name: os.path.join(folder, place) for name, place in places.items()})
+            return
+
+
+def _read(folder: str, name: str) -> bytes:
+    descriptor = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        data = stream.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise ValueError("too long")
+    return data
+
+
+# ── importing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _install() -> None:
+    """See that nothing else is asked before us where these modules are."""
+    if not sys.meta_path or not isinstance(sys.meta_path[0], _Finder):
+        sys.meta_path[:] = [_Finder(), *(finder for finder in sys.meta_path if not isinstance(finder, _Finder))]
+
+
+def _import(package: str, name: str) -> ModuleType:
+    """Import one module of approved code.
+
+    Raises:
+        VerificationFailed: somebody put another module in its place, or in that of one it may import.
+    """
+    _install()
+    _refuse_strangers(package)
+    module = importlib.import_module(name)
+    _refuse_strangers(package)
+    return module
+
+
+def _refuse_strangers(package: str) -> None:
+    strangers = {
+        name: "a module that is not approved stands in its place"
+        for name in [*sys.modules]
+        if (name == package or name.startswith(f"{package}.")) and name not in _made
+    }
+    if strangers:
+        raise VerificationFailed("approved code was not imported", mismatches=strangers)
+
+
 class _Finder(MetaPathFinder):
     """Finds approved modules by their full name, and nothing else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if fullname not in _modules and (code := _CODE.match(fullname)):
+            with _lock:
+                if (package := f"{PACKAGE}.c{code[1]}") not in _modules:
+                    _inherit(package)
         found = _modules.get(fullname)
         if found is None:
             return None
@@ -186,7 +368,12 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         if self._module.path:
             module.__file__ = self._module.path
-        _execute(self._module, module)
+        _made.add(module.__name__)
+        try:
+            _execute(self._module, module)
+        except BaseException:
+            _made.discard(module.__name__)
+            raise
 
     def get_source(self, fullname: str) -> str:
         """For tracebacks and `inspect`."""

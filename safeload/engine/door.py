@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,13 +52,27 @@ class Door:
         return [part for part in self.inspected.parts if isinstance(part, PickleStream) and part.role in roles]
 
 
+Remedies = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Bytes that the caller has at hand, with what messages call them. Who reads them sees to it that they stay."""
+
+    blob: Blob
+    name: str
+
+
 @contextmanager
-def opened(f: Any, options: Options, *, reader: Inspector | None = None) -> Iterator[Door]:
+def opened(
+    f: Any, options: Options, *, reader: Inspector | None = None, remedies: Remedies | None = None
+) -> Iterator[Door]:
     """What a path, an open binary file or a buffer holds.
 
     Args:
-        f: a path, an object with `read`, or bytes.
+        f: a path, an object with `read`, bytes, or a `Given`.
         reader: reads and judges the bytes; every format that claims them, if absent.
+        remedies: by the id of a rule, what to do instead where that made the file undecided.
 
     Raises:
         PolicyDenied: a policy refused it.
@@ -68,19 +82,18 @@ def opened(f: Any, options: Options, *, reader: Inspector | None = None) -> Iter
         VerificationFailed: the file changed while it was read.
     """
     if isinstance(f, str | os.PathLike):
-        with _from_path(os.fspath(f), options, reader) as door:
+        with _from_path(os.fspath(f), options, reader, remedies or {}) as door:
             yield door
         return
-    blob = _from_memory(f)
-    name = _name_of(f)
+    blob, name = (f.blob, f.name) if isinstance(f, Given) else (_from_memory(f), _name_of(f))
     inspected = _inspected(blob, name, options, reader)
     evidence = Evidence(reference=name, report=_report(name, inspected, options))
-    _decide(inspected, evidence, options.judge)
+    _decide(inspected, evidence, options.judge, remedies or {})
     yield Door(inspected=inspected, blob=blob, file=None, integrity=options.integrity, limits=options.limits)
 
 
 @contextmanager
-def _from_path(path: Any, options: Options, reader: Inspector | None) -> Iterator[Door]:
+def _from_path(path: Any, options: Options, reader: Inspector | None, remedies: Remedies) -> Iterator[Door]:
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     snapshot = local_snapshot(path, limits=options.limits)
@@ -98,7 +111,7 @@ def _from_path(path: Any, options: Options, reader: Inspector | None) -> Iterato
         found = guard.find(digests, lambda: digests, held)
         report = _report(path, inspected, options)
         evidence = found.into(Evidence(reference=path, revision=snapshot.revision, report=report, digests=digests))
-        _decide(inspected, evidence, guard.policy)
+        _decide(inspected, evidence, guard.policy, remedies)
         yield Door(inspected=inspected, blob=file, file=file, integrity=guard.integrity, limits=options.limits)
         file.verify_unchanged()
 
@@ -136,14 +149,18 @@ def _report(reference: str, inspected: Inspected, options: Options) -> Report:
     return Report(target=reference, files=(report,))
 
 
-def _decide(inspected: Inspected, evidence: Evidence, policy: Any) -> None:
+def _decide(inspected: Inspected, evidence: Evidence, policy: Any, remedies: Remedies) -> None:
     """Let the policy decide; say of what is merely unreadable why it is so."""
     verdict = policy.decide(evidence)
     report = inspected.report
     undecided = [one for one in report.findings if one.status is Status.UNDECIDED]
     if not verdict.allowed and undecided and report.status is not Status.DANGEROUS and not evidence.differences:
-        first = undecided[0]
+        # What could not be read is why other things could not be told apart.
+        first = next((one for one in undecided if one.rule == "unreadable"), undecided[0])
         raise MalformedInput(
-            f"{escape(inspected.path)!r} cannot be loaded", where=first.location, why=first.message, remedy=first.remedy
+            f"{escape(inspected.path)!r} cannot be loaded",
+            where=first.location,
+            why=first.message,
+            remedy=remedies.get(first.rule, first.remedy),
         )
     verdict.enforce(evidence)

@@ -95,6 +95,12 @@ class Guard:
         return max(asked, key=lambda word: INTEGRITIES.index(word))  # type: ignore[arg-type]
 
     @property
+    def capabilities(self) -> frozenset[str] | None:
+        """What approved code may do while it loads: what every layer lists that lists any; `None` if none does."""
+        listed = [one.policy.capabilities for one in self.applied if one.policy.capabilities is not None]
+        return frozenset.intersection(*listed) if listed else None
+
+    @property
     def policy(self) -> Policy:
         own = self.options.policy if isinstance(self.options.policy, Policy) else DEFAULT_POLICY
         if self.is_silent:

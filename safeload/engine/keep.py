@@ -63,7 +63,8 @@ def keep(
 def _key(admission: Admission) -> str:
     files = [(file.path, file.sha256, file.how, file.entry) for file in admission.files]
     base = _key(admission.base) if admission.base is not None else ""
-    return sha256(json.dumps([__version__, _name(admission.reference), files, base]).encode())[:32]
+    code = admission.code.digest if admission.code is not None else ""
+    return sha256(json.dumps([__version__, _name(admission.reference), files, base, code]).encode())[:32]
 
 
 def _name(reference: str) -> str:

@@ -5,33 +5,63 @@ array is of nobody's own type, so for the calls that a table names, what BUILD a
 call's arguments: its handler gets a `Made` with all of it, and returns the finished object. Named constants, such as
 `torch.float32`, become calls of a handler that returns them.
 
+An object that may be part of its own state gets it last, by a call of its own that stands beside the value.
+
 What no handler knows stays what `construct` makes of it: an inert `Record`, or a `Named`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import (
-    Call,
-    Dict,
-    FrozenSet,
-    Global,
-    How,
-    List,
-    Node,
-    Persistent,
-    Reading,
-    Set,
-    Span,
-    Tuple,
-    Value,
-)
+from safeload.core.graph import Call, Global, List, Persistent, Reading, Span, Tuple
 from safeload.core.names import GlobalName, Location
+from safeload.engine import live_graph
+from safeload.engine.allowlists import default_allowlist
+from safeload.rules.indirect import excused
+
+
+@dataclass(slots=True, eq=False)
+class Rest:
+    """What remains to be done when every object is there.
+
+    A container that is part of its own parts is filled last, so a maker may meet it while it is still empty. A maker
+    that can wait says so with `afterwards`; where another took an empty container that was filled later, what it made
+    lacks something, and nothing is returned.
+    """
+
+    steps: list[Callable[[], None]] = field(default_factory=list)
+    empty: list[Any] = field(default_factory=list)
+
+    def afterwards(self, step: Callable[[], None]) -> None:
+        """Have this done when every object is there, in the order in which it was asked for."""
+        self.steps.append(step)
+
+    def watch(self, made: Made) -> None:
+        """Remember what a maker got while it was empty."""
+        self.expect((*made.args, *made.states, made.items))
+
+    def expect(self, values: Iterable[object]) -> None:
+        """Remember those of these values, or of the tuples among them, that are empty."""
+        for value in values:
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, list | dict | set) and not one:
+                    self.empty.append(one)
+
+    def finish(self, location: Location) -> None:
+        """Do what remains. Raises `MalformedInput` if something was made from what was not there yet."""
+        for step in self.steps:
+            step()
+        if any(self.empty):
+            raise MalformedInput(
+                "a pickle describes an object that contains itself before it exists",
+                where=location,
+                why="it is made whole, from what refers back to it",
+            )
 
 
 class Made(NamedTuple):
@@ -43,6 +73,7 @@ class Made(NamedTuple):
     items: list[Any]
     name: GlobalName
     call: Call
+    rest: Rest
 
     def record(self) -> Record:
         """The inert stand-in, for arguments that a handler has no use for."""
@@ -54,6 +85,8 @@ class Made(NamedTuple):
 
 Maker = Callable[[Made], object]
 """Makes the object of one call, whole. Raises `MalformedInput` for what it does not take."""
+Setter = Callable[[Any, tuple[Any, ...]], None]
+"""Gives an object of one call its states, last of all. Raises `MalformedInput` for what it cannot have."""
 Texts = Callable[[bytes], object]
 """What becomes of a Python 2 string that is not ASCII."""
 
@@ -65,6 +98,8 @@ class Table:
     makers: Mapping[GlobalName, Maker] = field(default_factory=dict)
     constants: Mapping[GlobalName, object] = field(default_factory=dict)
     """Live values of names that are not called."""
+    setters: Mapping[GlobalName, Setter] = field(default_factory=dict)
+    """For makers whose objects get their states last, so that these may refer back to the object."""
     named: frozenset[GlobalName] = frozenset()
     """Names that makers expect as arguments: known, and never live."""
 
@@ -72,6 +107,7 @@ class Table:
         return Table(
             makers={**self.makers, **other.makers},
             constants={**self.constants, **other.constants},
+            setters={**self.setters, **other.setters},
             named=self.named | other.named,
         )
 
@@ -80,8 +116,21 @@ class Table:
 
 
 def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
-    """Every global that the pickles name, once each, in order."""
-    return list(dict.fromkeys(node.name for one in readings for node in one.trace if isinstance(node, Global)))
+    """Every global that the pickles name, once each, in order.
+
+    Left out are `getattr` and `type` where they are only called in the exact forms in which picklers write members of
+    listed enumerations and `NoneType`: judgement excuses these, so nobody need be asked about them.
+    """
+    allowlist = default_allowlist()
+    named: list[GlobalName] = []
+    for one in readings:
+        calls = [node for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)]
+        forms: dict[int, bool] = {}
+        for call in calls:
+            harmless = excused(cast(Global, call.callee).name, call, allowlist)
+            forms[id(call.callee)] = forms.get(id(call.callee), True) and harmless
+        named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(id(node), False)]
+    return list(dict.fromkeys(named))
 
 
 def bring_to_life(
@@ -92,101 +141,73 @@ def bring_to_life(
     persistent: Callable[[object, Persistent], object] | None = None,
     spans: Callable[[Span, bool], object] | None = None,
     texts: Texts | None = None,
+    buffers: Sequence[object] | None = None,
+    strict: bool = False,
 ) -> object:
     """The value of a reading, with live objects where the table has a maker for them.
 
-    The reading's graph is changed on the way: nobody else may use it afterwards.
+    The reading stays as it is: what is rewritten is a copy of its graph.
 
     Args:
         persistent: as for `construct`.
         spans: makes the value of bytes left in place; is told whether they are the bytes of an array.
         texts: what becomes of Python 2 strings that are not ASCII; they stay bytes if absent.
+        buffers: what stands for the buffers that protocol 5 keeps beside the stream, by number.
+        strict: a known type that is made in a way that its maker has no use for is an error, not an inert record.
 
     Raises:
         MalformedInput: as `construct` does; also where an object that is made whole contains itself.
     """
-    value, arrays = _prepare(reading.value, table, texts if reading.protocol < 3 else None)
-    reading = replace(reading, value=value)
-    handlers: dict[GlobalName, Handler] = {name: _handler(name, maker) for name, maker in table.makers.items()}
+    if buffers is not None:
+        table |= Table(constants={live_graph.buffer(number): one for number, one in enumerate(buffers)})
+    prepared = live_graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
+    reading = replace(reading, value=Tuple((prepared.root, List(prepared.late)), 1))
+    rest = Rest()
+    handlers: dict[GlobalName, Handler] = {
+        name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
+    }
+    handlers |= {live_graph.setter(name): _setting(setter, rest) for name, setter in table.setters.items()}
     for name, constant in table.constants.items():
-        handlers[_constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
+        handlers[live_graph.constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
 
     def of_span(span: Span) -> object:
         if spans is not None:
-            return spans(span, id(span) in arrays)
+            return spans(span, id(span) in prepared.arrays)
         data = reading.bytes_of(span)
         return bytearray(data) if span.mutable else data
 
-    return construct(reading, handlers, location=location, persistent=persistent, spans=of_span)
+    whole: Any = construct(reading, handlers, location=location, persistent=persistent, spans=of_span)
+    rest.finish(location)
+    return whole[0]
 
 
-_CONSTANTS: Any = object()
-"""Stands where a module's name would: no stream can spell it."""
-
-
-def _constant(name: GlobalName) -> GlobalName:
-    return GlobalName(_CONSTANTS, f"{name.module}\0{name.name}")
-
-
-def _handler(name: GlobalName, maker: Maker) -> Handler:
-    def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
-        plain, states, items = args if len(args) == 3 else ((), (), [])
-        if not isinstance(plain, tuple):
-            raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
-        return maker(Made(plain, kwargs, states, items, name, call))
+def _setting(setter: Setter, rest: Rest) -> Handler:
+    def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> None:
+        target, states = args
+        rest.expect(states)
+        if isinstance(target, Record):
+            target.states.extend(states)
+        else:
+            setter(target, states)
 
     return handle
 
 
-def _prepare(value: Value, table: Table, texts: Texts | None) -> tuple[Value, set[int]]:
-    """Rewrite the graph as described above; return its root, and the identities of the bytes that are arrays'."""
-    arrays: set[int] = set()
-    seen: set[int] = set()
+def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handler:
+    def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:
+        plain, states, items = args if len(args) == 3 else ((), (), [])
+        if not isinstance(plain, tuple):
+            raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
+        made, waiting = Made(plain, kwargs, states, items, name, call, rest), len(rest.steps)
+        value = maker(made)
+        if strict and isinstance(value, Record):
+            raise MalformedInput(
+                f"{name} is made in a way that is not known to be harmless",
+                why="of these arguments only an inert record can be made",
+                remedy="unknown='record'",
+            )
+        if len(rest.steps) == waiting:
+            rest.watch(made)
+        return value
 
-    def swap(item: Value) -> Value:
-        if isinstance(item, Global) and item.name in table.constants:
-            callee = Global(_constant(item.name), item.written, item.offset)
-            return Call(callee, Tuple((), 1), None, How.REDUCE, item.offset, 1)
-        if texts is not None and type(item) is bytes:
-            return texts(item)
-        return item
-
-    root = swap(value)
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if not isinstance(node, Node) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, List | Set):
-            node.items = [swap(item) for item in node.items]
-            stack.extend(node.items)
-        elif isinstance(node, Tuple | FrozenSet):
-            node.items = tuple(swap(item) for item in node.items)
-            stack.extend(node.items)
-        elif isinstance(node, Dict):
-            node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-            stack.extend(part for pair in node.pairs for part in pair)
-        elif isinstance(node, Persistent):
-            stack.append(node.id)
-        elif isinstance(node, Call):
-            _prepare_call(node, table, swap, arrays)
-            stack += (node.callee, node.args, node.kwargs, *node.states, *node.items)
-            stack.extend(part for pair in node.pairs for part in pair)
-    return root, arrays
-
-
-def _prepare_call(node: Call, table: Table, swap: Callable[[Value], Value], arrays: set[int]) -> None:
-    node.states = [swap(state) for state in node.states]
-    node.items = [swap(item) for item in node.items]
-    node.pairs = [(swap(key), swap(item)) for key, item in node.pairs]
-    if not isinstance(node.callee, Global) or node.callee.name not in table.makers:
-        return
-    if node.callee.name.name in ("_reconstruct", "_frombuffer"):
-        parts = [node.args, *node.states]
-        arrays.update(
-            id(item) for part in parts if isinstance(part, Tuple) for item in part.items if isinstance(item, Span)
-        )
-    states, items = Tuple(tuple(node.states), node.depth), List(list(node.items), node.depth)
-    node.args = Tuple((node.args, states, items), node.depth)
-    node.states, node.items = (), ()
+    return handle

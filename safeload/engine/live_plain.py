@@ -167,6 +167,19 @@ def _number(kind: Callable[[Any], object], name: str) -> Maker:
     return make
 
 
+def _str(made: Made) -> object:
+    match made.args:
+        case () | (str(),):
+            return _stateless(made, str(*made.args))
+    raise bad("builtins.str of anything but text")
+
+
+def _object(made: Made) -> object:
+    if made.args or made.states or made.items:
+        raise bad("builtins.object")
+    return object()
+
+
 def _tried(work: Callable[[], object], name: str) -> object:
     """Python's own check of the arguments, in our words."""
     try:
@@ -291,6 +304,8 @@ MAKERS: dict[GlobalName, Maker] = {
     GlobalName("builtins", "tuple"): _tuple,
     GlobalName("builtins", "range"): _range,
     GlobalName("builtins", "type"): _type,
+    GlobalName("builtins", "str"): _str,
+    GlobalName("builtins", "object"): _object,
     GlobalName("builtins", "int"): _number(int, "builtins.int"),
     GlobalName("builtins", "float"): _number(float, "builtins.float"),
     GlobalName("builtins", "bool"): _number(bool, "builtins.bool"),

@@ -201,10 +201,11 @@ def _code(plan: Plan, held: Held, names: Mapping[str, str], request: Request, co
     custom = plan.config.get("custom_pipelines")
     chosen = trusted or request.task is None or (isinstance(custom, dict) and request.task in custom)
     if isinstance(custom, dict) and custom and request.purpose == "pipeline" and chosen:
-        files = tuple(dict.fromkeys(file for item in custom.values() for file in _files_of(item, "", names)))
+        impls = [item.get("impl") if isinstance(item, dict) else item for item in custom.values()]
+        files = tuple(dict.fromkeys(file for impl in impls for file in _files_of(impl, "", names)))
         yield CodeNeed(files=files, why="config.json » custom_pipelines")
     generate = "custom_generate/generate.py"
-    if trusted and request.wants_weights and generate in names:
+    if trusted and (request.wants_weights or request.purpose == "generate") and generate in names:
         yield CodeNeed(files=(names[generate],), why=generate)
 
 

@@ -6,13 +6,18 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from safeload.core.digest import sha256
 from safeload.core.errors import SourceError, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.engine import select
+from safeload.engine.approved import ApprovedCode
+from safeload.engine.build import ACCOUNT
 from safeload.engine.held import Held
 from safeload.engine.record import AdmittedFile, Record
+from safeload.engine.request import Request
 from safeload.sources.entry import Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile, pin_file
@@ -48,11 +53,12 @@ def publish(
     *,
     link: bool,
     base: str | None,
+    code: Mapping[str, bytes],
 ) -> None:
     """Write the admitted files to `place`, whole or not at all.
 
-    `base`, where the base model of an adapter was published, is moved into the directory as `base_model`; it is gone
-    afterwards in any case.
+    `code` are the files of approved code, by name. `base`, where the base model of an adapter was published, is moved
+    into the directory as `base_model`; it is gone afterwards in any case.
 
     Raises:
         UsageError: there is something at `place` already.
@@ -72,6 +78,7 @@ def publish(
                 _original(held.release(file.source), draft, file, link=link)
             elif file.how == "converted":
                 _conversion(store, draft, file)
+        _add_code(draft, code)
         if base is not None:
             os.rename(base, os.path.join(draft, BASE))
             point_adapter(draft, os.path.join(place.home, BASE))
@@ -84,6 +91,51 @@ def publish(
         shutil.rmtree(draft, ignore_errors=True)
         if base is not None:
             shutil.rmtree(base, ignore_errors=True)
+
+
+def code_of(code: ApprovedCode | None, request: Request) -> Mapping[str, bytes]:
+    """The files of approved code that can lie in a directory.
+
+    Raises:
+        UsageError: some of it cannot, because nothing there would pin it; or no approval names it.
+    """
+    if code is None:
+        raise UsageError(
+            "the model was not written with its code",
+            why="no approval names it, though a policy allows the load",
+            remedy="approve it, or leave trust_remote_code out",
+        )
+    others = sorted({name.rpartition("--")[0] for name in code.sources if name not in code.own})
+    if others or request.subfolder:
+        why = f"its classes lie in {escape(others[0])}, and whoever reads the directory would fetch them from there"
+        raise UsageError(
+            f"{escape(code.reference)} was not written with its code",
+            where=escape(code.reference),
+            why=why if others else "a directory made of a subfolder has other places for code than the model",
+            remedy="load it by safeload.transformers, or leave trust_remote_code out",
+        )
+    return code.own
+
+
+def _add_code(folder: str, code: Mapping[str, bytes]) -> None:
+    """Write code that was approved, from the bytes that were approved, and account for it."""
+    if not code:
+        return
+    for name, source in code.items():
+        _write(_made_way(folder, name), source)
+    path = os.path.join(folder, ACCOUNT)
+    with open(path, "rb") as stream:
+        account = json.load(stream)
+    os.unlink(path)
+    _write(path, json.dumps(account | {"code": {name: sha256(code[name]) for name in sorted(code)}}, indent=2).encode())
+
+
+def _write(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(descriptor)
 
 
 def require_free(target: str) -> None:

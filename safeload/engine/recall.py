@@ -20,6 +20,9 @@ from safeload.sources.base import Snapshot
 from safeload.sources.entry import Entry
 from safeload.sources.store import Store
 
+_LAYOUT = 2
+"""Changes whenever the same model would be admitted differently; 2: configs may name approved code."""
+
 
 def key_of(snapshot: Snapshot, request: Request, options: Options, *, hides: bool = False) -> str:
     """A name for everything that decides what an admission makes, except the content of the files.
@@ -33,7 +36,7 @@ def key_of(snapshot: Snapshot, request: Request, options: Options, *, hides: boo
     }
     asked["adapter"] = bool(request.adapter)
     native = sha256(json.dumps(sorted(request.native_types)).encode()) if request.native_types is not None else None
-    fixed = [CONVERTER, snapshot.kind, snapshot.root, snapshot.revision, native, asked]
+    fixed = [_LAYOUT, CONVERTER, snapshot.kind, snapshot.root, snapshot.revision, native, asked]
     chosen = [dataclasses.asdict(options.limits), options.unsafe_convert_dangerous]
     chosen += [sorted(snapshot.listing)] if hides else []
     return sha256(json.dumps([*fixed, *chosen], sort_keys=True).encode())

@@ -13,7 +13,17 @@ from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
 
 Purpose = Literal[
-    "model", "config", "tokenizer", "processor", "generation", "adapter", "pipeline", "parts", "layout", "everything"
+    "model",
+    "config",
+    "tokenizer",
+    "processor",
+    "generation",
+    "generate",
+    "adapter",
+    "pipeline",
+    "parts",
+    "layout",
+    "everything",
 ]
 
 
@@ -38,8 +48,9 @@ class Request:
 
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
-    `adapter` is for a model that is there already: the adapter's base is not followed. `parts` is for libraries whose
-    models are made of parts in folders: sentence-transformers, diffusers; `layout` is that without the weights."""
+    `adapter` is for a model that is there already: the adapter's base is not followed. `generate` is for a function
+    that generates, which needs nothing but its code. `parts` is for libraries whose models are made of parts in
+    folders: sentence-transformers, diffusers; `layout` is that without the weights."""
     revision: str | None = None
     subfolder: str = ""
     variant: str | None = None

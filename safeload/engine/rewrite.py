@@ -54,6 +54,7 @@ _REMOVED: Mapping[str, str] = {
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
+_NAME_CODE = ("auto_map", "custom_pipelines")
 _IMPLEMENTATION = re.compile(r"_?(?:attn|experts)_implementation(?:_\w+)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z0-9_|]*\Z")
 _FILE_LISTS = ("configuration_files", "fast_tokenizer_files")
@@ -95,7 +96,7 @@ def rewrite(file: str, data: Any, available: Callable[[str], bool], *, code: boo
         file: its name, for the record of changes.
         data: the document as it was judged; it is modified.
         available: whether a file of that name will stand in the admitted directory.
-        code: `auto_map` stays, for a load that may ask for approved code by it.
+        code: `auto_map` and `custom_pipelines` stay, for a load that may ask for approved code by them.
     """
     result = Rewritten(data)
     pending: list[tuple[_Step | None, Any]] = [(None, data)]
@@ -103,7 +104,7 @@ def rewrite(file: str, data: Any, available: Callable[[str], bool], *, code: boo
         above, node = pending.pop()
         if isinstance(node, dict):
             doors = [key for key, value in node.items() if _objection(key, value, available)]
-            for key in [key for key in doors if not (code and key == "auto_map")]:
+            for key in [key for key in doors if not (code and key in _NAME_CODE)]:
                 why, path = _objection(key, node[key], available), _spell((above, f".{key}"))
                 result.changes.append(Change(file=file, path=path, value=_short(node[key]), why=why))
                 result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))

@@ -146,7 +146,7 @@ class Seatbelt:
             self._real[directory] = os.path.realpath(directory)
         place = os.path.join(self._real[directory], name)
         theirs = max((len(root) for root in self._forbidden if _inside(place, root)), default=0)
-        return theirs > max((len(root) for root in _installed() if _inside(place, root)), default=0)
+        return theirs > max((len(root) for root in installed() if _inside(place, root)), default=0)
 
     def _importing(self, frame: FrameType | None) -> bool:
         """Whether an import is under way within the call. What is forbidden to import is stopped by its own wire."""
@@ -269,7 +269,7 @@ _WIRES: dict[str, Callable[[Seatbelt, tuple[Any, ...], FrameType], None]] = {
 
 
 @functools.cache
-def _installed() -> tuple[str, ...]:
+def installed() -> tuple[str, ...]:
     """Where installed code lives. A model's directory may contain it: a project folder with an environment in it."""
     places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     places.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -57,6 +57,8 @@ def under(subfolder: str, names: Iterable[str]) -> dict[str, str]:
 def small_files(names: Iterable[str], request: Request) -> list[str]:
     """The configs, templates and tokenizer files that a load of this purpose may read, of `names`."""
     wanted: tuple[str, ...]
+    if request.purpose == "generate":
+        return []
     if request.purpose == "config":
         wanted = _CONFIG_FILES
     elif request.purpose == "adapter":

@@ -87,16 +87,23 @@ def join(metadata: PickleStream, parts: Mapping[str, Blob], limits: Limits | Non
 
 def objects(metadata: PickleStream, parts: Mapping[str, Blob], limits: Limits | None = None) -> dict[str, object]:
     """What else a distributed checkpoint holds, by name: the `tree` of each object. Raises as `join`."""
+    return {name: tree(stream, limits) for name, stream in object_streams(metadata, parts, limits).items()}
+
+
+def object_streams(
+    metadata: PickleStream, parts: Mapping[str, Blob], limits: Limits | None = None
+) -> dict[str, PickleStream]:
+    """The pickle of each object that is no tensor, by name. Raises as `join`."""
     bounds = limits or Limits()
     record = _open(metadata, bounds)
     places = _places(record)
-    found: dict[str, object] = {}
+    found: dict[str, PickleStream] = {}
     for name, entry in _entries(record):
         if _is(entry.name, "BytesStorageMetadata"):
             place = places.get((name, None))
             if place is None:
                 raise _bad(metadata.location, f"{escape(name)} is in no part")
-            found[name] = _value(_extent(place, parts), place, bounds)
+            found[name] = _stream(_extent(place, parts), place, bounds)
     return found
 
 
@@ -165,7 +172,7 @@ def _tensor(
             raise bad("a chunk of it is in no part")
         extent = _extent(place, parts)
         packed = extent.read_at(0, len(LOCAL)) == LOCAL
-        value = _value(extent, place, limits) if packed else _raw(extent, dtype, sizes)
+        value = tree(_stream(extent, place, limits), limits) if packed else _raw(extent, dtype, sizes)
         if not isinstance(value, TensorView):
             raise bad("a chunk of it is no plain tensor")
         chunks.append(Chunk(offsets, sizes, value))
@@ -200,8 +207,8 @@ def _extent(place: _Place, parts: Mapping[str, Blob]) -> Extent:
     return Extent(part, place.offset, place.length)
 
 
-def _value(extent: Extent, place: _Place, limits: Limits) -> object:
-    """The value of the archive at one place. An archive that two readers see differently is refused."""
+def _stream(extent: Extent, place: _Place, limits: Limits) -> PickleStream:
+    """The pickle of the archive at one place. An archive that two readers see differently is refused."""
     found: PickleStream | None = None
     for part in read_zip(extent, Location(place.part), limits):
         if isinstance(part, Irregularity) and part.two_readings:
@@ -210,7 +217,7 @@ def _value(extent: Extent, place: _Place, limits: Limits) -> object:
             found = found or part
     if found is None:
         raise bad(f"there is no torch archive at {place.offset:,} of {escape(place.part)}")
-    return tree(found, limits)
+    return found
 
 
 def _raw(extent: Extent, dtype: str, sizes: tuple[int, ...]) -> TensorView:

@@ -14,7 +14,17 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.array_types import ArrayType, Field, content_of
-from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, Storage, TensorTable, TensorView
+from safeload.formats.base import (
+    Claims,
+    Format,
+    Irregularity,
+    NumpyArray,
+    Opaque,
+    Part,
+    Storage,
+    TensorTable,
+    TensorView,
+)
 from safeload.formats.dtypes import numpy_width
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.tensors import Composite, contiguous, counts
@@ -44,7 +54,7 @@ def read_npy(blob: Blob, location: Location, limits: Limits, *, name: str = "arr
     if _OBJECTS.search(header):
         yield from read_pickles(blob, location, limits, offset=begin + length)
         return
-    kind, fortran, shape = _described(header, location)
+    descr, kind, fortran, shape = _described(header, location)
     count = kind.width
     for size in shape:
         count *= size
@@ -59,6 +69,10 @@ def read_npy(blob: Blob, location: Location, limits: Limits, *, name: str = "arr
     if blob.size - begin - length > count:
         detail = f"{blob.size - begin - length - count:,} bytes follow the array"
         yield Irregularity(location=location.at(begin + length + count), kind="trailing-data", detail=detail)
+    end = begin + length + count
+    yield NumpyArray(
+        location=location, name=name, descr=descr, fortran=fortran, shape=shape, storage=storage, header=length, end=end
+    )
     if content is None:
         detail = f"an array of the type {escape(kind.code)}, which is no tensor"
         yield Opaque(location=location, what="npy", detail=detail)
@@ -97,8 +111,8 @@ def _placed(view: TensorView, location: Location, path: str) -> TensorView:
 # ── the header ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _described(header: bytes, location: Location) -> tuple[ArrayType, bool, tuple[int, ...]]:
-    """The element type, whether columns come first, and the shape."""
+def _described(header: bytes, location: Location) -> tuple[object, ArrayType, bool, tuple[int, ...]]:
+    """The element type as it is written and as we read it, whether columns come first, and the shape."""
     try:
         value = _literal(header.decode("utf-8"), location)
     except UnicodeDecodeError:
@@ -106,7 +120,7 @@ def _described(header: bytes, location: Location) -> tuple[ArrayType, bool, tupl
     match value:
         case {"descr": descr, "fortran_order": bool() as fortran, "shape": tuple() as shape, **rest} if not rest:
             try:
-                return _type_of(descr, location, 0), fortran, counts(shape, "shape")
+                return descr, _type_of(descr, location, 0), fortran, counts(shape, "shape")
             except MalformedInput as error:
                 error.where = error.where or location
                 raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -38,6 +38,8 @@ _OF_KERAS = (".weights.h5", ".weights.npz", ".weights.json")
 _NATIVE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv")
 _SOURCES = (".cpp", ".cc", ".cu", ".c", ".h", ".hpp")
 """What compilers of models leave in their archives."""
+_EXAMPLES = "/traced_inputs/"
+"""Where the storages of example inputs are, of a program that was traced; torch writes them empty."""
 _TFLITE = b"TFL3"
 """At offset 4: a model that files are appended to, whose own reader reads them."""
 _SHORT = 256
@@ -100,10 +102,18 @@ def _of_package(name: str) -> bool:
     return name.endswith(".data/extern_modules")
 
 
-def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget | None = None) -> Iterator[Part]:
+def read_zip(
+    blob: Blob,
+    location: Location,
+    limits: Limits,
+    *,
+    budget: Budget | None = None,
+    numbers: Container[str] = frozenset(),
+) -> Iterator[Part]:
     """Everything in a zip archive. Raises the first `MalformedInput` that it met, after yielding the rest.
 
-    `budget` is for files of several archives, which share one.
+    `budget` is for files of several archives, which share one; `numbers` are members that hold the elements of tensors
+    and are read as nothing else.
     """
     limits = account(limits, blob)
     archive = read_archive(blob, location, limits)
@@ -130,9 +140,11 @@ def read_zip(blob: Blob, location: Location, limits: Limits, *, budget: Budget |
         inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
         try:
             if root is not None and inside.casefold().startswith("data/"):
-                storages[root][inside[5:]] = _storage(blob, entry, location, limits)
+                storages[root][inside[5:]] = storage_of(blob, entry, _at(location, entry), limits)
             elif inside.startswith("constants/") and root in constants:
-                constants[root][inside[10:]] = _storage(blob, entry, location, limits)
+                constants[root][inside[10:]] = storage_of(blob, entry, _at(location, entry), limits)
+            elif entry.name in numbers:
+                storage_of(blob, entry, _at(location, entry), limits)
             else:
                 rest.append((entry, root))
                 if root is not None and inside.casefold() == "byteorder":
@@ -175,10 +187,11 @@ def _joined(tables: list[TensorTable], location: Location) -> TensorTable:
     return TensorTable(location=location, tensors=tensors, metadata=metadata)
 
 
-def _storage(blob: Blob, entry: Entry, location: Location, limits: Limits) -> Storage:
+def storage_of(blob: Blob, entry: Entry, place: Location, limits: Limits) -> Storage:
+    """The bytes of a member, where they lie in the archive if they are not packed. Raises `MalformedInput`."""
     if entry.encrypted:
-        raise damaged_member(_at(location, entry), "it is encrypted")
-    content = open_member(blob, entry, _at(location, entry), limits, Budget(0, left=0))
+        raise damaged_member(place, "it is encrypted")
+    content = open_member(blob, entry, place, limits, Budget(0, left=0))
     if entry.method == 0:
         return Storage(blob=blob, offset=entry.start, nbytes=content.size)
     return Storage(blob=content, offset=0, nbytes=content.size)
@@ -247,6 +260,9 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
     name = entry.name.casefold()
     check_size(entry, place, limits)
     if name.endswith(_BOOKKEEPING) and entry.size <= _SHORT:
+        return
+    if not entry.size and _EXAMPLES in f"/{name}":
+        yield Member(location=place, name=entry.name, size=0, read=True)
         return
     content = open_member(blob, entry, place, limits, budget)
     if (kind := _program(name)) is not None:

@@ -1,12 +1,16 @@
-"""What a pickle would do, written as Python by fickling: for people who audit one. Shown, never run.
+"""fickling, the only reader beside ours that sees a foreign pickle: the one file that calls it.
 
-fickling decompiles. It is the only reader beside ours that sees a foreign pickle, its words decide nothing, and only
-`safeload inspect --pseudo` asks for them. Its own loader and hooks are not used.
+It decompiles: for people who audit a pickle (`safeload inspect --pseudo`), and for its own analyses, a second opinion
+(`safeload scan --with fickling`). It sees bytes that were cut from the very reading that was judged, and runs nothing;
+its own loader and hooks are not used.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
+from dataclasses import dataclass
 
 from safeload.core.errors import UsageError
 from safeload.core.graph import Reading
@@ -23,6 +27,33 @@ _FAULTS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, Ari
 """What fickling raises for pickles that it cannot follow, beside errors of its own."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One result of fickling's analyses."""
+
+    level: str
+    """Its own name for how bad that is, such as `LIKELY_UNSAFE`; `FAILED` where it gave up."""
+    analysis: str
+    about: str
+    """The import, variable or code it is about; foreign text."""
+
+
+def require() -> None:
+    """Make sure that fickling can be asked.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import fickling.fickle  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "fickling was asked for, and is not installed",
+            why=str(error),
+            remedy="pip install 'safeload[fickling]'",
+        ) from None
+
+
 def pseudo_source(reading: Reading, location: Location) -> str:
     """One pickle as Python source that must not be run; or a comment that says why there is none.
 
@@ -32,21 +63,15 @@ def pseudo_source(reading: Reading, location: Location) -> str:
     Raises:
         UsageError: fickling is not installed.
     """
-    try:
-        from fickling.exception import ResourceExhaustionError, WrongMethodError
-        from fickling.fickle import Pickled
-    except ImportError:
-        raise UsageError(
-            "no pseudo-source was made",
-            where=location,
-            why="fickling, which decompiles pickles, is not installed",
-            remedy="pip install 'safeload[fickling]'",
-        ) from None
+    require()
+    from fickling.exception import ResourceExhaustionError, WrongMethodError
+    from fickling.fickle import Pickled
+
     if reading.end - reading.start > _MOST or reading.opcodes > _OPCODES:
         return f"# not decompiled: it has {reading.opcodes:,} opcodes in {reading.end - reading.start:,} bytes"
     try:
         tree = Pickled.load(reading.blob.read_at(reading.start, reading.end - reading.start)).ast
-        if not is_small(tree):
+        if not _is_small(tree):
             return "# not decompiled: written out, it would be vast"
         text = ast.unparse(tree)
     except (*_FAULTS, ResourceExhaustionError, WrongMethodError) as error:
@@ -56,7 +81,31 @@ def pseudo_source(reading: Reading, location: Location) -> str:
     return "\n".join([*lines, *(["# … cut"] if cut else [])])
 
 
-def is_small(tree: ast.AST) -> bool:
+def analyse(data: bytes) -> tuple[Opinion, ...]:
+    """What fickling's analyses say about one pickle; nothing if it finds nothing. Runs nothing of it.
+
+    Raises:
+        UsageError: fickling is not installed.
+    """
+    require()
+    from fickling.analysis import check_safety
+    from fickling.fickle import Pickled
+
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            pickled = Pickled.load(data)
+            if not _is_small(pickled.ast):  # its analyses write the program out, which may double at every opcode
+                return (Opinion("FAILED", "too large", "written out, the program would be vast"),)
+            results = check_safety(pickled).results
+            return tuple(
+                Opinion(result.severity.name, str(result.analysis_name), str(result.trigger or ""))
+                for result in results
+            )
+        except Exception as error:  # noqa: BLE001 (another's analyser may raise anything; it is told, not swallowed)
+            return (Opinion("FAILED", type(error).__name__, str(error)),)
+
+
+def _is_small(tree: ast.AST) -> bool:
     """Whether a tree whose branches may be the same objects is small when each is written out."""
     waiting, count = [tree], 0
     while waiting and count <= _NODES:

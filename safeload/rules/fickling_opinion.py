@@ -7,18 +7,14 @@ too: a stream that it cannot read, or that makes it stumble, has no second opini
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from safeload.core.errors import UsageError
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.fickling import is_small
+from safeload.rules.fickling import Opinion, analyse
 
 MOST_BYTES = 1 << 20
 """Of one pickle that fickling is asked about: it takes a thousand times as long as we do."""
@@ -31,57 +27,6 @@ _WORDS = {
 }
 """What its levels make of a file: it calls ordinary checkpoints `LIKELY_UNSAFE`, so only its surest level decides."""
 _MOST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """One result of fickling's analyses."""
-
-    level: str
-    """Its own name for how bad that is, such as `LIKELY_UNSAFE`; `FAILED` where it gave up."""
-    analysis: str
-    about: str
-    """The import, variable or code it is about; foreign text."""
-
-
-def require() -> None:
-    """Make sure that fickling can be asked.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import fickling.fickle  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            "a second opinion was asked for, and fickling is not installed",
-            why=str(error),
-            remedy="pip install 'safeload[fickling]'",
-        ) from None
-
-
-def analyse(data: bytes) -> tuple[Opinion, ...]:
-    """What fickling's analyses say about one pickle; nothing if it finds nothing. Runs nothing of it.
-
-    Raises:
-        UsageError: fickling is not installed.
-    """
-    require()
-    from fickling.analysis import check_safety
-    from fickling.fickle import Pickled
-
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            pickled = Pickled.load(data)
-            if not is_small(pickled.ast):  # its analyses write the program out, which may double at every opcode
-                return (Opinion("FAILED", "too large", "written out, the program would be vast"),)
-            results = check_safety(pickled).results
-            return tuple(
-                Opinion(result.severity.name, str(result.analysis_name), str(result.trigger or ""))
-                for result in results
-            )
-        except Exception as error:  # noqa: BLE001 (another's analyser may raise anything; it is told, not swallowed)
-            return (Opinion("FAILED", type(error).__name__, str(error)),)
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:

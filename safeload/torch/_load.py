@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.core.errors import MalformedInput, UsageError
+from safeload.core.limits import Limits
 from safeload.core.names import escape
 from safeload.engine.door import Door, opened
-from safeload.engine.live import Texts, bring_to_life, names_in
+from safeload.engine.live import Table, Texts, bring_to_life, names_in
 from safeload.engine.live_plain import PLAIN_TABLE
 from safeload.engine.options import Options
 from safeload.engine.python2 import texts_for
@@ -16,11 +18,11 @@ from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream, TensorTable
 
 if TYPE_CHECKING:
-    import os
     from typing import BinaryIO
 
+    from safeload.torch._memory import Memory
+
 Unknown = Literal["record", "refuse"]
-_CALL = "safeload.torch.load(…, {})"
 
 
 def load(
@@ -38,7 +40,7 @@ def load(
     """Load what `torch.save` wrote, in any of its formats, without running anything in it.
 
     Promised: what `torch.load(f, weights_only=True)` would return, bit for bit, where that can read the file (but for
-    nested tensors and subclasses, which are records); tensors that shared memory still do. Beside that, numpy arrays,
+    subclasses of tensors, which are records); tensors that shared memory still do. Beside that, numpy arrays,
     paths (as `PurePath`), `Namespace`, dates, `slice` and other plain data; objects of all other classes are `Record`s,
     which hold what the object was made from. Not promised: that the values are what their author says.
 
@@ -64,8 +66,17 @@ def load(
     check_choice(unknown, inert)
     texts = _check_arguments(f, pickle_module, weights_only, mmap, pickle_load_args)
     require_torch()
-    with opened(f, options) as door:
-        return value_of(door, map_location=map_location, mapped=mmap is True, unknown=unknown, inert=inert, texts=texts)
+    shown = _shown(f)
+    with opened(f, options, remedies={"program": f"its weights alone: safeload.torch.state_dict_of({shown})"}) as door:
+        return value_of(
+            door,
+            map_location=map_location,
+            mapped=mmap is True,
+            unknown=unknown,
+            inert=inert,
+            texts=texts,
+            shown=shown,
+        )
 
 
 def value_of(
@@ -76,24 +87,36 @@ def value_of(
     unknown: Unknown = "record",
     inert: Collection[str] = (),
     texts: Texts | None = None,
+    shown: str = "…",
 ) -> Any:
-    """The value of a checkpoint that came in. Raises as `load` does."""
-    from safeload.adapt_numpy import array_bytes, numpy_table
+    """The value of a checkpoint that came in; `shown` is how messages spell the file. Raises as `load` does."""
     from safeload.torch._memory import Memory
-    from safeload.torch._tensors import Tensors
 
     memory = Memory(mapped=mapped, integrity=door.integrity, map_location=map_location)
-    table = PLAIN_TABLE | (numpy_table() or type(PLAIN_TABLE)())
-    stream = _data(door)
+    stream = _data(door, shown)
     if isinstance(stream, TensorTable):
         from safeload.torch._state import Views
 
         views = Views(memory)
         return {name: views.tensor(view) for name, view in stream.tensors.items()}
     if unknown == "refuse":
-        known = table | Tensors(stream, memory, door.limits, None).table()
+        from safeload.adapt_numpy import numpy_table
+        from safeload.torch._tensors import Tensors
+
+        tensors = Tensors(stream, memory, door.limits, None).table()
+        known = PLAIN_TABLE | (numpy_table() or Table()) | tensors
         names = unlisted(names_in([stream.reading]), known, inert)
-        refuse(names, door.inspected.report, door.location, call=_CALL, inert=inert)
+        refuse(names, door.inspected.report, door.location, call=f"safeload.torch.load({shown}, {{}})", inert=inert)
+
+    return live_value(stream, memory, door.limits, texts)
+
+
+def live_value(stream: PickleStream, memory: Memory, limits: Limits, texts: Texts | None = None) -> object:
+    """The value of one pickle of a checkpoint. Raises `MalformedInput`."""
+    from safeload.adapt_numpy import array_bytes, numpy_table
+    from safeload.torch._tensors import Tensors
+
+    table = PLAIN_TABLE | (numpy_table() or Table())
 
     def value(part: PickleStream, tensors: Tensors) -> object:
         blob = part.reading.blob
@@ -106,19 +129,19 @@ def value_of(
             texts=texts,
         )
 
-    return value(stream, Tensors(stream, memory, door.limits, value))
+    return value(stream, Tensors(stream, memory, limits, value))
 
 
-def _data(door: Door) -> PickleStream | TensorTable:
+def _data(door: Door, shown: str) -> PickleStream | TensorTable:
     """What of a file `torch.load` would return."""
     where = door.location
     if streams := door.streams("data"):
-        if door.inspected.report.format in ("torchscript", "torch-package", "torch-export"):
+        if door.inspected.report.format in ("torchscript", "torch-package", "pt2"):
             raise UsageError(
                 f"{escape(where.file)!r} was not loaded",
                 where=where,
                 why="it is a program with weights, not a checkpoint",
-                remedy="its weights alone: safeload.torch.state_dict_of(…)",
+                remedy=f"its weights alone: safeload.torch.state_dict_of({shown})",
             )
         return streams[0]
     tables = [part for part in door.inspected.parts if isinstance(part, TensorTable)]
@@ -128,8 +151,14 @@ def _data(door: Door) -> PickleStream | TensorTable:
         f"{escape(where.file)!r} was not loaded",
         where=where,
         why=f"it is {escape(door.inspected.report.format)}, and torch.load reads checkpoints of torch",
-        remedy="for tensors of other formats: safeload.torch.state_dict_of(…)",
+        remedy=f"for tensors of other formats: safeload.torch.state_dict_of({shown})",
     )
+
+
+def _shown(f: object) -> str:
+    """The first argument of a call that a person can paste; dots where it cannot be written out."""
+    path = os.fspath(f) if isinstance(f, str | os.PathLike) else ""
+    return repr(path) if path and isinstance(path, str) and path.isprintable() and not set(path) & set("{}") else "…"
 
 
 def checked_options(options: object) -> Options:

@@ -43,7 +43,7 @@ class Memory:
             )
         self._mapped = mapped
         self._integrity = integrity
-        self._map_location = map_location
+        self._map_location = _checked_location(map_location)
         self._mappings: dict[int, tuple[PinnedFile, _mmap.mmap]] = {}
 
     def make(self, storage: Storage, dtype: str, device: object = "cpu") -> torch.UntypedStorage:
@@ -96,12 +96,17 @@ class Memory:
             place = wanted.get(place, place)
         elif isinstance(wanted, str | torch.device):
             place = str(wanted)
-        elif isinstance(wanted, bytes):
-            place = wanted.decode()
         elif wanted is not None:
             moved = wanted(storage, place)
+            moved = moved._untyped_storage if isinstance(moved, torch.TypedStorage) else moved
             if moved is not None:
-                return moved._untyped_storage if isinstance(moved, torch.TypedStorage) else moved
+                if not isinstance(moved, torch.UntypedStorage) or moved.nbytes() < storage.nbytes():
+                    raise UsageError(
+                        "map_location was not honoured",
+                        why="the function returned no storage with room for what it was given",
+                        remedy="map_location='cpu'",
+                    )
+                return moved
         if place == "cpu":
             return storage
         try:
@@ -112,6 +117,24 @@ class Memory:
                 why=f"it belongs on the device {escape(place, 60)!r}: {escape(str(error).partition('.')[0])}",
                 remedy="map_location='cpu'",
             ) from error
+
+
+def _checked_location(wanted: Any) -> Any:
+    """What `map_location` may be: text, a device, a function, or a dictionary of texts."""
+    import torch
+
+    if isinstance(wanted, bytes):
+        wanted = wanted.decode("ascii", "replace")
+    fits = wanted is None or isinstance(wanted, str | torch.device) or callable(wanted)
+    if isinstance(wanted, dict):
+        fits = all(isinstance(place, str) for pair in wanted.items() for place in pair)
+    if not fits:
+        raise UsageError(
+            "map_location was not honoured",
+            why="it is neither a device, nor a dictionary of their names, nor a function",
+            remedy="map_location='cpu'",
+        )
+    return wanted
 
 
 def dtypes() -> dict[str, torch.dtype]:

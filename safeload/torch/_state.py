@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeload.core.evidence import Evidence
 from safeload.core.finding import Report
-from safeload.engine.convert.inputs import fetch, find_inputs, read
+from safeload.engine.convert.inputs import Inputs, fetch, find_inputs, read
 from safeload.engine.convert.judging import judge
 from safeload.engine.convert.order import Order
 from safeload.engine.convert.selection import Selection
 from safeload.engine.convert.shards import DEFAULT_SIZE, size_in_bytes
 from safeload.engine.enforce import guard_for
 from safeload.engine.held import Held
-from safeload.engine.options import Options
+from safeload.engine.options import Integrity, Options
 from safeload.engine.request import Request
 from safeload.formats.base import TensorView
 from safeload.formats.dtypes import width_of
@@ -113,26 +115,53 @@ def state_dict_of(
     """
     options, request = checked_options(safeload), request or Request()
     require_torch()
-    memory_options = {"mapped": mmap, "map_location": map_location}
-    inputs = find_inputs(os.fspath(path), request, options.limits)
+    with held_inputs(os.fspath(path), request, options) as held:
+        memory = Memory(integrity=held.integrity, mapped=mmap, map_location=map_location)
+        tensors = read(held.files, held.inputs, held.names).contents.tensors
+        state = StateDict(held.files, tensors, Views(memory), held.report)
+        held.keep()
+        return state
+
+
+@dataclass(slots=True, kw_only=True)
+class HeldInputs:
+    """The files of a checkpoint, open, judged and allowed."""
+
+    files: Held
+    inputs: Inputs
+    names: tuple[str, ...]
+    report: Report
+    integrity: Integrity
+    kept: bool = False
+
+    def keep(self) -> None:
+        """Leave the files open when the context ends: somebody else closes them."""
+        self.kept = True
+
+
+@contextmanager
+def held_inputs(reference: str, request: Request, options: Options) -> Iterator[HeldInputs]:
+    """Open the files of a checkpoint, and let the policy decide. Raises as `safeload.convert` does."""
+    inputs = find_inputs(reference, request, options.limits)
     guard = guard_for(inputs.snapshot, options, asked=request.revision)
-    memory = Memory(integrity=guard.integrity, **memory_options)
     held = Held(inputs.snapshot, options.limits)
+    kept = False
     try:
-        files = fetch(held, inputs)
-        report = judge(held, _order(os.fspath(path), request, options))
+        names = fetch(held, inputs)
+        report = judge(held, _order(reference, request, options))
         if not guard.is_silent:
             digests = {name: held.open(name).sha256() for name in held.inspected}
             found = guard.find(digests, lambda: digests, held)
             evidence = found.into(
-                Evidence(reference=os.fspath(path), revision=inputs.snapshot.revision, report=report, digests=digests)
+                Evidence(reference=reference, revision=inputs.snapshot.revision, report=report, digests=digests)
             )
             guard.policy.decide(evidence).enforce(evidence)
-        tensors = read(held, inputs, files).contents.tensors
-        return StateDict(held, tensors, Views(memory), report)
-    except BaseException:
-        held.close()
-        raise
+        opened = HeldInputs(files=held, inputs=inputs, names=names, report=report, integrity=guard.integrity)
+        yield opened
+        kept = opened.kept
+    finally:
+        if not kept:
+            held.close()
 
 
 def _order(reference: str, request: Request, options: Options) -> Order:

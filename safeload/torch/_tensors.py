@@ -19,6 +19,7 @@ from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker, Table
 from safeload.formats.base import PickleStream, TensorView
 from safeload.formats.dtypes import STORAGE_NAMES, SYNONYMS, width_of
+from safeload.formats.pickle_head import is_legacy
 from safeload.formats.tensors import (
     TENSOR_HANDLERS,
     StorageRef,
@@ -28,8 +29,8 @@ from safeload.formats.tensors import (
     view,
     whole,
 )
-from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
+from safeload.torch._composite import fits_packed, nested, sparse
 from safeload.torch._memory import Memory, dtypes
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ _QSCHEMES = (
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
 _TENSOR = GlobalName("torch", "Tensor")
 _PARAMETERS = frozenset({GlobalName("torch.nn.parameter", "Parameter"), GlobalName("torch.nn", "Parameter")})
+_TYPED = (
+    GlobalName("torch._tensor", "_rebuild_from_type_v2"),
+    GlobalName("torch._tensor", "_rebuild_from_type"),
+    GlobalName("torch.tensor", "_rebuild_from_type"),
+)
+"""Today's function for tensors with attributes or of subclasses, and what torch 1.5 to 1.12 called for the latter."""
 _PLAIN = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 
 Value = Callable[[PickleStream, "Tensors"], object]
@@ -174,7 +181,7 @@ class Tensors:
 
         match made.args:
             case (Named(name=function), Named(name=kind), tuple() as args, state) if function in self._makers:
-                if function.name == "_rebuild_from_type_v2":
+                if function in _TYPED:
                     raise bad("it is built by a function that torch does not use for that")
                 value = self._makers[function](made._replace(args=args, name=function))
             case _:
@@ -197,7 +204,8 @@ class Tensors:
         _no_hooks(hooks)
         shape, strides = counts(size, "shape"), counts(stride, "strides")
         start = whole(offset, "offset")
-        view(ref, ref.dtype, start, shape, strides)
+        if not fits_packed(ref, start, shape, strides):
+            view(ref, ref.dtype, start, shape, strides)
         match rest:
             case (float(), int()) if scheme == torch.per_tensor_affine:
                 pass
@@ -217,25 +225,7 @@ class Tensors:
         )
 
     def _sparse(self, made: Made) -> object:
-        import torch
-
-        def compressed(layout: torch.layout, *parts: Any) -> torch.Tensor:
-            return torch.sparse_compressed_tensor(*parts, layout=layout, check_invariants=True)
-
-        tensor = torch.Tensor
-        match made.args:
-            case (torch.sparse_coo, (tensor() as indices, tensor() as values, size, *rest)) if len(rest) <= 1:
-                coalesced = rest[0] if rest and isinstance(rest[0], bool) else None
-                shape = counts(size, "shape")
-                return _tried(
-                    lambda: torch.sparse_coo_tensor(
-                        indices, values, shape, check_invariants=True, is_coalesced=coalesced
-                    )
-                )
-            case (torch.layout() as layout, (tensor() as outer, tensor() as inner, tensor() as values, size)):
-                shape = counts(size, "shape")
-                return _tried(lambda: compressed(layout, outer, inner, values, shape))
-        raise bad("its sparse layout is not one of torch's")
+        return _tried(lambda: sparse(made.args))
 
     def _meta(self, made: Made) -> object:
         import torch
@@ -248,6 +238,10 @@ class Tensors:
                 made_one = _tried(lambda: torch.empty_strided(shape, strides, dtype=dtype, device="meta"))
                 return self._grad(cast("torch.Tensor", made_one), grad)
         raise bad("a tensor without data is not described")
+
+    def _nested(self, made: Made) -> object:
+        found = _tried(lambda: nested(made.args))
+        return made.record() if found is None else found
 
     def _inert(self, made: Made) -> object:
         return made.record()
@@ -307,16 +301,14 @@ class Tensors:
             "_rebuild_qtensor": self._quantised,
             "_rebuild_sparse_tensor": self._sparse,
             "_rebuild_meta_tensor_no_storage": self._meta,
-            "_rebuild_nested_tensor": self._inert,
+            "_rebuild_nested_tensor": self._nested,
             "_rebuild_wrapper_subclass": self._inert,
             "_rebuild_device_tensor_from_numpy": self._inert,
             "_rebuild_device_tensor_from_cpu_tensor": self._inert,
-            "_rebuild_xla_tensor": self._inert,
         }
         return {
             **{GlobalName("torch._utils", name): maker for name, maker in utils.items()},
-            GlobalName("torch._tensor", "_rebuild_from_type_v2"): self._from_type,
-            GlobalName("torch.tensor", "_rebuild_from_type_v2"): self._from_type,
+            **dict.fromkeys(_TYPED, self._from_type),
             GlobalName("torch", "Size"): self._size,
             GlobalName("torch", "device"): self._device,
             GlobalName("torch.serialization", "_get_layout"): self._layout,

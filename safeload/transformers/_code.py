@@ -7,17 +7,21 @@ answered here while the seatbelt is on, from the approved code of the models tha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
-from safeload.core.errors import PolicyDenied, UsageError
+from safeload.core.errors import PolicyDenied, UsageError, VerificationFailed
 from safeload.core.names import escape
 from safeload.engine.admission import Admission
-from safeload.engine.approved import ApprovedCode
+from safeload.engine.approved import PACKAGE, ApprovedCode
 from safeload.engine.request import Request
 from safeload.engine.seatbelt import Answers, worn
+from safeload.engine.tripwire import Tripwire
 
 _BY_PATH = ""
+_AUTO = "transformers.models.auto."
 
 
 class _Place(str):
@@ -31,17 +35,24 @@ class _Place(str):
 class Approved:
     """The approved code of all models that one call loads."""
 
-    def __init__(self, admissions: Iterable[Admission]) -> None:
+    def __init__(self, admissions: Iterable[Admission] = ()) -> None:
         self._codes: dict[str, ApprovedCode] = {}
         for admission in admissions:
-            following: Admission | None = admission
-            while following is not None:
-                if following.code is not None:
-                    self._codes[os.path.abspath(following.path)] = following.code
-                following = following.base
+            self.add(admission)
+
+    def add(self, admission: Admission) -> None:
+        """Add the code of one more model, and of those that its adapter stands on."""
+        following: Admission | None = admission
+        while following is not None:
+            if following.code is not None:
+                self._codes[os.path.abspath(following.path)] = following.code
+            following = following.base
 
     def __bool__(self) -> bool:
         return bool(self._codes)
+
+    def __iter__(self) -> Iterator[ApprovedCode]:
+        return iter(self._codes.values())
 
     @property
     def answers(self) -> Answers:
@@ -56,15 +67,24 @@ class Approved:
         found["transformers.generation.utils", "check_python_requirements"] = _nothing
         return found
 
+    def tripwire(self, reference: str) -> AbstractContextManager[object]:
+        """Stops the code from doing, while it loads, what no policy lists; does nothing if no policy lists anything."""
+        watched: dict[str, frozenset[str]] = {}
+        for code in self._codes.values():
+            if code.capabilities is not None:
+                watched[code.package] = watched.get(code.package, code.capabilities) & code.capabilities
+        return Tripwire(reference, watched, readable=[*self._codes]) if watched else nullcontext()
+
     def _find(self, repository: object, file: str) -> _Place | None:
         name = os.fspath(repository) if isinstance(repository, (str, os.PathLike)) else ""
         own = self._codes.get(os.path.abspath(name)) if name else None
-        for code, other in [(own, _BY_PATH)] if own is not None else [(code, name) for code in self._codes.values()]:
-            if code.find(other, file) is not None:
-                place = _Place(f"{escape(code.reference)}: {escape(file)}")
-                place.code, place.repository, place.file = code, other, file
-                return place
-        return None
+        other = _BY_PATH if own is not None else name
+        found = [code for code in ([own] if own else self) if code.find(other, file) is not None]
+        if len({code.digest for code in found}) != 1:
+            return None  # nobody approved it; or two models bring it along, and nothing says which of them asks
+        place = _Place(f"{escape(found[0].reference)}: {escape(file)}")
+        place.code, place.repository, place.file = found[0], other, file
+        return place
 
     def _file(self, pretrained_model_name_or_path: object, module_file: str, *_: object, **__: object) -> str:
         place = self._find(pretrained_model_name_or_path, module_file)
@@ -81,6 +101,8 @@ class Approved:
             if (belt := worn()) is not None:  # the library may swallow it; the belt does not
                 belt.remember(denial)
             raise
+        except VerificationFailed as failure:
+            _refuse(f"import {escape(module_path)}: {failure}")
 
     def _has_file(self, path_or_repo: object, filename: str, **_: object) -> bool:
         return self._find(path_or_repo, filename) is not None
@@ -109,3 +131,23 @@ def require_trust(admission: Admission, request: Request) -> None:
             why="it is approved, and this call does not ask for it",
             remedy="trust_remote_code=True",
         )
+
+
+def forget() -> None:
+    """Take back what the library remembered of approved classes under configs of its own.
+
+    It would give the class of one model to every other of that type: to one whose approved code is different, and to
+    one for which nobody asked for code.
+    """
+    for name, module in [*sys.modules.items()]:
+        for mapping in [*vars(module).values()] if name.startswith(_AUTO) else ():
+            if type(mapping).__name__ == "_LazyAutoMapping":
+                extra = mapping._extra_content
+                for key, value in [*extra.items()]:
+                    classes = value if isinstance(value, tuple) else (value,)
+                    if any(map(_is_approved, classes)) and not _is_approved(key):
+                        del extra[key]
+
+
+def _is_approved(value: object) -> bool:
+    return str(getattr(value, "__module__", "")).startswith(f"{PACKAGE}.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +13,11 @@ from safeload import adapt, adapt_after
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admit import admit
+from safeload.engine.approved import ApprovedCode
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _saving
+from safeload.transformers._code import Approved
 from safeload.transformers._traps import TRAPS, forbidden
 
 
@@ -21,6 +25,8 @@ class ModelKeeper(adapt_after.Keeper):
     """A keeper that knows how its model was asked for, and whose pickles guard the model again where they are read."""
 
     request: Request = Request(purpose="model")
+    code: ApprovedCode | None = None
+    """The approved code that the model itself was loaded with."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle travels: the token stays here.
@@ -37,6 +43,7 @@ def revive(reference: str, options: Options, request: Request) -> ModelKeeper:
 
 def install() -> None:
     """Guard the methods of the library's classes that are loaded by now. Models that hold no keeper notice nothing."""
+    _saving.install()
     for module, owner, method, door in _DOORS:
         genuine = getattr(sys.modules.get(module), owner, None)
         if genuine is not None and method in vars(genuine):
@@ -127,12 +134,29 @@ def _at_home(
 def _load_custom_generate(
     keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
+    """`generate(custom_generate="org/name", trust_remote_code=True)`: a function of a repository, if it is approved."""
     where = args[0] if args else kwargs.get("pretrained_model_name_or_path")
-    raise UsageError(
-        f"generate() with code from {escape(str(where))!r} is refused",
-        why="it is code from a repository, which nobody approved",
-        remedy="pass a function of your own: generate(custom_generate=my_function)",
-    )
+    trusted = kwargs.get("trust_remote_code")
+    if trusted is not True or where is None or not adapt.is_reference(where):
+        raise UsageError(
+            f"generate() with code from {escape(str(where))!r} is refused",
+            why="it is code from a repository, and this call does not ask for it",
+            remedy="trust_remote_code=True, once it is approved; or a function: generate(custom_generate=my_function)",
+        )
+    access = _arguments.take_access(dict(kwargs))
+    request = Request(purpose="generate", revision=kwargs.get("revision"), trust_remote_code=trusted, access=access)
+    admission = adapt.judge(lambda: admit(where, request=request, options=keeper.options))
+    keeper.extend(admission)
+    approved = Approved([admission])
+    with approved.tripwire(str(where)):
+        return adapt.run(
+            str(where),
+            lambda: original(model, str(admission.path), trust_remote_code=bool(approved)),
+            admitted={str(admission.path): str(where)},
+            forbidden=forbidden(where),
+            traps=TRAPS,
+            answers=approved.answers,
+        )
 
 
 def _set_implementation(
@@ -157,10 +181,21 @@ def _set_use_kernels(
     return original(model, *args, **kwargs)
 
 
+def _save(keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """What is saved with a config that names code gets that code, also where the class is the library's own."""
+    result = original(model, *args, **kwargs)
+    bound = inspect.signature(original).bind(model, *args, **kwargs).arguments
+    whole = os.path.exists(os.path.join(folder := bound["save_directory"], "config.json"))  # and not an adapter alone
+    if isinstance(keeper, ModelKeeper) and keeper.code is not None and whole and bound.get("is_main_process", True):
+        _saving.write(keeper.code.own, folder)
+    return result
+
+
 _DOORS: tuple[tuple[str, str, str, adapt_after.Door], ...] = (
     ("transformers.integrations.peft", "PeftAdapterMixin", "load_adapter", _load_adapter),
     ("transformers.models.wav2vec2.modeling_wav2vec2", "Wav2Vec2PreTrainedModel", "load_adapter", _load_language),
     ("transformers.generation.utils", "GenerationMixin", "load_custom_generate", _load_custom_generate),
+    ("transformers.modeling_utils", "PreTrainedModel", "save_pretrained", _save),
     ("transformers.modeling_utils", "PreTrainedModel", "set_attn_implementation", _set_implementation),
     ("transformers.modeling_utils", "PreTrainedModel", "set_experts_implementation", _set_implementation),
     ("transformers.modeling_utils", "PreTrainedModel", "set_use_kernels", _set_use_kernels),

@@ -21,7 +21,7 @@ from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Purpose, Request
 from safeload.transformers import _arguments
-from safeload.transformers._code import Approved, require_trust
+from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper, language_files
 from safeload.transformers._dress import dress
 from safeload.transformers._fit import check_fit, converted
@@ -84,6 +84,7 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
     keeper = ModelKeeper(reference, call.options, [admission])
     keeper.request = request
+    keeper.code = admission.code
     try:
         require_trust(admission, request)
         _require_weights(admission, request)
@@ -178,15 +179,21 @@ def _genuine(
         named["trust_remote_code"] = bool(approved)
     if purpose == "model":
         named |= {"use_safetensors": True, "weights_only": True}
+    approved = approved or Approved()
     reference = "a model without a name" if bound.reference is None else str(bound.reference)
-    return adapt.run(
-        reference,
-        lambda: call.method(target, *bound.rest, **named),
-        admitted=admitted,
-        forbidden=forbidden(bound.reference),
-        traps=TRAPS,
-        answers=approved.answers if approved else None,
-    )
+    try:
+        with approved.tripwire(reference):
+            return adapt.run(
+                reference,
+                lambda: call.method(target, *bound.rest, **named),
+                admitted=admitted,
+                forbidden=forbidden(bound.reference),
+                traps=TRAPS,
+                answers=approved.answers,
+            )
+    finally:
+        if approved:
+            forget()
 
 
 def directories(admission: Admission) -> dict[str, str]:

@@ -14,6 +14,7 @@ from safeload.core.names import escape
 from safeload.engine.admit import admit
 from safeload.engine.request import Purpose, Request
 from safeload.transformers import _arguments
+from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress
 from safeload.transformers._load import directories, entry, native_types
@@ -58,21 +59,27 @@ def guard_pipeline(call: adapt.Call) -> Any:
     keeper = ModelKeeper(_title(named), call.options)
     keeper.request = dataclasses.replace(request, purpose="model", task=None)
     admitted: dict[str, str] = {}
+    approved = Approved()
     origins: list[str] = []
     try:
         for part, purpose in _PARTS.items():
             if part in named:
-                named[part] = _place(named[part], purpose, request, keeper, admitted, origins)
-        result = adapt.run(
-            keeper.reference,
-            lambda: call.method(task, trust_remote_code=False, model_kwargs=inner, **named),
-            admitted=admitted,
-            forbidden=[root for origin in origins for root in forbidden(origin)],
-            traps=TRAPS,
-        )
+                named[part] = _place(named[part], purpose, request, keeper, admitted, origins, approved)
+        with approved.tripwire(keeper.reference):
+            result = adapt.run(
+                keeper.reference,
+                lambda: call.method(task, trust_remote_code=bool(approved), model_kwargs=inner, **named),
+                admitted=admitted,
+                forbidden=[root for origin in origins for root in forbidden(origin)],
+                traps=TRAPS,
+                answers=approved.answers,
+            )
     except BaseException:
         keeper.close()
         raise
+    finally:
+        if approved:
+            forget()
     dress(result, keeper, admitted)
     return result
 
@@ -90,17 +97,27 @@ def _request(named: dict[str, Any], inner: dict[str, Any]) -> Request:
 
 
 def _place(
-    value: Any, purpose: Purpose, request: Request, keeper: ModelKeeper, admitted: dict[str, str], origins: list[str]
+    value: Any,
+    purpose: Purpose,
+    request: Request,
+    keeper: ModelKeeper,
+    admitted: dict[str, str],
+    origins: list[str],
+    approved: Approved,
 ) -> Any:
     """Admit what a part names, and return what stands for it in the genuine call."""
     if isinstance(value, tuple) and value and adapt.is_reference(value[0]):
-        return (_place(value[0], purpose, request, keeper, admitted, origins), *value[1:])
+        return (_place(value[0], purpose, request, keeper, admitted, origins, approved), *value[1:])
     if not adapt.is_reference(value) or adapt.within_admitted(value):
         return value
     reference = os.fspath(value)
     wanted = dataclasses.replace(request, purpose=purpose)
     admission = adapt.judge(lambda: admit(reference, request=wanted, options=keeper.options))
     keeper.extend(admission)
+    require_trust(admission, wanted)
+    approved.add(admission)
+    if purpose == "pipeline" and keeper.code is None:
+        keeper.code = admission.code
     admitted.update(directories(admission))
     origins.append(reference)
     return entry(admission, reference)

@@ -18,6 +18,9 @@ class Audit:
     closure: str
     who: str
     criteria: frozenset[str]
+    meant: frozenset[str] = frozenset()
+    """What they imply in the file that they were written in. A signature is over these as well: whoever changes what
+    criteria mean does not change what was signed."""
     base: str = ""
     """Of a delta: the closure that it starts from."""
     entries: frozenset[str] = frozenset()
@@ -44,13 +47,15 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """Code, or a file, that must not run, whatever else speaks for it."""
+    """Code, a file, or all code of some models, that must not run, whatever else speaks for it."""
 
     closure: str = ""
     file_sha256: str = ""
+    patterns: tuple[str, ...] = ()
     who: str = ""
     reason: str = ""
     place: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +96,30 @@ class Audits:
     signatures: tuple[bytes, ...] = ()
     """Bundles over single records: nothing is known of them yet."""
 
+    @property
+    def own(self) -> tuple[Audit, ...]:
+        """The audits that stand in this very file."""
+        return tuple(audit for audit in self.audits if not audit.origin)
+
 
 PREDICATE = "https://safeload.dev/audit/v1"
 """The predicate type of a signed record."""
 
 
+def kind(audit: Audit) -> str:
+    """What its table in the file is called."""
+    return "delta" if audit.base else "exemption" if audit.exempt else "audit"
+
+
 def statement(audit: Audit) -> bytes:
     """The in-toto statement that says what a record says: what its auditor signs. Equal records give equal bytes."""
     predicate = {
-        "kind": "delta" if audit.base else "exemption" if audit.exempt else "audit",
+        "kind": kind(audit),
         "from": audit.base,
         "closure": audit.closure,
         "who": audit.who,
         "criteria": sorted(audit.criteria),
+        "means": sorted(audit.meant),
         "entries": sorted(audit.entries),
         "imports": sorted(audit.imports),
         "unfollowed": sorted(audit.unfollowed),

@@ -5,29 +5,34 @@ The model is cargo-vet's, with the digest of a code closure (`h1:…`) where tha
 1. Unknown and repeated keys, unknown criteria, and digests that contradict each other are errors, each with its place.
 2. Nothing in it can approve what it does not name: digests, classes, imports and places that cannot be followed.
 3. Records of others are read from a file that is pinned by its sha256. Their criteria mean nothing here until they are
-   mapped; their violations count at once; their exemptions, publishers and imports do not.
+   mapped, and no mapping makes more of them than they say; their violations count at once; their exemptions, publishers
+   and imports do not.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from safeload.core.digest import sha256, tree_digest
 from safeload.core.errors import ConfigError, MalformedInput
 from safeload.core.names import escape
 from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, statement
+from safeload.trust.auditors import likeness
 from safeload.trust.criteria import NAME as CRITERION
 from safeload.trust.criteria import Criteria
+from safeload.trust.policy_file import Real, model_pattern, with_real
 from safeload.trust.tables import Table, read_toml
 
 NAME = "audits.toml"
 SIGNATURES = ".sig"
 """Added to the name of the file: where signatures of its records lie."""
 LARGEST = 16 << 20
-REMEDY = "correct the file, then: safeload audit REF --check"
+REMEDY = "correct the file, then: safeload audit --check"
 LONGEST_TRUST = timedelta(days=366)
 _CLOSURE = re.compile(r"h1:[A-Za-z0-9+/]{43}=")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -36,11 +41,15 @@ Read = Callable[[str], bytes]
 """The bytes of a file that the records name; raises `ConfigError`."""
 
 
-def parse_audits(data: bytes, *, file: str = NAME, read: Read, signatures: bytes = b"") -> Audits:
+def parse_audits(
+    data: bytes, *, file: str = NAME, folder: str = "", read: Read, real: Real = str, signatures: bytes = b""
+) -> Audits:
     """Read a file of records. Total: any bytes give records or the error.
 
     Args:
+        folder: the absolute directory that relative paths of models start from.
         read: gives the bytes of the files that it imports; `b""` for a missing file of signatures.
+        real: gives a path without links; models are known by theirs.
         signatures: the bytes of the file of signatures.
 
     Raises:
@@ -49,8 +58,9 @@ def parse_audits(data: bytes, *, file: str = NAME, read: Read, signatures: bytes
     top = _top(data, file)
     criteria, descriptions = _criteria(top)
     audits = [*_audits(top, criteria)]
-    violations = [_violation(table) for table in top.tables("violation")]
-    publishers = tuple(_publisher(table, criteria) for table in top.tables("trusted"))
+    named_by = _Patterns(folder, real)
+    violations = [_violation(table, named_by) for table in top.tables("violation")]
+    publishers = tuple(_publisher(table, criteria, named_by) for table in top.tables("trusted"))
     bundles = [*signatures.splitlines()]
     imports: list[Import] = []
     named = top.table("imports")
@@ -59,10 +69,10 @@ def parse_audits(data: bytes, *, file: str = NAME, read: Read, signatures: bytes
         table = named.table(name)
         if table is None or not _ORGANISATION.fullmatch(name):
             named.refuse(name, "an import is a table with a plain name")
-        one, theirs = _import(name, table, criteria, read)
+        one, theirs = _import(name, table, criteria, read, named_by)
         imports.append(one)
         audits += _taken_over(theirs, one)
-        violations += theirs.violations
+        violations += [replace(violation, origin=name) for violation in theirs.violations]
         bundles += theirs.signatures
     top.end()
     return Audits(
@@ -122,12 +132,13 @@ def _audits(top: Table, criteria: Criteria) -> list[Audit]:
 
 
 def _audit(table: Table, criteria: Criteria, *, delta: bool = False, exempt: bool = False) -> Audit:
-    shape = (_CLOSURE, "the digest of code, h1:…")
+    names = _named(table, "criteria", criteria)
     audit = Audit(
-        base=table.pattern("from", *shape) if delta else "",
-        closure=table.pattern("to" if delta else "closure", *shape),
+        base=_closure(table, "from") if delta else "",
+        closure=_closure(table, "to" if delta else "closure"),
         who=table.text("who"),
-        criteria=_named(table, "criteria", criteria),
+        criteria=names,
+        meant=criteria.implied(names),
         entries=frozenset(table.texts("entries", ())),
         imports=frozenset(table.texts("imports", ())),
         unfollowed=frozenset(table.texts("unfollowed", ())),
@@ -140,12 +151,30 @@ def _audit(table: Table, criteria: Criteria, *, delta: bool = False, exempt: boo
         exempt=exempt,
         place=f"{table.file} » {table.path}",
     )
+    if not likeness(audit.who):
+        table.refuse("who", "it holds no letter that anybody could be known by")
+    if delta and audit.base == audit.closure:
+        table.refuse("to", "it is what it starts from")
     if exempt and audit.expires is None:
         table.refuse("expires", "an exemption needs its last day")
     if audit.files and _digest(table, audit.files) != audit.closure:
         table.refuse("files", f"they are not the code {audit.closure}")
     table.end()
     return replace(audit, seal=sha256(statement(audit)))
+
+
+def _closure(table: Table, key: str, default: Any = ...) -> str:
+    """A digest as we write it: one that is spelled in another way would match nothing, silently."""
+    value: str = table.pattern(key, _CLOSURE, "the digest of code, h1:…", default)
+    if value and not is_closure(value):
+        table.refuse(key, "no digest is written like that: its last letter says more than there is")
+    return value
+
+
+def is_closure(text: str) -> bool:
+    """Whether a text is the digest of code, as we write it."""
+    digest = text.removeprefix("h1:")
+    return _CLOSURE.fullmatch(text) is not None and b64encode(b64decode(digest)).decode() == digest
 
 
 def _files(table: Table) -> dict[str, str]:
@@ -166,12 +195,28 @@ def _digest(table: Table, files: Mapping[str, str]) -> str:
         return table.refuse("files", error.why)
 
 
-def _violation(table: Table) -> Violation:
-    if ("closure" in table) == ("file-sha256" in table):
-        table.refuse("", "it needs one of closure, file-sha256")
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """Reads patterns of models, as those of policies."""
+
+    folder: str
+    real: Real
+
+    def read(self, table: Table, key: str = "match") -> tuple[str, ...]:
+        texts = table.texts(key)
+        if not texts:
+            table.refuse(key, "it matches nothing")
+        read = (model_pattern(table, index, text, self.folder) for index, text in enumerate(texts))
+        return tuple(dict.fromkeys(pattern for one in read for pattern in with_real(one, self.real)))
+
+
+def _violation(table: Table, patterns: _Patterns) -> Violation:
+    if sum(key in table for key in ("closure", "file-sha256", "match")) != 1:
+        table.refuse("", "it needs one of closure, file-sha256, match")
     violation = Violation(
-        closure=table.pattern("closure", _CLOSURE, "the digest of code, h1:…", ""),
+        closure=_closure(table, "closure", ""),
         file_sha256=table.pattern("file-sha256", _SHA256, "64 hexadecimal digits", ""),
+        patterns=patterns.read(table) if "match" in table else (),
         who=table.text("who", ""),
         reason=table.text("reason", ""),
         place=f"{table.file} » {table.path}",
@@ -180,7 +225,7 @@ def _violation(table: Table) -> Violation:
     return violation
 
 
-def _publisher(table: Table, criteria: Criteria) -> Publisher:
+def _publisher(table: Table, criteria: Criteria, patterns: _Patterns) -> Publisher:
     start, end = table.day("start"), table.day("end")
     if start is None or end is None:
         table.refuse("start" if start is None else "end", "trust in a publisher needs its first and its last day")
@@ -188,26 +233,24 @@ def _publisher(table: Table, criteria: Criteria) -> Publisher:
         table.refuse("end", "it must lie at most a year after start: renew it when you have looked again")
     publisher = Publisher(
         signer=table.text("signer"),
-        patterns=table.texts("match"),
+        patterns=patterns.read(table),
         criteria=_named(table, "criteria", criteria),
         imports=frozenset(table.texts("imports", ())),
         start=start,
         end=end,
         place=f"{table.file} » {table.path}",
     )
-    if not publisher.patterns:
-        table.refuse("match", "it matches nothing")
     table.end()
     return publisher
 
 
-def _import(name: str, table: Table, criteria: Criteria, read: Read) -> tuple[Import, Audits]:
+def _import(name: str, table: Table, criteria: Criteria, read: Read, patterns: _Patterns) -> tuple[Import, Audits]:
     file, digest = table.text("file"), table.pattern("sha256", _SHA256, "64 hexadecimal digits")
     mapped: dict[str, frozenset[str]] = {}
     mapping = table.table("criteria-map")
-    for theirs in mapping.names() if mapping else ():
+    for name_of_theirs in mapping.names() if mapping else ():
         assert mapping is not None
-        mapped[theirs] = _named(mapping, theirs, criteria)
+        mapped[name_of_theirs] = _named(mapping, name_of_theirs, criteria)
     table.end()
     try:
         data = read(file)
@@ -216,15 +259,32 @@ def _import(name: str, table: Table, criteria: Criteria, read: Read) -> tuple[Im
         table.refuse("file", error.why)
     if sha256(data) != digest:
         table.refuse("sha256", f"the file's is {sha256(data)}: read what changed before you write that down")
-    return Import(name=name, file=file, sha256=digest, criteria_map=mapped), _of_others(data, file, signatures)
+    theirs = _of_others(data, file, signatures, patterns)
+    if mapping is not None:
+        _refuse_gain(mapping, mapped, theirs.criteria, criteria)
+    return Import(name=name, file=file, sha256=digest, criteria_map=mapped), theirs
 
 
-def _of_others(data: bytes, file: str, signatures: bytes) -> Audits:
+def _refuse_gain(mapping: Table, mapped: Mapping[str, frozenset[str]], theirs: Criteria, ours: Criteria) -> None:
+    """A mapping translates. What they say in words that mean the same everywhere, it must not make more of.
+
+    Criteria of their own that say nothing in such words are for us to judge.
+    """
+    for name, names in mapped.items():
+        if name not in theirs:
+            mapping.refuse(name, "they have no such criteria")
+        said = theirs.built_in([name])
+        if said and (more := ours.built_in(names) - said):
+            strongest = max(more, key=lambda one: len(ours.built_in([one])))
+            mapping.refuse(name, f"they say no more than {', '.join(sorted(said))}, and that is less than {strongest}")
+
+
+def _of_others(data: bytes, file: str, signatures: bytes, patterns: _Patterns) -> Audits:
     """Another organisation's file, without what it imports itself, exempts or trusts: that is theirs to decide."""
     top = _top(data, file)
     criteria, descriptions = _criteria(top)
     audits = [audit for audit in _audits(top, criteria) if not audit.exempt]
-    violations = tuple(_violation(table) for table in top.tables("violation"))
+    violations = tuple(_violation(table, patterns) for table in top.tables("violation"))
     for key in ("imports", "trusted"):
         top.raw(key)
     top.end()

@@ -1,39 +1,35 @@
 """Writing `audits.toml`: equal records give equal bytes, and each file of a closure is a line, so that a diff can be
-read. Comments of a file that a person wrote are not kept; the records are."""
+read. A file that is there already is edited instead, see `audits_edit`: people write comments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation
+from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Violation, kind
 from safeload.trust.locktext import quoted
 
-_HEAD = "# Who read which code of models, and what they say of it: docs/approving.md\n"
+KINDS = ("audit", "delta", "exemption")
+HEAD = "# Who read which code of models, and what they say of it: docs/approving.md\n"
 
 
 def dump(records: Audits) -> bytes:
     """The bytes of a file of records, without what it imports from other files."""
-    own = [audit for audit in records.audits if not audit.origin]
-    violations = [one for one in records.violations if one.place.startswith(f"{records.file} » ")]
     parts = [
-        _HEAD,
+        HEAD,
         "version = 1\n",
         *(_criteria(records, name) for name in sorted(records.criteria.own)),
         *(_import(one) for one in sorted(records.imports, key=lambda one: one.name)),
-        *map(_violation, violations),
+        *(violation_text(one) for one in records.violations if not one.origin),
         *map(_publisher, records.publishers),
-        *(_audit(audit) for kind in ("audit", "delta", "exemption") for audit in own if _kind(audit) == kind),
+        *(audit_text(audit) for name in KINDS for audit in records.own if kind(audit) == name),
     ]
     return "".join(parts).encode()
 
 
-def _kind(audit: Audit) -> str:
-    return "delta" if audit.base else "exemption" if audit.exempt else "audit"
-
-
-def _audit(audit: Audit) -> str:
+def audit_text(audit: Audit) -> str:
+    """One record."""
     delta = bool(audit.base)
-    lines = [f"\n[[{_kind(audit)}]]\n"]
+    lines = [f"\n[[{kind(audit)}]]\n"]
     lines += [*_line("from", audit.base), *_line("to" if delta else "closure", audit.closure)]
     lines += [*_line("who", audit.who), *_list("criteria", audit.criteria)]
     lines += [f"date = {audit.day}\n"] if audit.day else []
@@ -60,8 +56,10 @@ def _import(one: Import) -> str:
     return "".join([f"\n[imports.{quoted(one.name)}]\n", *lines, f"criteria-map = {{ {mapped} }}\n" if mapped else ""])
 
 
-def _violation(one: Violation) -> str:
+def violation_text(one: Violation) -> str:
+    """One violation."""
     lines = [*_line("closure", one.closure), *_line("file-sha256", one.file_sha256)]
+    lines += [f"match = [{', '.join(map(quoted, one.patterns))}]\n"] if one.patterns else []
     return "".join(["\n[[violation]]\n", *lines, *_line("who", one.who), *_line("reason", one.reason)])
 
 

@@ -36,3 +36,7 @@ class Criteria:
                 found.add(name)
                 pending += (*_BUILT_IN.get(name, ()), *self.own.get(name, ()))
         return frozenset(found)
+
+    def built_in(self, names: Iterable[str]) -> frozenset[str]:
+        """What the given criteria say in words that mean the same in every file."""
+        return self.implied(names) & DESCRIPTIONS.keys()

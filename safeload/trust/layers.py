@@ -1,8 +1,12 @@
-"""Where policy files and locks lie, and how they are read: once, and again only when the file is another one.
+"""Where policy files, locks and records of audits lie, and how they are read: policies and locks once, and again only
+when the file is another one.
 
     system    /etc/safeload/policy.toml
     user      ~/.config/safeload/policy.toml, and $XDG_CONFIG_HOME/safeload/policy.toml
     project   safeload.toml: the one that was named, else the nearest from the working directory up to its project
+
+`audits.toml` lies in the same places, but for `$XDG_CONFIG_HOME`: another record may allow what nothing else does, so
+that what the environment says does not count.
 
 1. All count, each by itself. None can loosen another, and no environment variable takes one away: the user's own home
    is the one that the system knows, and what the environment says only adds another place.
@@ -30,6 +34,7 @@ from safeload.trust.lockfile import Lock, parse_lock
 from safeload.trust.policy_file import Formats, PolicyFile, parse_policy
 
 SYSTEM = "/etc/safeload/policy.toml"
+SYSTEM_AUDITS = "/etc/safeload/audits.toml"
 LOCK_VARIABLE = "SAFELOAD_LOCK"
 _LARGEST_KEY = 1 << 20
 _MOMENT_NS = 2_100_000_000
@@ -168,14 +173,34 @@ def locks(chosen: str | None = None) -> tuple[Lock, ...]:
     return tuple(read_lock(path) for path in dict.fromkeys(map(os.path.abspath, found)))
 
 
+def user_audits() -> str | None:
+    """Where this user's own records of audits lie: below the home that the system knows, whatever the environment says.
+
+    `None` for a user whom the system does not know.
+    """
+    import pwd
+
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return None
+    return os.path.join(home, ".config", "safeload", audit_file.NAME)
+
+
 def audits(chosen: str | None = None) -> tuple[Audits, ...]:
-    """The records of audits that count: the chosen file; else the project's, if there is one. Read anew every time.
+    """The records of audits that count: the system's, the user's, and the project's. Read anew every time.
+
+    Args:
+        chosen: stands in for the project's file.
 
     Raises:
-        ConfigError: it, or a file that it imports, cannot be read or used; or one that was named is not there.
+        ConfigError: one, or a file that it imports, cannot be read or used; or the one that was named is not there.
     """
-    path = chosen or nearest(audit_file.NAME)
-    return () if path is None else (read_audits(path),)
+    found: dict[str, str] = {}
+    for path in (SYSTEM_AUDITS, user_audits(), chosen or nearest(audit_file.NAME)):
+        if path is not None and (path == chosen or exists(path)):
+            found.setdefault(os.path.realpath(path), path)
+    return tuple(read_audits(path) for path in found.values())
 
 
 def read_audits(path: str) -> Audits:
@@ -184,8 +209,25 @@ def read_audits(path: str) -> Audits:
     Raises:
         ConfigError: it cannot be read or used.
     """
+    return parse_audits(path, audits_bytes(path))
+
+
+def audits_bytes(path: str) -> bytes:
+    """The bytes of a file of records. Raises as `read_audits` does."""
+    return _read(os.path.abspath(path), most=audit_file.LARGEST, follow=True)[0]
+
+
+def signatures(path: str) -> tuple[bytes, ...]:
+    """The signatures beside one file of records. Raises as `read_audits` does."""
+    beside = os.path.realpath(path) + audit_file.SIGNATURES
+    lines = _read(beside, most=audit_file.LARGEST, follow=False)[0].splitlines() if exists(beside) else []
+    return tuple(line for line in lines if line.strip())
+
+
+def parse_audits(path: str, data: bytes) -> Audits:
+    """Read these bytes as the file of records at `path`. Raises as `read_audits` does."""
     path = os.path.abspath(path)
-    folder = os.path.realpath(os.path.dirname(path))
+    folder = os.path.dirname(os.path.realpath(path))
 
     def read(named: str) -> bytes:
         inner = os.path.join(folder, named)
@@ -193,9 +235,10 @@ def read_audits(path: str) -> Audits:
             return b""
         return _read(inner, most=audit_file.LARGEST, follow=False)[0]
 
-    data, _ = _read(path, most=audit_file.LARGEST, follow=True)
-    signatures = read(os.path.basename(path) + audit_file.SIGNATURES)
-    return audit_file.parse_audits(data, file=path, read=read, signatures=signatures)
+    signatures = read(os.path.basename(os.path.realpath(path)) + audit_file.SIGNATURES)
+    return audit_file.parse_audits(
+        data, file=path, folder=folder, read=read, real=os.path.realpath, signatures=signatures
+    )
 
 
 def _cached(use: str, path: str, most: int, make: Callable[[bytes, list[tuple[str, _Seen]]], T]) -> T:
@@ -233,7 +276,7 @@ def _read(path: str, *, most: int, follow: bool) -> tuple[bytes, _Seen]:
     with open(descriptor, "rb") as stream:
         if found.st_mode & stat.S_IWOTH:
             raise _unusable(path, "everybody may write it", f"chmod o-w {escape(path)}")
-        if found.st_uid not in (0, os.geteuid()) and os.stat(os.path.dirname(path)).st_mode & stat.S_IWOTH:
+        if found.st_uid not in (0, os.geteuid()) and _open_to_all(os.path.dirname(os.path.realpath(path))):
             raise _unusable(path, "somebody else put it into a directory that everybody may write")
         if found.st_size > most:
             raise _unusable(path, f"it has {found.st_size:,} bytes, and more than {most:,} are not read")
@@ -241,6 +284,10 @@ def _read(path: str, *, most: int, follow: bool) -> tuple[bytes, _Seen]:
     if len(data) != found.st_size:
         raise _unusable(path, "it changed while it was read", "try again")
     return data, _Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _open_to_all(folder: str) -> bool:
+    return bool(os.stat(folder).st_mode & stat.S_IWOTH)
 
 
 def _is_link(path: str) -> bool:

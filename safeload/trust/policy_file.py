@@ -32,6 +32,8 @@ INTEGRITY = ("auto", "pinned", "private")
 MODES = ("enforce", "warn")
 REVERIFY = ("lock", "load")
 REVOCABLE = ("key", "cert-sha256", "tree", "file-sha256", "signer")
+CAPABILITIES = ("process", "network", "file-write", "file-read", "environment", "native", "deserialisation")
+"""What approved code can be kept from while it loads: a part of what an audit finds, by the same names."""
 FORMAT_GROUPS = {"tokenizer": frozenset({"json", "text", "sentencepiece", "template"})}
 """Words for several formats."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -115,6 +117,8 @@ class PolicyFile:
     """A directory of signatures of models that one does not own; see `signature_store`."""
     suppressed: tuple[Mapping[str, Any], ...] = ()
     """The tables `[[suppress]]`, as they stand there."""
+    capabilities: frozenset[str] | None = None
+    """What approved code may do while it loads; `None` if the file does not say."""
 
 
 def parse_policy(
@@ -163,6 +167,7 @@ def parse_policy(
         revoked=tuple(_revocation(item) for item in top.tables("revoke")),
         store=_store(top, folder),
         suppressed=_suppressed(top),
+        capabilities=_capabilities(top),
     )
     top.end()
     _refuse_twins(top, policy.rules)
@@ -251,7 +256,7 @@ def _rule(
             dict.fromkeys(
                 pattern
                 for index, text in enumerate(patterns)
-                for pattern in _with_real(_pattern(table, index, text, folder), real)
+                for pattern in with_real(model_pattern(table, index, text, folder), real)
             )
         ),
         settings=_settings(table, base, signers, formats),
@@ -263,8 +268,8 @@ def _rule(
     return rule
 
 
-def _pattern(table: Table, index: int, text: str, folder: str) -> str:
-    """As models are named: hub ids in small letters, because the hub does not tell them apart; paths absolute."""
+def model_pattern(table: Table, index: int, text: str, folder: str) -> str:
+    """A pattern as models are named: the hub's in small letters, which it does not tell apart; paths absolute."""
     key = f"match[{index}]"
     if text == "**":
         return text
@@ -284,7 +289,7 @@ def _pattern(table: Table, index: int, text: str, folder: str) -> str:
     return f"path:{path}"
 
 
-def _with_real(pattern: str, real: Real) -> Iterator[str]:
+def with_real(pattern: str, real: Real) -> Iterator[str]:
     """The pattern, and for a path the same one with the links in its literal beginning followed."""
     yield pattern
     if pattern.startswith("path:"):
@@ -322,6 +327,21 @@ def _suppressed(top: Table) -> tuple[Mapping[str, Any], ...]:
     if type(value) is not list or not all(type(item) is dict for item in value):
         top.refuse("suppress", "it must be a list of tables")
     return tuple(value)
+
+
+def _capabilities(top: Table) -> frozenset[str] | None:
+    """`[remote-code] capabilities = ["none"]`, or those that there are."""
+    table = top.table("remote-code")
+    if table is None:
+        return None
+    names = table.texts("capabilities")
+    if not names or (len(names) > 1 and "none" in names):
+        table.refuse("capabilities", 'it must be ["none"] alone, or some of ' + ", ".join(CAPABILITIES))
+    for index, name in enumerate(names):
+        if name not in (*CAPABILITIES, "none"):
+            table.refuse(f"capabilities[{index}]", f"{escape(name)!r} is none of {', '.join(CAPABILITIES)}")
+    table.end()
+    return frozenset(names) - {"none"}
 
 
 def _refuse_twins(top: Table, rules: tuple[Rule, ...]) -> None:

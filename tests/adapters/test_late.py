@@ -21,6 +21,7 @@ from safeload import Options
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.policy import AllOf
 from tests.adapters import payloads, repos, steering
+from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)
 
 LORA = "encoder.layer.0.attention.self.query.lora_A.default.weight"
 
@@ -187,15 +188,18 @@ def test_saving_an_adapter_names_the_base_that_was_asked_for(base: Path, tmp_pat
 # --- code and kernels ---------------------------------------------------------------------------------------------
 
 
-def test_generate_takes_no_code_from_a_repository(tmp_path: Path, marker: Path) -> None:
-    """`generate(custom_generate="…")` is refused, with and without trust; a function of the user's own works."""
+def test_generate_takes_no_code_that_nobody_approved(tmp_path: Path, marker: Path, hub: Hub) -> None:  # noqa: F811
+    """`generate(custom_generate="…")`, and a strategy that the library fetches, are refused with and without trust."""
     repository = steering.build_custom_generate(tmp_path / "g", marker)
+    hub.add("transformers-community/contrastive-search", repository)
     model = guarded.AutoModelForCausalLM.from_pretrained(repos.build_llama(tmp_path / "m"))
     ids = torch.tensor([[2, 5]])
-    for trust in ({}, {"trust_remote_code": True}, {"trust_remote_code": False}):
+    for trust in ({}, {"trust_remote_code": False}):
         with pytest.raises(UsageError, match="custom_generate"):
             model.generate(ids, custom_generate=str(repository), **trust)
-    with pytest.raises(UsageError):
+    with pytest.raises(PolicyDenied, match=r"custom_generate/generate\.py"):
+        model.generate(ids, custom_generate=str(repository), trust_remote_code=True)
+    with pytest.raises(PolicyDenied, match="transformers-community/contrastive-search"):
         model.generate(ids, penalty_alpha=0.6, top_k=4, trust_remote_code=True)
     assert model.generate(ids, max_new_tokens=2, do_sample=False).shape == (1, 4)
 

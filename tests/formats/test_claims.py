@@ -14,6 +14,7 @@ from tests.corpus import benign
 NAMES = (
     *("model.bin", "a.pb", "CONFIG.JSON", "x.PY", "m.onnx", "s.model", "x", "MLmodel", "a.YML", "requirements.TXT"),
     *("run.sh", "a.pmml", "g.PBTXT", "v.data-00000-of-00001", "m.keras", "p.distcp", "m.mlmodel"),
+    *("Makefile", "x.pth", "x.HTML", "log.cfg"),
 )
 
 

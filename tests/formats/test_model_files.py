@@ -16,7 +16,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.finding import FileReport, Status
 from safeload.core.limits import Limits
 from safeload.engine.inspect import inspect
-from safeload.formats.base import Code
+from safeload.formats.base import Code, Text
 from tests.corpus.build import Zipped, make_zip, npy, payload
 from tests.formats.helpers import of, reading
 
@@ -246,6 +246,32 @@ def test_scripts_in_the_outputs_of_notebooks_are_code() -> None:
 def test_scripts_are_code(raw: bytes, name: str) -> None:
     """A script is never safe, whatever it is written in."""
     assert status(raw, name) is Status.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (b"all:\n\tcurl x | sh\n", "Makefile"),
+        (b"FROM x\nRUN curl x | sh\n", "gpu.Dockerfile"),
+        (b"<p>hello</p><ScRiPt src=x></script>", "card.html"),
+        (b"<svg OnLoad = 'x()'/>", "figure.svg"),
+        (b"/usr/lib\nimport os; os.system('x')\n", "weights.pth"),
+        (b"[handler_x]\nclass=__import__('os').system('x')\n", "logging.cfg"),
+        (b"[Desktop Entry]\nExec=sh\n", "model.desktop"),
+    ],
+)
+def test_text_that_a_program_acts_on_is_code(raw: bytes, name: str) -> None:
+    """Build files, pages with scripts, Python's path files and evaluated settings are not just text."""
+    assert status(raw, name) is Status.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [(b"<p>one = two</p>", "card.html"), (b"/usr/lib\n", "weights.pth"), (b"[model]\nsize=3\n", "model.cfg")],
+)
+def test_quiet_text_of_the_same_names_is_text(raw: bytes, name: str) -> None:
+    """Nothing acts on a page without scripts, a path file of folders, or settings of a model."""
+    assert of(reading(raw, name), Text) and not of(reading(raw, name), Code)
 
 
 def test_java_classes_and_archives_of_them_are_programs() -> None:

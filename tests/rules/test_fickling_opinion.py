@@ -16,7 +16,8 @@ from safeload.engine.options import Options
 from safeload.engine.scan import scan
 from safeload.rules import fickling_opinion, judge
 from safeload.rules.base import Context
-from safeload.rules.fickling_opinion import MOST_BYTES, analyse
+from safeload.rules.fickling import analyse
+from safeload.rules.fickling_opinion import MOST_BYTES
 from tests.corpus.build import payload
 from tests.generator.make import made
 from tests.rules.streams import stream

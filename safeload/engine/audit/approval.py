@@ -1,7 +1,7 @@
 """Whether the code that a load needs is approved: the closure, the records about it, and what policies demand.
 
 1. The code is read once, and the very bytes that were read are what is approved, and later what runs.
-2. Records come from the project's `audits.toml`. One that lies in the model has no say.
+2. Records come from the `audits.toml` of the system, the user and the project. One that lies in the model has no say.
 3. Every layer of policy demands; without any, one record that says `safe-to-run` is enough. `mode = "warn"` does not
    relax this: what ran cannot be taken back.
 4. What is asked of a policy is one need, which names every file; approvals are evidence for it.
@@ -10,24 +10,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from safeload.core.digest import sha256
-from safeload.core.errors import LimitExceeded, MalformedInput, UsageError, VerificationFailed
+from safeload.core.errors import LimitExceeded, MalformedInput, VerificationFailed
 from safeload.core.evidence import CodeNeed, Evidence, VerifiedSignature
 from safeload.core.names import escape
-from safeload.core.paths import is_safe_relative
 from safeload.core.policy import AllOf, Policy, Reason, Verdict
+from safeload.engine.approved import PACKAGE, unusable
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.trust import layers
-from safeload.trust.approvals import Answer, Code, Demand, Who, approvals_for
+from safeload.trust.approvals import Answer, approvals_for
 from safeload.trust.audit_records import Audits
+from safeload.trust.auditors import Who
 from safeload.trust.bundle import read_bundle
+from safeload.trust.judge import Code, Demand, Judge
 from safeload.trust.policy_file import PolicyFile
-from safeload.trust.rules import Applied, qualified
+from safeload.trust.rules import Applied, qualified, revocations
+from safeload.trust.signers import Identity
 
 if TYPE_CHECKING:
     from safeload.engine.enforce import Guard
@@ -41,11 +44,13 @@ _MOST_SIGNATURES = 10_000
 class NotApproved:
     """Denies a load that needs code, for the reasons that its records do not approve it."""
 
-    reasons: tuple[str, ...]
+    answer: Answer
 
     def decide(self, evidence: Evidence) -> Verdict:
-        next_step = f"safeload audit {escape(evidence.reference)} --check"
-        reasons = tuple(Reason(text, next_step) for text in self.reasons)
+        reference = escape(evidence.reference)
+        criteria = " ".join(f"--criteria {escape(name)}" for name in self.answer.wanted)
+        next_step = f"safeload approve {reference} {criteria} --as YOU" if criteria else f"safeload audit {reference}"
+        reasons = tuple(Reason(text, next_step) for text in self.answer.reasons)
         return Verdict("approvals", allowed=not reasons, reasons=reasons)
 
 
@@ -62,7 +67,7 @@ class CodeLook:
         return replace(evidence, code=(self.need,), approvals=answer.approvals)
 
     def beside(self, policy: Policy, answer: Answer) -> Policy:
-        return AllOf((policy, NotApproved(answer.reasons))) if answer.reasons else policy
+        return AllOf((policy, NotApproved(answer))) if answer.reasons else policy
 
 
 def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) -> CodeLook:
@@ -70,14 +75,38 @@ def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) 
     if held.closure is None:
         held.closure = find_closure(held.snapshot, guard.options, request)
     closure = held.closure
-    files = tuple(dict.fromkeys((*(file.name for file in closure.files), *(f for need in needs for f in need.files))))
+    absent = (name for need in needs for name in need.files if name not in held.snapshot.listing)
+    files = tuple(dict.fromkeys((*(file.name for file in closure.files), *absent)))
     why = ", ".join(dict.fromkeys(need.why for need in needs))
     own = {file.name: file.sha256 for file in closure.files if file.name in held.snapshot.listing}
     return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own)
 
 
-def judged(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignature] = ()) -> Answer:
-    """What the records of audits say of this code, for this model.
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """All that decides whether code is approved: the code, the records, the demands and the day."""
+
+    code: Code
+    records: tuple[Audits, ...]
+    demands: tuple[Demand, ...]
+    today: date
+    proofs: Mapping[str, Collection[Who]]
+    """By the seal of a record, who signed it."""
+
+    def answer(self) -> Answer:
+        return approvals_for(self.code, self.records, self.demands, self.today, self.proofs)
+
+    def approved(self) -> frozenset[str]:
+        """Every code that all demands approve, as far as that can be told without it: what a delta may start from."""
+        judge = Judge(self.code, self.records, self.today, self.proofs)
+        return frozenset.intersection(*(frozenset(judge.reached(demand)) for demand in self.demands))
+
+
+def inquire(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignature] = ()) -> Inquiry:
+    """Gather what decides about this code, for this model.
+
+    Args:
+        signatures: those of the model that were verified.
 
     Raises:
         ConfigError: records cannot be read or used, or lie in the model.
@@ -89,8 +118,14 @@ def judged(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignatur
     records = records_for(guard)
     names = tuple(name for group in targets(guard.snapshot) for name in group)
     code = code_of(closure, names=names, signatures=signatures)
-    proofs = signed_records(records, (one.policy for one in guard.applied), guard.now)
-    return approvals_for(code, records, demands(guard.applied), guard.now.date(), proofs)
+    policies = [one.policy for one in guard.applied]
+    proofs = signed_records(records, policies, guard.now)
+    return Inquiry(code, records, demands(guard.applied), guard.now.date(), proofs)
+
+
+def judged(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignature] = ()) -> Answer:
+    """What the records of audits say of this code, for this model. Raises as `inquire` does."""
+    return inquire(guard, closure, signatures).answer()
 
 
 def records_for(guard: Guard) -> tuple[Audits, ...]:
@@ -121,7 +156,7 @@ def demands(applied: Iterable[Applied]) -> tuple[Demand, ...]:
 
 
 def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterable[VerifiedSignature] = ()) -> Code:
-    """The code as `approvals_for` judges it."""
+    """The code as `approvals_for` judges it. `names` are those of the model."""
     files = {file.name: file.sha256 for file in closure.files}
     signers = frozenset((one.signer, one.identity) for one in signatures if files and one.covers >= files.keys())
     return Code(
@@ -132,23 +167,22 @@ def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterab
         unfollowed=frozenset(unfollowed(closure)),
         faults=tuple(_faults(closure)),
         names=names,
+        others=tuple(repository.lower() for repository, _ in closure.repositories),
         signers=signers,
     )
 
 
 def unfollowed(closure: Closure) -> dict[str, str]:
-    """Each place that an approval must name, as `file.py:12`, and what happens there."""
+    """Each place that an approval must name, as `file.py:12`, and what happens there, however mild."""
     from safeload.core.allowlist import Allowlist
-    from safeload.core.finding import Severity
     from safeload.rules.base import Context
     from safeload.rules.code_unfollowed import RULE
 
     found: dict[str, str] = {}
     for file in closure.files:
         for finding in RULE.check(RULE, file.facts, Context(allowlist=Allowlist())) if file.facts else ():
-            if finding.severity > Severity.LOW:
-                line = (finding.location.path or "").removeprefix("line ")
-                found.setdefault(f"{file.name}:{line}", finding.message)
+            line = (finding.location.path or "").removeprefix("line ")
+            found.setdefault(f"{file.name}:{line}", finding.message)
     return found
 
 
@@ -159,14 +193,21 @@ def _faults(closure: Closure) -> Iterable[str]:
     for file in closure.files:
         if file.fault is not None:
             yield f"{escape(file.name)} cannot be approved: {file.fault.why or file.fault.what}"
-        if not is_safe_relative(file.name.replace("--", "/")):
-            yield f"{escape(file.name)} cannot be approved: its name is no plain path"
+        if file.facts is not None and PACKAGE in file.facts.imports:
+            yield f"{escape(file.name)} cannot be approved: it imports {PACKAGE}, where the code of other models lies"
+    for name in sorted({entry.target for entry in closure.entries} | {*closure.imports}):
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            yield f"{escape(name)} cannot be approved: it holds what is not a character"
+    for name, why in unusable([file.name for file in closure.files]):
+        yield f"{escape(name)} cannot be approved: {why}"
     for missing in closure.missing:
-        yield f"{escape(missing.importer)} cannot be approved: it needs {missing.what}, which is not there"
+        if not missing.optional:
+            yield f"{escape(missing.importer)} cannot be approved: it needs {missing.what}, which is not there"
 
 
 def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], now: datetime) -> dict[str, set[Who]]:
-    """Who signed which record, by the record's seal. A bundle that nobody trusted signed proves nothing.
+    """Who signed which record, by the record's seal. A bundle that nobody trusted signed proves nothing; neither does
+    one by a key or signer that a policy revokes.
 
     Raises:
         LimitExceeded: there are more than anybody could verify.
@@ -174,7 +215,10 @@ def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], no
     """
     from safeload.engine.enforce_signatures import signers_of
 
+    policies = list(policies)
     signers = signers_of(policies)
+    revoked = {mark for policy in policies for mark, _ in revocations(policy, now.date()).revoked}
+    seals = {audit.seal for one in records for audit in one.audits}
     bundles = {bundle: one.file for one in records for bundle in one.signatures}
     if len(bundles) > _MOST_SIGNATURES:
         where = next(iter(bundles.values()))
@@ -185,19 +229,21 @@ def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], no
             bundle = read_bundle(data, f"{file}.sig")
         except MalformedInput:
             continue
-        for signer in signers:
+        seal = sha256(bundle.envelope.payload)
+        for signer in signers if seal in seals else ():
             try:
                 identity = signer.verify(bundle, now=now)
             except (MalformedInput, VerificationFailed):
                 continue
-            found.setdefault(sha256(bundle.envelope.payload), set()).add((signer.name, identity.text))
+            if revoked.isdisjoint(_marks(signer.name, identity)):
+                found.setdefault(seal, set()).add((signer.name, identity.text))
     return found
 
 
-def refuse_code_in_directory(reference: str) -> None:
-    """Raise `UsageError`: a directory that outlives this process cannot carry an approval."""
-    raise UsageError(
-        f"{escape(reference)} was not written",
-        why="approved code runs in the process that checked it, and a directory holds none",
-        remedy="leave trust_remote_code out, or load it by safeload.transformers",
-    )
+def _marks(signer: str, identity: Identity) -> Iterator[str]:
+    """All that a revocation may name of a signature."""
+    yield f"signer:{signer}"
+    yield f"signer:{signer.rpartition(':')[2]}"
+    for fingerprint in identity.fingerprints:
+        yield f"key:{fingerprint}"
+        yield f"cert-sha256:{fingerprint}"

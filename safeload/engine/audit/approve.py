@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, NoReturn
 
-from safeload.core.digest import sha256
-from safeload.core.envelope import Envelope
-from safeload.core.errors import SourceError, UsageError
-from safeload.core.names import Location, escape
-from safeload.engine.audit.approval import code_of, unfollowed
+from safeload.core.errors import ConfigError, LimitExceeded, UsageError
+from safeload.core.names import escape
+from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
-from safeload.engine.enforce import refuse_within
+from safeload.engine.audit.recording import record
+from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
+from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
-from safeload.trust.audit_records import Audit, Audits, statement
-from safeload.trust.audits_text import dump
-from safeload.trust.bundle import write_bundle
+from safeload.trust.approvals import Answer
+from safeload.trust.audit_records import Audit
+from safeload.trust.auditors import likeness
 
 if TYPE_CHECKING:
     from safeload.trust.private_key import PrivateKey
@@ -38,6 +37,8 @@ class Approval:
     path: str
     """The file it stands in."""
     signed: bool
+    answer: Answer
+    """What all records together say of the code now: one approval may not be enough."""
 
 
 def closure_of(reference: str, *, request: Request, options: Options) -> tuple[Snapshot, Closure]:
@@ -53,12 +54,19 @@ def closure_of(reference: str, *, request: Request, options: Options) -> tuple[S
     return snapshot, find_closure(snapshot, options, request)
 
 
+def as_locked(reference: str, request: Request, options: Options) -> Request:
+    """The request with the commit that a lock names, as a load would have it. Raises as `locked_revision` does."""
+    locked = locked_revision(reference, request.revision, options)
+    return request if locked is None else replace(request, revision=locked)
+
+
 def approve(
     reference: str | os.PathLike[str],
     *,
     criteria: Collection[str],
     who: str,
     unfollowed_named: Collection[str] = (),
+    closure: str = "",
     base: str = "",
     expires: date | None = None,
     note: str = "",
@@ -71,30 +79,35 @@ def approve(
     """Write down that somebody read exactly this code. Nothing of it runs.
 
     Promised: the record names the code by its digest, its classes, imports and the places that cannot be followed, so
-    that none of these can change unseen. Not promised: that whoever approved it read it well.
+    that none of these can change unseen; the file appears whole or not at all, keeps its comments, and two who approve
+    at once are both in it. Not promised: that whoever approved it read it well, or that this record is enough: see
+    `Approval.answer`.
 
     Args:
         unfollowed_named: every place that cannot be followed by reading, as `file.py:12`.
+        closure: the digest of the code that was read; anything else is refused, should it have changed meanwhile.
         base: only what changed since this closure was read: a delta.
         exempt: nobody read it yet; needs `expires`.
         key: signs the record, so that a policy can tell whose it is.
 
     Raises:
-        UsageError: there is no code, it cannot be approved, or something is not named.
-        ConfigError: the file of records cannot be read, or lies in the model.
+        UsageError: there is no code, it cannot be approved, something is not named, or arguments contradict each other.
+        ConfigError: the file of records cannot be read or added to, or lies in the model.
         SourceError: it cannot be written, or the model not be read.
     """
     request, options = request or Request(), options or Options()
-    snapshot, closure = closure_of(os.fspath(reference), request=request, options=options)
-    path = _target(options)
+    today = today or datetime.now(UTC).date()
+    _check_words(criteria, who, (closure, base), expires, note, exempt, today)
+    name = os.fspath(reference)
+    request = as_locked(name, request, options)
+    snapshot, found = closure_of(name, request=request, options=options)
+    path = target(options)
     refuse_within(snapshot, path)
-    records = layers.read_audits(path) if layers.exists(path) else Audits(file=path)
-    _check(snapshot, closure, criteria, who, unfollowed_named, records)
-    if exempt and expires is None:
-        raise UsageError("nothing was exempted", why="an exemption needs its last day", remedy="--expires 2027-03-31")
-    code = code_of(closure)
+    guard = guard_for(snapshot, options, asked=request.revision)
+    _check_code(snapshot, found, unfollowed_named, closure, base)
+    code = code_of(found)
     audit = Audit(
-        closure=closure.digest,
+        closure=found.digest,
         base=base,
         who=who,
         criteria=frozenset(criteria),
@@ -102,50 +115,79 @@ def approve(
         imports=code.imports,
         unfollowed=code.unfollowed,
         files=code.files,
-        day=today or date.today(),
+        day=today,
         expires=expires,
-        model=snapshot.reference if snapshot.kind in ("hub", "cache") else "",
+        model=snapshot.root if snapshot.kind in ("hub", "cache") else "",
         revision=snapshot.revision or "",
         note=note,
         exempt=exempt,
     )
-    audit = replace(audit, seal=sha256(statement(audit)))
-    same = [one for one in records.audits if not one.origin and _same(one, audit)]
-    kept = tuple(one for one in records.audits if one not in same)
-    if key is not None:
-        _sign(path + audit_file.SIGNATURES, audit, key)
-    _write(path, dump(replace(records, audits=(*kept, audit))))
-    return Approval(audit, path, key is not None)
+    audit = record(path, audit, key, store=Store(options.store))
+    return Approval(audit, path, key is not None, _answer(guard, found))
 
 
-def _target(options: Options) -> str:
-    """The nearest file of records upward; else one in the working directory."""
+def _answer(guard: Guard, closure: Closure) -> Answer:
+    """What the records say now. The record is written: what stands against it is no failure of writing it."""
+    try:
+        return judged(guard, closure)
+    except (ConfigError, UsageError, LimitExceeded) as error:
+        return Answer(reasons=(f"{error.what}: {error.why or error.remedy}",))
+
+
+def target(options: Options) -> str:
+    """The nearest file of records upward; else one at the root of the project. Not a link to it."""
     chosen = None if options.audits is None else os.fspath(options.audits)
-    return os.path.abspath(chosen or layers.nearest(audit_file.NAME) or audit_file.NAME)
+    found = chosen or layers.nearest(audit_file.NAME) or os.path.join(layers.project_root(), audit_file.NAME)
+    return os.path.realpath(found)
 
 
-def _same(one: Audit, other: Audit) -> bool:
-    """Whether one record replaces the other: the same person on the same code."""
-    return (one.closure, one.base, one.who, one.exempt) == (other.closure, other.base, other.who, other.exempt)
-
-
-def _check(
-    snapshot: Snapshot, closure: Closure, criteria: Collection[str], who: str, named: Collection[str], records: Audits
+def _check_words(
+    criteria: Collection[str],
+    who: str,
+    digests: tuple[str, str],
+    expires: date | None,
+    note: str,
+    exempt: bool,
+    today: date,
 ) -> None:
+    """Raise `UsageError` for what cannot be written down, whatever the code is."""
+
+    def refuse(why: str, remedy: str) -> NoReturn:
+        raise UsageError("nothing was approved", why=why, remedy=remedy)
+
+    for text in (who, note):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            refuse(f"{escape(text)!r} holds what is not a character", "write it in UTF-8")
+    if not likeness(who):
+        refuse("nobody is named" if not who.strip() else f"{escape(who)!r} holds no letter", "--as NAME")
+    if not criteria:
+        refuse("no criteria are named", "--criteria safe-to-run")
+    if exempt and digests[1]:
+        refuse("a delta was read, and an exemption was not", "leave one of --from and --exempt out")
+    if exempt and expires is None:
+        refuse("an exemption needs its last day", "--expires 2027-03-31")
+    if expires is not None and expires < today:
+        refuse(f"it would have expired on {expires}, before today", "--expires with a day to come")
+    for digest in digests:
+        if digest and not audit_file.is_closure(digest):
+            refuse(f"{escape(digest)!r} is no digest of code, h1:…", "safeload audit REF --suggest names one")
+
+
+def _check_code(snapshot: Snapshot, closure: Closure, named: Collection[str], expected: str, base: str) -> None:
     reference = escape(snapshot.reference)
     code = code_of(closure)
     if not closure.entries and not closure.files:
-        raise UsageError("nothing was approved", where=reference, why="the model brings no code along")
+        why, remedy = "the model brings no code along", "load it: it needs no approval"
+        raise UsageError("nothing was approved", where=reference, why=why, remedy=remedy)
     if code.faults:
         why = "; ".join(code.faults)
         raise UsageError("nothing was approved", where=reference, why=why, remedy=f"safeload audit {reference}")
-    if not who.strip():
-        raise UsageError("nothing was approved", why="nobody is named", remedy="--as NAME")
-    for name in criteria:
-        if name not in records.criteria:
-            why = f"there are no criteria {escape(name)!r}"
-            remedy = f"safe-to-import, safe-to-run or safe-to-deploy; or write [criteria.{escape(name)}] first"
-            raise UsageError("nothing was approved", why=why, remedy=remedy)
+    if expected and expected != closure.digest:
+        why = f"the code is {closure.digest}, and not the one that you read: it changed, or this is another revision"
+        raise UsageError("nothing was approved", where=reference, why=why, remedy=f"safeload audit {reference}")
+    if base == closure.digest:
+        why, remedy = "this is the very code that --from names", "leave --from out"
+        raise UsageError("nothing was approved", where=reference, why=why, remedy=remedy)
     places = unfollowed(closure)
     if wrong := set(named) - places.keys():
         why = f"{', '.join(map(escape, sorted(wrong)))}: there is no such place"
@@ -158,40 +200,3 @@ def _check(
             why=f"these places cannot be followed by reading, and an approval must name each: {told}",
             remedy=" ".join(f"--unfollowed {escape(place)}" for place in missing),
         )
-
-
-def _sign(path: str, audit: Audit, key: PrivateKey) -> None:
-    """Add a bundle over one record: a line of its own, so that files of signatures can be merged by lines."""
-    payload = statement(audit)
-    envelope = Envelope(payload, b"")
-    bundle = write_bundle(Envelope(payload, key.sign(envelope.signed_bytes())), key_hint=key.public.fingerprint())
-    before = b""
-    if os.path.lexists(path):
-        try:
-            with open(path, "rb") as stream:
-                before = stream.read(audit_file.LARGEST + 1)
-        except OSError as error:
-            raise _failed(path, error) from error
-    if before and not before.endswith(b"\n"):
-        before += b"\n"
-    _write(path, before + bundle)
-
-
-def _write(path: str, data: bytes) -> None:
-    if len(data) > audit_file.LARGEST:
-        raise SourceError("nothing was approved", where=Location(path), why="the file would be too long to be read")
-    draft = f"{path}.{secrets.token_hex(6)}"
-    try:
-        with open(draft, "xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        if os.path.lexists(draft):
-            os.unlink(draft)
-        raise _failed(path, error) from error
-
-
-def _failed(path: str, error: OSError) -> SourceError:
-    return SourceError("nothing was approved", where=Location(path), why=escape(error.strerror or str(error)))

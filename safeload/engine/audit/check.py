@@ -1,18 +1,30 @@
-"""Whether the code of a model is approved here and now, and what there is to read if it is not: for CI, for people."""
+"""Whether the code of models is approved here and now, and what there is to read if it is not: for CI, for people."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
-from safeload.engine.audit.approval import code_of, judged, records_for, signed_records
-from safeload.engine.audit.approve import closure_of
+from safeload.core.evidence import VerifiedSignature
+from safeload.core.policy import Policy
+from safeload.engine.audit.approval import Inquiry, inquire, records_for, signed_records
+from safeload.engine.audit.approve import as_locked, closure_of
 from safeload.engine.audit.closure import Closure
-from safeload.engine.enforce import guard_for, locked_revision
+from safeload.engine.enforce import Guard, bundles_of, format_names, guard_for
+from safeload.engine.enforce_signatures import bundles_for, signers_of, verify
+from safeload.engine.held import Held
+from safeload.engine.lock import reference_of
 from safeload.engine.options import Options
 from safeload.engine.request import Request
-from safeload.trust.approvals import Answer, differing, nearest
-from safeload.trust.audit_records import Audit, Audits
+from safeload.sources.store import Store
+from safeload.trust import layers
+from safeload.trust.approvals import Answer
+from safeload.trust.audit_records import Audit, Audits, Publisher
+from safeload.trust.closest import differing, nearest
+
+_SOON = 30
+"""Days before the end of a record that it is worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,7 @@ class Checked:
 
     reference: str
     closure: Closure
-    records: tuple[Audits, ...]
+    inquiry: Inquiry
     answer: Answer
     unsigned: tuple[Audit, ...]
     """Records about this code that no signature stands behind that a policy knows."""
@@ -34,6 +46,17 @@ class Checked:
     def approved(self) -> bool:
         return bool(self.answer.approvals)
 
+    @property
+    def exempted(self) -> tuple[Audit, ...]:
+        """Records about this code that say that nobody read it yet."""
+        audits = (audit for one in self.inquiry.records for audit in one.audits if audit.exempt)
+        return tuple(audit for audit in audits if audit.closure == self.closure.digest)
+
+    @property
+    def fine(self) -> bool:
+        """Approved, or without any code."""
+        return self.approved or not self.has_code
+
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
@@ -42,6 +65,8 @@ class Suggestion:
     audit: Audit | None
     """`None`: no record is about anything alike, and all of it has to be read."""
     changed: tuple[str, ...]
+    bytes: int
+    """How long the files that changed are."""
 
 
 def check(
@@ -49,8 +74,7 @@ def check(
 ) -> Checked:
     """Judge the code of a model as a load would. Nothing of it runs.
 
-    Not promised: that a load is allowed otherwise; formats, locks and signatures of the model are not asked for here,
-    so that a `[[trusted]]` publisher, whose word is the signature of the model, does not count.
+    Not promised: that a load is allowed otherwise; formats, locks and weights are not asked for here.
 
     Raises:
         SourceError: the model could not be found or fetched.
@@ -58,24 +82,80 @@ def check(
     """
     request, options = request or Request(), options or Options()
     name = os.fspath(reference)
-    if (locked := locked_revision(name, request.revision, options)) is not None:
-        request = Request(revision=locked, access=request.access)
+    request = as_locked(name, request, options)
     snapshot, closure = closure_of(name, request=request, options=options)
     guard = guard_for(snapshot, options, asked=request.revision)
-    records = records_for(guard)
-    proofs = signed_records(records, (one.policy for one in guard.applied), guard.now)
-    about = (audit for one in records for audit in one.audits if audit.closure == closure.digest)
+    inquiry = inquire(guard, closure, _signatures(guard, closure, options))
+    about = (audit for one in inquiry.records for audit in one.audits if audit.closure == closure.digest)
     return Checked(
         reference=snapshot.reference,
         closure=closure,
-        records=records,
-        answer=judged(guard, closure),
-        unsigned=tuple(audit for audit in about if audit.seal not in proofs),
+        inquiry=inquiry,
+        answer=inquiry.answer(),
+        unsigned=tuple(audit for audit in about if audit.seal not in inquiry.proofs),
     )
 
 
+def _signatures(guard: Guard, closure: Closure, options: Options) -> tuple[VerifiedSignature, ...]:
+    """The signatures of the model over its code, if some publisher is trusted for what it signs."""
+    if not any(one.publishers for one in records_for(guard)):
+        return ()
+    signers = signers_of(one.policy for one in guard.applied)
+    snapshot, apart = guard.snapshot, bundles_of(guard.snapshot)
+    digests = {file.name: file.sha256 for file in closure.files if file.name in snapshot.listing}
+    with Held(snapshot, options.limits, Store(options.store).memo) as held:
+        bundles = bundles_for(guard, apart, held)
+        listing = frozenset(snapshot.listing) - apart
+        return verify(bundles, signers, digests, listing, guard.now, held, subset=digests.keys())[0]
+
+
 def suggest(checked: Checked) -> Suggestion:
-    """What to read before this code can be approved."""
-    code = code_of(checked.closure)
-    found = nearest(code, (audit for one in checked.records for audit in one.audits))
-    return Suggestion(found, tuple(differing(code.files, found.files if found else {})))
+    """What to read before this code can be approved: the least that differs from code that is."""
+    inquiry = checked.inquiry
+    code, approved = inquiry.code, inquiry.approved()
+    bases = [audit for one in inquiry.records for audit in one.audits if audit.closure in approved]
+    sizes = {file.name: len(file.source) for file in checked.closure.files}
+    found = nearest(code.files, bases, sizes)
+    changed = differing(code.files, found.files if found else {})
+    return Suggestion(found, tuple(changed), sum(sizes.get(name, 0) for name in changed))
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the records are that count, without any model."""
+
+    records: tuple[Audits, ...]
+    unsigned: tuple[Audit, ...]
+    """Those that no signature stands behind that a policy knows."""
+    expired: tuple[Audit | Publisher, ...]
+    ending: tuple[Audit | Publisher, ...]
+    """Those that expire within a month."""
+
+
+def overview(options: Options, *, now: datetime | None = None) -> Overview:
+    """Read every record that counts in the working directory.
+
+    Raises:
+        ConfigError: records or policies cannot be read or used.
+    """
+    now = now or datetime.now(UTC)
+    own = None if isinstance(options.policy, Policy) else os.fspath(options.policy)
+    records = layers.audits(None if options.audits is None else os.fspath(options.audits))
+    proofs = signed_records(records, layers.policies(own, formats=format_names), now)
+    audits = [audit for one in records for audit in one.audits]
+    last: list[tuple[Audit | Publisher, date]] = [(audit, audit.expires) for audit in audits if audit.expires]
+    last += [(publisher, publisher.end) for one in records for publisher in one.publishers]
+    left = [(one, (day - now.date()).days) for one, day in last]
+    return Overview(
+        records=records,
+        unsigned=tuple(audit for audit in audits if audit.seal not in proofs),
+        expired=tuple(one for one, days in left if days < 0),
+        ending=tuple(one for one, days in left if 0 <= days <= _SOON),
+    )
+
+
+def locked_models(options: Options) -> tuple[tuple[str, str | None], ...]:
+    """Every model of the locks that count, and its revision. Raises `ConfigError` for a lock that cannot be used."""
+    found = layers.locks(None if options.lock is None else os.fspath(options.lock))
+    models = ((reference_of(lock, model), model.revision or None) for lock in found for model in lock.models)
+    return tuple(dict.fromkeys(models))

@@ -62,6 +62,8 @@ class Missing:
     """The file or config that asks for it."""
     line: int
     what: str
+    optional: bool = False
+    """Whether the code does without. If it appears later, that is other code, with another digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +147,15 @@ class _Search:
     def _named(self, part: Reference, config: str) -> Iterator[tuple[Entry, str, str]]:
         repository, other, target = part.target.rpartition(_OTHER)
         folder = "" if other else posixpath.dirname(config)
-        module = target.rpartition(".")[0] or target
-        path = posixpath.normpath(posixpath.join(folder, module.replace(".", "/") + ".py"))
-        if part.kind == "module" and path not in self.models[""].snapshot.listing:
+        module = (target.rpartition(".")[0] or target).replace(".", "/") + ".py"
+        # Of a config in a folder: some loaders look beside it, and some at the top. What is there may be imported.
+        paths = dict.fromkeys(posixpath.normpath(posixpath.join(base, module)) for base in (folder, ""))
+        there = [path for path in paths if not other and path in self.models[""].snapshot.listing]
+        if part.kind == "module" and not there:
             return  # a class of an installed library
         why = f"{escape(config)} » {escape(part.location.path or '')}"
-        yield Entry(why=why, target=part.target, file=_name(repository, path)), repository, path
+        for path in there or list(paths)[:1]:
+            yield Entry(why=why, target=part.target, file=_name(repository, path)), repository, path
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,7 +176,7 @@ class _Search:
             self._hold(repository, found)
         return self.models[repository]
 
-    def _want(self, repository: str, path: str, importer: str, line: int) -> None:
+    def _want(self, repository: str, path: str, importer: str, line: int, optional: bool = False) -> None:
         try:
             listing = self._model(repository).snapshot.listing
         except SafeloadError as error:
@@ -181,7 +186,8 @@ class _Search:
         if path in listing:
             self.pending.append((repository, path))
         else:
-            self.missing.append(Missing(importer=importer, line=line, what=escape(_name(repository, path))))
+            what = escape(_name(repository, path))
+            self.missing.append(Missing(importer=importer, line=line, what=what, optional=optional))
 
     def _read(self, repository: str, path: str) -> None:
         name = _name(repository, path)
@@ -206,7 +212,7 @@ class _Search:
         for _ in range(len(edge.module) - len(module) - 1):
             if not folder:
                 above = f"{escape(edge.module)}, which lies above the model"
-                self.missing.append(Missing(importer=name, line=edge.line, what=above))
+                self.missing.append(Missing(importer=name, line=edge.line, what=above, optional=edge.optional))
                 return
             folder = posixpath.dirname(folder)
         listing = self._model(repository).snapshot.listing
@@ -215,7 +221,7 @@ class _Search:
         for item in edge.names:  # a name may be a module of the package, or something within it
             found += _module_files(posixpath.join(base, item), listing)
         for path in found or [f"{base}.py"]:
-            self._want(repository, path, name, edge.line)
+            self._want(repository, path, name, edge.line, edge.optional)
         self.pending.extend((repository, package) for package in _packages(base, listing))
 
     def _beside(self, repository: str, path: str, module: str) -> None:

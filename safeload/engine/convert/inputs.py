@@ -23,10 +23,11 @@ from safeload.formats import dcp
 from safeload.formats.base import Config, PickleStream
 from safeload.sources.base import Snapshot
 from safeload.sources.local import local_snapshot
+from safeload.sources.pinned import PinnedFile
 from safeload.sources.resolve import resolve
 
 _INDEX = ".index.json"
-_METADATA = ".metadata"
+METADATA = ".metadata"
 """What lists the tensors of a distributed checkpoint."""
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.[a-z]+)\Z")
 _CHECKPOINTS = (
@@ -64,7 +65,7 @@ def find_inputs(reference: str, request: Request, limits: Limits) -> Inputs:
         folder, name = os.path.split(os.path.abspath(reference))
         snapshot: Snapshot = local_snapshot(folder, limits=limits)
         return Inputs(snapshot=snapshot, name=name.removesuffix(_INDEX), folder=folder, index=name)
-    if os.path.basename(reference) == _METADATA and os.path.isfile(reference):
+    if os.path.basename(reference) == METADATA and os.path.isfile(reference):
         reference = os.path.dirname(os.path.abspath(reference))
     if os.path.isfile(reference):
         # A file that is named is that file: nobody means a model on the hub whose name is the same.
@@ -115,8 +116,8 @@ def _require_all_shards(files: tuple[str, ...], folder: str) -> None:
 def _in_folder(snapshot: Snapshot, folder: str) -> Inputs:
     """The checkpoint of a directory: by its index, as numbered shards, by its usual name, or the only one there is."""
     top = [name for name in snapshot.listing if "/" not in name]
-    if _METADATA in top:
-        return Inputs(snapshot=snapshot, name="model", folder=folder, index=_METADATA)
+    if METADATA in top:
+        return Inputs(snapshot=snapshot, name="model", folder=folder, index=METADATA)
     repository = any(name in top for name in _REPOSITORY)
     indexes = [name for name in top if name.endswith(_INDEX)]
     usual = [name for name in ("pytorch_model.bin", "adapter_model.bin", "model.safetensors") if name in top]
@@ -173,7 +174,7 @@ def fetch(held: Held, inputs: Inputs) -> tuple[str, ...]:
     files = inputs.files
     if inputs.index is not None:
         held.snapshot.fetch([inputs.index])
-        distributed = inputs.index == _METADATA
+        distributed = inputs.index == METADATA
         files = (
             _parts(held) if distributed else tuple(select.shards(_document(held, inputs.index), Location(inputs.index)))
         )
@@ -193,14 +194,14 @@ def fetch(held: Held, inputs: Inputs) -> tuple[str, ...]:
 
 def _metadata(held: Held) -> PickleStream:
     """The pickle that lists the tensors of a distributed checkpoint."""
-    inspected = held.inspect(_METADATA)
+    inspected = held.inspect(METADATA)
     _refuse_unread(inspected)
     for part in inspected.parts:
         if isinstance(part, PickleStream) and part.role == "data" and dcp.is_metadata(part):
             return part
     raise MalformedInput(
         "a distributed checkpoint cannot be read",
-        where=Location(_METADATA),
+        where=Location(METADATA),
         why="it does not list the tensors of one",
         remedy="name the checkpoint file",
     )
@@ -208,20 +209,29 @@ def _metadata(held: Held) -> PickleStream:
 
 def _parts(held: Held) -> tuple[str, ...]:
     names = dcp.part_names(_metadata(held), held.limits)
-    return tuple(bare_name(name, location=Location(_METADATA)) for name in names)
+    return tuple(bare_name(name, location=Location(METADATA)) for name in names)
+
+
+def distributed_parts(held: Held, files: tuple[str, ...]) -> tuple[PickleStream, dict[str, PinnedFile]]:
+    """What `formats.dcp` reads: the metadata of a distributed checkpoint and its parts, by name.
+
+    Raises:
+        MalformedInput: one of them cannot be read.
+    """
+    metadata = _metadata(held)
+    for path in files:
+        _refuse_unread(held.inspect(path))
+    return metadata, {path: held.open(path) for path in files}
 
 
 def _distributed(held: Held, files: tuple[str, ...]) -> Read:
     """The tensors of a distributed checkpoint, joined, and its other objects by name."""
-    metadata = _metadata(held)
-    for path in files:
-        _refuse_unread(held.inspect(path))
-    blobs = {path: held.open(path) for path in files}
+    metadata, blobs = distributed_parts(held, files)
     tensors = dcp.join(metadata, blobs, held.limits)
     contents = Contents(tensors={name: joined(tensor, metadata.location) for name, tensor in tensors.items()})
     others = dcp.objects(metadata, blobs, held.limits)
     contents.values += [others] if others else []
-    return Read(paths=(*files, _METADATA), contents=contents, formats={"torch-distcp"})
+    return Read(paths=(*files, METADATA), contents=contents, formats={"torch-distcp"})
 
 
 def _document(held: Held, path: str) -> object:
@@ -234,7 +244,7 @@ def read(held: Held, inputs: Inputs, files: tuple[str, ...]) -> Read:
     Raises:
         MalformedInput: one cannot be read; two hold a tensor of the same name; or the index says something else.
     """
-    if inputs.index == _METADATA:
+    if inputs.index == METADATA:
         return _distributed(held, files)
     found = Read(paths=(*files, *([inputs.index] if inputs.index is not None else [])))
     holder: dict[str, str] = {}

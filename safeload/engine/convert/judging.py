@@ -16,6 +16,9 @@ from safeload.engine.held import Held
 _PROGRAM = frozenset({"program", "operator-unlisted", "operator-reaches-out"})
 """Rules about what a program would do, which a conversion leaves behind."""
 
+_WITH_WEIGHTS = ("torchscript", "pt2")
+"""Formats of programs whose tensors are read apart from them."""
+
 
 def judge(held: Held, order: Order) -> Report:
     """Let the policy decide about every file that was inspected; return what was found in them.
@@ -31,7 +34,7 @@ def judge(held: Held, order: Order) -> Report:
     evidence = Evidence(
         reference=order.reference,
         revision=held.snapshot.revision,
-        report=Report(target=order.reference, files=tuple(map(_without_program, reports))),
+        report=Report(target=order.reference, files=tuple(map(without_program, reports))),
         digests=digests,
     )
     verdict = order.options.judge.decide(evidence)
@@ -53,8 +56,8 @@ def _judges_findings_alone(order: Order) -> bool:
     return type(order.options.policy) is AllOf and order.options.policy == DEFAULT_POLICY
 
 
-def _without_program(report: FileReport) -> FileReport:
-    """The report on what a conversion takes: of a TorchScript archive the tensors, never the program."""
-    if report.format != "torchscript":
+def without_program(report: FileReport) -> FileReport:
+    """The report on what a conversion takes: of an archive with a program the tensors, never the program."""
+    if report.format not in _WITH_WEIGHTS:
         return report
     return dataclasses.replace(report, findings=tuple(one for one in report.findings if one.rule not in _PROGRAM))

@@ -20,6 +20,7 @@ from safeload.formats.python.values import Const, Getter, Ref
 _CODE_IN_TEXT = frozenset({"builtins.exec", "builtins.eval", "builtins.compile"})
 _DEEPEST_TEXT = 3
 _MAKING = ("__init__", "__new__", "__call__", "__post_init__")
+_IMPORT_ERRORS = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
 _NEVER = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'", "'__main__' == __name__")
 
 
@@ -70,6 +71,8 @@ class Edge:
     names: tuple[str, ...]
     """What is imported from it: modules, or names within one."""
     line: int
+    optional: bool = False
+    """Whether the code goes on if it is not there: the import is tried, and its failure is handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class _Reader:
         self.names = collect(tree)
         self.resolver = Resolver(self.names)
         self.early = _called_at_import(tree)
+        self.tried = _tried(tree)
         self.pending: list[tuple[ast.AST, Scope, When]] = [(tree, self.names.module, When.IMPORT)]
 
     def run(self) -> None:
@@ -330,7 +334,7 @@ class _Reader:
         self.walk.uses.setdefault((name, kind, use.line, when, arguments, tuple(use.keywords.items())), use)
 
     def _edge(self, module: str, names: tuple[str, ...], node: ast.AST) -> None:
-        self.walk.edges.append(Edge(module, names, self._line(node)))
+        self.walk.edges.append(Edge(module, names, self._line(node), optional=node in self.tried))
 
     def _unfollowed(self, what: str, line: int) -> None:
         self.walk.unfollowed.append(Unfollowed(what, line or self.line))
@@ -380,6 +384,27 @@ def _never(test: ast.expr) -> bool:
     """`__name__ == "__main__"` and `TYPE_CHECKING`: not reached by an import."""
     text = ast.unparse(test) if isinstance(test, (ast.Compare, ast.Name, ast.Attribute)) else ""
     return text in _NEVER
+
+
+def _tried(tree: ast.Module) -> frozenset[ast.AST]:
+    """What stands in a `try` that handles the failure of an import, and happens right there."""
+    found: set[ast.AST] = set()
+    for outer in ast.walk(tree):
+        if isinstance(outer, ast.Try) and any(_handles_imports(handler) for handler in outer.handlers):
+            pending: list[ast.AST] = [*outer.body]
+            while pending:
+                node = pending.pop()
+                if node not in found and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                    found.add(node)
+                    pending.extend(ast.iter_child_nodes(node))
+    return frozenset(found)
+
+
+def _handles_imports(handler: ast.ExceptHandler) -> bool:
+    """Whether it catches an import that fails, and does not end in raising again."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    caught = any(kind is None or (isinstance(kind, ast.Name) and kind.id in _IMPORT_ERRORS) for kind in kinds)
+    return caught and not isinstance(handler.body[-1], ast.Raise)
 
 
 def _called_at_import(tree: ast.Module) -> frozenset[str]:

@@ -1,0 +1,230 @@
+"""A copy of a reading's graph in which the calls that a table makes carry everything that is done to their results.
+
+Named constants become calls of a handler that returns them, buffers beside the stream calls that return these, and
+states that are set last become calls of their own. The reading itself stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from safeload.core.errors import MalformedInput
+from safeload.core.graph import (
+    Call,
+    Dict,
+    FrozenSet,
+    Global,
+    How,
+    List,
+    Node,
+    OutOfBand,
+    Persistent,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
+from safeload.core.names import GlobalName
+from safeload.engine.crowded import refuse_crowded
+
+if TYPE_CHECKING:
+    from safeload.engine.live import Table
+
+_CONSTANTS: Any = object()
+"""Stands where a module's name would: no stream can spell it."""
+_NEW = GlobalName("copyreg", "__newobj__")
+_OLD = GlobalName("copyreg", "_reconstructor")
+_OBJECT = GlobalName("builtins", "object")
+_KEYED = frozenset(
+    {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
+    | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
+)
+"""Types that make keys of the items of a list."""
+_OF_ARRAYS = ("_reconstruct", "_frombuffer")
+
+
+def constant(name: GlobalName) -> GlobalName:
+    """The name of the handler that returns a constant."""
+    return GlobalName(_CONSTANTS, f"{name.module}\0{name.name}")
+
+
+def buffer(number: int) -> GlobalName:
+    """The name under which a buffer that was given beside the stream is a constant."""
+    return GlobalName(_CONSTANTS, str(number))
+
+
+def setter(name: GlobalName) -> GlobalName:
+    """The name of the handler that sets the states of what another made."""
+    return GlobalName(_CONSTANTS, f"state\0{name.module}\0{name.name}")
+
+
+_SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
+    List: lambda node: List(node.items, node.depth),
+    Set: lambda node: Set(node.items, node.depth),
+    Tuple: lambda node: Tuple(node.items, node.depth),
+    FrozenSet: lambda node: FrozenSet(node.items, node.depth),
+    Dict: lambda node: Dict(node.pairs, node.depth),
+    Persistent: lambda node: Persistent(node.id, node.offset, node.depth),
+    Call: lambda node: Call(
+        node.callee, node.args, node.kwargs, node.how, node.offset, node.depth,
+        node.states, node.items, node.pairs, node.inline,
+    ),
+}  # fmt: skip
+"""A copy of each kind of node that holds others, with the same parts; `copy.copy` takes several times as long."""
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """The copy of a graph."""
+
+    root: Value = None
+    arrays: set[int] = field(default_factory=set)
+    """Bytes that are one array's and nothing else, by identity: those of several are copied for each."""
+    late: list[Value] = field(default_factory=list)
+    """The calls that set states last."""
+
+
+def prepare(
+    value: Value, table: Table, texts: Callable[[bytes], object] | None, buffers: Sequence[object] | None
+) -> Prepared:
+    """Copy a graph and rewrite it for what `table` makes. Without recursion; nodes that are shared stay shared.
+
+    Raises:
+        MalformedInput: the graph refers to a buffer that was not given.
+    """
+    copier = _Copier(table, texts, buffers)
+    copier.prepared.root = copier.part(value)
+    while copier.waiting:
+        copier.fill(*copier.waiting.pop())
+    copier.prepared.arrays = {one for one in copier.prepared.arrays if copier.used[one] == 1}
+    return copier.prepared
+
+
+class _Copier:
+    """Copies nodes that hold others, each once, and lets them wait to be filled; leaves are shared with the reading."""
+
+    def __init__(self, table: Table, texts: Callable[[bytes], object] | None, buffers: Sequence[object] | None) -> None:
+        self.table = table
+        self.texts = texts
+        self.buffers = buffers
+        self.copies: dict[int, Value] = {}
+        self.used: Counter[int] = Counter()
+        """How often bytes that were left in place are referred to. Arrays only share memory with nothing."""
+        self.waiting: list[tuple[Node, Node]] = []
+        self.prepared = Prepared()
+
+    def part(self, item: Value) -> Value:
+        """What stands for a part of a node in the copy."""
+        if not isinstance(item, Node):
+            return self.texts(item) if self.texts is not None and type(item) is bytes else item
+        if isinstance(item, Span):
+            self.used[id(item)] += 1
+        found = self.copies.get(id(item))
+        if found is None:
+            found = self._empty(item)
+            self.copies[id(item)] = found
+            if found is not item and type(found) is type(item):
+                self.waiting.append((item, found))
+        return found
+
+    def _empty(self, node: Node) -> Value:
+        if isinstance(node, Global) and node.name in self.table.constants:
+            return _call(constant(node.name), node.offset)
+        if isinstance(node, OutOfBand) and self.buffers is not None:
+            if node.number >= len(self.buffers):
+                raise MalformedInput(
+                    "a pickle refers to buffers beside it that were not given",
+                    why=f"there are {len(self.buffers):,}, and it asks for number {node.number + 1:,}",
+                    remedy="buffers=[…], as its writer's buffer_callback got them",
+                )
+            return _call(constant(buffer(node.number)), 0)
+        shallow = _SHALLOW.get(type(node))
+        return node if shallow is None else shallow(node)
+
+    def parts(self, items: Iterable[Value]) -> list[Value]:
+        return [self.part(item) for item in items]
+
+    def fill(self, old: Node, new: Node) -> None:
+        """Replace what a copy still shares with its original by copies."""
+        if isinstance(old, Dict | Set | FrozenSet):
+            refuse_crowded([key for key, _ in old.pairs] if isinstance(old, Dict) else old.items)
+        if isinstance(new, List | Set):
+            new.items = self.parts(new.items)
+        elif isinstance(new, Tuple | FrozenSet):
+            new.items = tuple(self.parts(new.items))
+        elif isinstance(new, Dict):
+            new.pairs = [(self.part(key), self.part(item)) for key, item in new.pairs]
+        elif isinstance(new, Persistent):
+            new.id = self.part(new.id)
+        elif isinstance(new, Call):
+            self._fill_call(new)
+
+    def _fill_call(self, node: Call) -> None:
+        _refuse_crowded_call(node)
+        straight = _straight(node, self.table)
+        if straight is None:
+            node.args = self.part(node.args)
+            if not isinstance(node.callee, Global):
+                node.callee = self.part(node.callee)
+        else:
+            node.callee, arguments, depth = straight
+            node.args, node.how = Tuple(tuple(self.parts(arguments)), depth), How.NEWOBJ
+        states, items = self.parts(node.states), self.parts(node.items)
+        node.kwargs = self.part(node.kwargs)
+        node.pairs = [(self.part(key), self.part(item)) for key, item in node.pairs]
+        node.states, node.items = states, items
+        if not isinstance(node.callee, Global) or node.callee.name not in self.table.makers:
+            return
+        if node.callee.name.name in _OF_ARRAYS:
+            within = [part.items for part in (node.args, *states) if isinstance(part, Tuple)]
+            for item in (item for part in within for item in part if isinstance(item, Span)):
+                self.used[id(item)] += id(item) in self.prepared.arrays  # two arrays, by way of one tuple
+                self.prepared.arrays.add(id(item))
+        if states and node.callee.name in self.table.setters:
+            self._set_late(node, node.callee.name, states)
+            states = []
+        together: tuple[Value, ...] = (node.args, Tuple(tuple(states), node.depth), List(items, node.depth))
+        node.args = Tuple(together, node.depth)
+        node.states, node.items = (), ()
+
+    def _set_late(self, node: Call, name: GlobalName, states: list[Value]) -> None:
+        call = _call(setter(name), node.offset)
+        call.args, call.depth = Tuple((node, Tuple(tuple(states), node.depth)), node.depth), node.depth
+        self.prepared.late.append(call)
+
+
+def _refuse_crowded_call(node: Call) -> None:
+    if node.pairs:
+        refuse_crowded([key for key, _ in node.pairs])
+    if isinstance(node.args, Tuple) and isinstance(node.callee, Global) and node.callee.name in _KEYED:
+        for part in node.args.items:
+            if isinstance(part, List | Tuple):
+                refuse_crowded([_first(item) for item in part.items])
+
+
+def _first(item: Value) -> Value:
+    """The key of a pair; an item that is none is a key itself."""
+    return item.items[0] if isinstance(item, List) and item.items else item
+
+
+def _call(name: GlobalName, offset: int) -> Call:
+    return Call(Global(name, name, offset), Tuple((), 1), None, How.REDUCE, offset, 1)
+
+
+def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] | None:
+    """Of a class that a table makes: the call of `copyreg` that protocols 0 and 1 write, as the one of later ones."""
+    if not isinstance(node.callee, Global) or node.callee.name not in (_NEW, _OLD) or not isinstance(node.args, Tuple):
+        return None
+    kind, *rest = node.args.items or (None,)
+    if not isinstance(kind, Global) or kind.name not in table.makers:
+        return None
+    if node.callee.name == _OLD:
+        match rest:
+            case (Global(name=name), None) if name == _OBJECT:
+                rest = []
+            case _:
+                return None
+    return kind, rest, node.args.depth

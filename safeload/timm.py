@@ -50,6 +50,7 @@ _PREFERRED = (
 _KINDS = (".safetensors", ".pth", ".pth.tar", ".bin")
 _HUB = ("hf-hub:", "hf_hub:", "hf-hub://", "hf_hub://")
 _DIRECTORY = ("local-dir:", "local_dir:")
+_PREFIXES = sorted((*_HUB, *_DIRECTORY), key=len, reverse=True)
 _EMA = ("state_dict_ema", "model_ema")
 _ARRAYS = (".npz", ".npy")
 
@@ -83,7 +84,8 @@ def _guard_create(call: adapt.Call) -> Any:
     """Guard `create_model`: whatever it would read is admitted, and the genuine function told to read that."""
     named = adapt.by_name(call)
     name = str(named.get("model_name", ""))
-    with adapt_models.Loading(name, call.options) as loading:
+    title = next((name[len(prefix) :] for prefix in _PREFIXES if name.lower().startswith(prefix)), name)
+    with adapt_models.Loading(title, call.options) as loading:
         undo = [_source(name, named, loading), _checkpoint(named, "checkpoint_path", loading)]
         model = loading.run(lambda: call.method(**named))
     for step in undo:
@@ -95,7 +97,7 @@ def _guard_create(call: adapt.Call) -> Any:
 def _source(name: str, named: dict[str, Any], loading: adapt_models.Loading) -> Callable[[Any], None]:
     """Admit where the name or the config says that the weights are; return what makes the model show that again."""
     access = Access(cache_dir=named.get("cache_dir"))
-    for prefix in sorted((*_HUB, *_DIRECTORY), key=len, reverse=True):
+    for prefix in _PREFIXES:
         if name.lower().startswith(prefix):
             reference = name[len(prefix) :]
             request = _request(reference, named, access, hub=prefix in _HUB)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _MOST = 256
 """Folders that one model may be made of."""
 
+_NESTED = tuple(f"/{name}" for name in select.PARTS_HOLDERS)
+
 Read = Callable[[str], Any]
 """The parsed JSON of that name; `None` if there is no such file."""
 
@@ -94,6 +96,8 @@ def plan_parts(plan: Plan, held: Held, names: Mapping[str, str], request: Reques
         if prefix and request.wants_weights:
             for entry in select.part_weights(own, request, falls_back=layout.falls_back):
                 place(plan, held, own, entry, prefix)
+    for name in [name for name in plan.small if name.endswith(_NESTED)]:
+        del plan.small[name]  # a part is not made of parts: no loader gets a list that nobody read
     if layout.folders:
         plan.small |= {name: names[name] for name in (layout.holder, select.CARD) if name in names}
     held.snapshot.fetch([*plan.small.values(), *plan.side.values()])

@@ -14,9 +14,10 @@ from typing import Any
 from safeload.core.errors import MalformedInput
 from safeload.core.evidence import CodeNeed
 from safeload.core.names import Location
+from safeload.engine import select
 from safeload.engine.parts import Layout, Read, code_need
 
-HOLDER = "model_index.json"
+HOLDER = select.PARTS_HOLDERS[1]
 
 _LIBRARIES = frozenset({"diffusers", "transformers"})
 _MODULES = """

@@ -13,9 +13,10 @@ from typing import Any
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
+from safeload.engine import select
 from safeload.engine.parts import Layout, Read, code_need
 
-HOLDER = "modules.json"
+HOLDER = select.PARTS_HOLDERS[0]
 
 _CLASSES = (
     "Asym|BoW|CLIPModel|CNN|CSRSparsity|Dense|Dropout|HierarchicalTokenPooling|IDF|LambdaTokenPooling|LSTM|LayerNorm|"

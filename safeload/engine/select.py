@@ -19,6 +19,8 @@ from safeload.engine.request import Request
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 CARD = "README.md"
+PARTS_HOLDERS = ("modules.json", "model_index.json")
+"""What says that a model is made of parts, and of which."""
 
 _CONFIG_FILES = ("config.json", "config.*.json", "adapter_config.json", "params.json")
 _MODEL_FILES = (*_CONFIG_FILES, "generation_config.json", "decision_template.jinja", "quantize_config.json")
@@ -115,8 +117,9 @@ def gguf_files(names: Iterable[str]) -> list[str]:
 
 
 def part_files(names: Iterable[str]) -> list[str]:
-    """The configs and tokenizer files in the folder of one part of a model."""
-    return sorted(name for name in names if _matches(name, _SMALL_FILES) and not _matches(name, _NEVER))
+    """The configs and tokenizer files in the folder of one part of a model. A part is not made of parts itself."""
+    never = (*_NEVER, *PARTS_HOLDERS)
+    return sorted(name for name in names if _matches(name, _SMALL_FILES) and not _matches(name, never))
 
 
 def part_weights(names: Mapping[str, str] | set[str], request: Request, *, falls_back: bool) -> list[str]:

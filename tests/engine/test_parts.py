@@ -146,6 +146,17 @@ def test_routers_that_contain_each_other_end(tmp_path: Path) -> None:
         plan_of(path, PARTS)
 
 
+def test_a_part_is_not_made_of_parts(tmp_path: Path) -> None:
+    """A list within a folder is read by nobody here, so no loader gets it either."""
+    inner = {"modules.json": [{"type": "evil.Evil", "path": ""}], "model_index.json": {"_class_name": ["evil", "Evil"]}}
+    files = {f"1/{name}": content for name, content in inner.items()}
+    assert set(plan_of(sentences(tmp_path / "s", (f"{HOME}.Dense", "1"), **files), PARTS).small) == {"modules.json"}
+    files = {f"unet/{name}": content for name, content in inner.items()}
+    path = pipeline(tmp_path / "d", files, unet=["diffusers", "DiffusionPipeline"])
+    for request in (PARTS, Request()):
+        assert set(plan_of(path, request).small) == {"model_index.json"}
+
+
 def test_an_index_of_a_part_names_files_beside_it(tmp_path: Path) -> None:
     """The indexes of parts are held to what the model's own is."""
     for name in ("../a.safetensors", "/a.safetensors", "missing.safetensors"):

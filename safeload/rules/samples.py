@@ -17,7 +17,7 @@ from safeload.formats.base import (
     Operator,
     PickleStream,
     Reference,
-    Text,
+    Template,
 )
 
 FILE = Location("example")
@@ -53,8 +53,8 @@ def reference(kind: str, target: str, file: str = "config.json", path: str = "ke
     return Reference(location=Location(file, None, None, path), kind=kind, target=target)
 
 
-def template(value: str) -> Text:
-    return Text(location=Location("chat_template.jinja"), text=value, role="chat-template")
+def template(value: str) -> Template:
+    return Template(location=Location("chat_template.jinja"), text=value)
 
 
 def irregular(kind: str, *, two_readings: bool = False) -> Irregularity:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from safeload.cli.output import note, replaced, scanning, show_error
 from safeload.core.errors import SafeloadError, UsageError
-from safeload.core.finding import Report, Status
+from safeload.core.finding import Finding, Report, Status
 from safeload.core.names import escape
 from safeload.reporters import names
 
@@ -94,7 +94,6 @@ class _Asked:
 
 def _asked(parsed: argparse.Namespace) -> _Asked:
     from safeload.engine.accepted import Accepted, accepted
-    from safeload.engine.baseline import read_baseline
     from safeload.engine.naming import require_outside
     from safeload.engine.rulebook import Selection
     from safeload.reporters import find
@@ -106,7 +105,11 @@ def _asked(parsed: argparse.Namespace) -> _Asked:
     for option, path in (("--baseline", parsed.baseline), ("--write-baseline", parsed.write_baseline)):
         if path is not None:
             require_outside(path, targets, option)
-    baseline = read_baseline(parsed.baseline) if parsed.baseline is not None else None
+    baseline = None
+    if parsed.baseline is not None:
+        from safeload.engine.baseline import read_baseline
+
+        baseline = read_baseline(parsed.baseline)
     found = Accepted() if parsed.no_policy else accepted(targets, policy=parsed.policy, start=os.getcwd())
     digests = _digests(parsed, reporter.name, found)
     return _Asked(reporter=reporter, selection=selection, baseline=baseline, accepted=found, digests=digests)
@@ -160,8 +163,6 @@ def _reports(parsed: argparse.Namespace, asked: _Asked) -> tuple[list[Report], l
 
 
 def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
-    from safeload.engine.options import Options
-    from safeload.engine.request import Request
     from safeload.engine.scan import scan, scan_stream
 
     with scanning(path) as progress:
@@ -171,10 +172,18 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
                 name="stdin" if parsed.stdin_name is None else parsed.stdin_name,
                 digests=asked.digests,
             )
-        request = Request(revision=parsed.revision) if parsed.revision else None
+        options, request = None, None  # which are made only if something is asked for: that takes time
+        if parsed.second is not None:
+            from safeload.engine.options import Options
+
+            options = Options(second_opinion=True)
+        if parsed.revision:
+            from safeload.engine.request import Request
+
+            request = Request(revision=parsed.revision)
         return scan(
             path,
-            options=Options(second_opinion=parsed.second is not None),
+            options=options,
             request=request,
             digests=asked.digests,
             progress=progress,
@@ -186,7 +195,6 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:
     """What is accepted of what was found; written as a baseline first, if that was asked for."""
-    from safeload.engine.baseline import read_baseline, written
     from safeload.engine.triage import Kind, triage
 
     decide = partial(
@@ -198,6 +206,8 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
     )
     triaged = decide(baseline=asked.baseline)
     if parsed.write_baseline is not None:
+        from safeload.engine.baseline import read_baseline, written
+
         leave = {key for key, aside in triaged.aside.items() if aside.kind is Kind.SUPPRESSED}
         folder = os.path.dirname(os.path.abspath(parsed.write_baseline))
         text, count = written(reports, folder, leave)
@@ -211,7 +221,6 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
 def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:
     """What reporters may know beside the reports."""
     from safeload import __version__
-    from safeload.engine.baseline import fingerprint
     from safeload.engine.naming import Names
     from safeload.engine.rulebook import Cards
     from safeload.reporters.base import About
@@ -222,9 +231,15 @@ def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:
         aside=triaged.aside,
         notes=triaged.notes,
         name=Names(os.getcwd()).of,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint,
         all=parsed.show_accepted,
     )
+
+
+def _fingerprint(name: str, finding: Finding) -> str:
+    from safeload.engine.baseline import fingerprint
+
+    return fingerprint(name, finding)
 
 
 def _write(

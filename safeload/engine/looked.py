@@ -26,18 +26,21 @@ def look(
     digests: Status | None = None,
     second_opinion: bool = False,
 ) -> FileReport:
-    """The report on an open file; undecided if it cannot be read.
+    """The report on an open file; undecided if it cannot be read, or not to its end for the digest.
 
     Args:
         digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
     """
     try:
         report = inspect(file, path, limits, shown=shown, second_opinion=second_opinion).report
-        if digests is not None and report.status >= digests:
-            report = replace(report, sha256=file.sha256())
     except SafeloadError as error:
-        report = unreadable(path, error)
-    return report
+        return unreadable(path, error)
+    if digests is None or report.status < digests:
+        return report
+    try:
+        return replace(report, sha256=file.sha256())
+    except SafeloadError as error:  # what was found stays found
+        return replace(report, findings=(*report.findings, *unreadable(path, error).findings))
 
 
 def shown(snapshot: Scannable, path: str) -> str:

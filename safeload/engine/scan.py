@@ -11,12 +11,12 @@ from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.limits import Limits
 from safeload.engine.looked import look, shown, unreadable
-from safeload.engine.options import Options
-from safeload.engine.request import Request
 from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
 
 if TYPE_CHECKING:
+    from safeload.engine.options import Options
+    from safeload.engine.request import Request
     from safeload.engine.results import Results
     from safeload.sources.pinned import PinnedFile
     from safeload.sources.remote import RangedSnapshot
@@ -57,13 +57,13 @@ def scan(
         LimitExceeded: the target has more files than `options.limits.members`.
         UsageError: `options.second_opinion` needs fickling, and it is not installed.
     """
-    options, request = options or Options(), request or Request()
-    if options.second_opinion:
+    limits = _limits(options)
+    if options is not None and options.second_opinion:
         from safeload.rules import fickling
 
         fickling.require()
         workers, cache = 1, False  # the other analyser answers here, and what it says is kept nowhere
-    snapshot = _snapshot(os.fspath(target), options.limits, request)
+    snapshot = _snapshot(os.fspath(target), limits, request)
     snapshot.fetch(snapshot.listing)
     results = _results(snapshot, os.fspath(target), options, digests) if cache else None
     try:
@@ -82,14 +82,19 @@ def scan(
                 note(text)
 
 
-def _results(snapshot: Scannable, target: str, options: Options, digests: Status | None) -> Results | None:
+def _limits(options: Options | None) -> Limits:
+    """Options are only made by who asks for something: a scan of a small file has no time for policies."""
+    return Limits() if options is None else options.limits
+
+
+def _results(snapshot: Scannable, target: str, options: Options | None, digests: Status | None) -> Results | None:
     if _is_remote(snapshot):
         return None
     from safeload.engine.results import Results
     from safeload.sources.roots import default_root
 
-    root = os.fspath(options.store) if options.store is not None else default_root()
-    return Results(os.path.abspath(root), target, limits=options.limits, digests=digests)
+    root = os.fspath(options.store) if options is not None and options.store is not None else default_root()
+    return Results(os.path.abspath(root), target, limits=_limits(options), digests=digests)
 
 
 def _account(snapshot: Scannable) -> tuple[str, ...]:
@@ -101,16 +106,27 @@ def _is_remote(snapshot: Scannable) -> TypeGuard[RangedSnapshot]:
     return snapshot.kind == "remote"
 
 
-def _snapshot(target: str, limits: Limits, request: Request) -> Scannable:
+def _snapshot(target: str, limits: Limits, request: Request | None) -> Scannable:
     """What a target names. Of what is not on this machine, nothing is fetched yet, and never all of it."""
     within = ""
     if "://" in target:
         from safeload.sources.remote import is_remote, remote_snapshot, split_hub
 
         if is_remote(target):
-            return remote_snapshot(target, revision=request.revision, limits=limits)
+            return remote_snapshot(target, revision=request.revision if request is not None else None, limits=limits)
         target, within = split_hub(target)
-    snapshot: Scannable = resolve(
+    snapshot: Scannable = _resolved(target, limits, request)
+    if snapshot.kind == "hub" or within:
+        from safeload.sources.remote import by_ranges
+
+        return by_ranges(snapshot, within=within)
+    return snapshot
+
+
+def _resolved(target: str, limits: Limits, request: Request | None) -> Snapshot:
+    if request is None:
+        return resolve(target, limits=limits)
+    return resolve(
         target,
         revision=request.revision,
         subfolder=request.subfolder,
@@ -121,11 +137,6 @@ def _snapshot(target: str, limits: Limits, request: Request) -> Scannable:
         force_download=request.access.force_download,
         proxies=request.access.proxies,
     )
-    if snapshot.kind == "hub" or within:
-        from safeload.sources.remote import by_ranges
-
-        return by_ranges(snapshot, within=within)
-    return snapshot
 
 
 def scan_stream(
@@ -140,14 +151,14 @@ def scan_stream(
     from safeload.sources.stream import StreamSnapshot
 
     with StreamSnapshot(stream, name=name) as snapshot:
-        return scan_snapshot(snapshot, target="-", options=options or Options(), digests=digests)
+        return scan_snapshot(snapshot, target="-", options=options, digests=digests)
 
 
 def scan_snapshot(
     snapshot: Scannable,
     *,
     target: str,
-    options: Options,
+    options: Options | None,
     digests: Status | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
@@ -165,6 +176,7 @@ def scan_snapshot(
 
     if _is_remote(snapshot):
         return Report(target=target, files=_at_once(snapshot, paths, options, digests, done))
+    limits = _limits(options)
     known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
     left = [path for path in paths if path not in known]
     opened = results.opened if results is not None else None
@@ -173,7 +185,7 @@ def scan_snapshot(
         from safeload.engine.workers import scan_in_parallel
 
         here = cast(Snapshot, snapshot)  # what is not remote
-        found = scan_in_parallel(here, left, options.limits, workers=many, digests=digests, done=done, opened=opened)
+        found = scan_in_parallel(here, left, limits, workers=many, digests=digests, done=done, opened=opened)
     else:
         found = tuple(_each(snapshot, left, options, digests, done, opened))
     if results is not None:
@@ -203,7 +215,7 @@ def _known(snapshot: Snapshot, paths: list[str], results: Results, done: Callabl
 def _each(
     snapshot: Scannable,
     paths: list[str],
-    options: Options,
+    options: Options | None,
     digests: Status | None,
     done: Callable[[], None],
     opened: Callable[[str, PinnedFile], None] | None,
@@ -216,7 +228,7 @@ def _each(
 def _one(
     snapshot: Scannable,
     path: str,
-    options: Options,
+    options: Options | None,
     digests: Status | None,
     opened: Callable[[str, PinnedFile], None] | None = None,
 ) -> FileReport:
@@ -227,17 +239,17 @@ def _one(
             return look(
                 file,
                 path,
-                options.limits,
+                _limits(options),
                 shown=shown(snapshot, path),
                 digests=digests,
-                second_opinion=options.second_opinion,
+                second_opinion=options is not None and options.second_opinion,
             )
     except SafeloadError as error:
         return unreadable(path, error)
 
 
 def _at_once(
-    snapshot: Scannable, paths: list[str], options: Options, digests: Status | None, done: Callable[[], None]
+    snapshot: Scannable, paths: list[str], options: Options | None, digests: Status | None, done: Callable[[], None]
 ) -> tuple[FileReport, ...]:
     """The same for files that are elsewhere: most of the time is waiting, so several are read at a time."""
     from concurrent.futures import ThreadPoolExecutor

@@ -16,13 +16,10 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Code, Component, Format, Irregularity, Operator, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
-from safeload.formats.overlap import independent
 from safeload.formats.pickle_head import calls_something
-from safeload.formats.protobuf import Messages
-from safeload.formats.sentencepiece import after_pieces
 from safeload.index import FORMATS
 from safeload.registry import indexed, modules
 
@@ -157,7 +154,11 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
     kind `name-disagrees` where its name announces another format than its content is.
     """
     limits = account(limits or Limits(), blob)
-    claims = independent(identify(blob, called(location)), blob, location, limits)
+    claims = identify(blob, called(location))
+    if len(claims) > 1:
+        from safeload.formats.overlap import independent
+
+        claims = independent(claims, blob, location, limits)
     parts: list[Part] = []
     fault: MalformedInput | None = None
     if len(claims) > 1:
@@ -177,7 +178,11 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
         except MalformedInput as error:
             fault = fault or error
     if _LIKE_PROTOBUF & {format.name for format in claims}:
-        start = after_pieces(blob) if claims[0].name == "sentencepiece" else 0
+        start = 0
+        if claims[0].name == "sentencepiece":
+            from safeload.formats.sentencepiece import after_pieces
+
+            start = after_pieces(blob)
         rest: Blob = Extent(blob, start, blob.size - start) if start else blob
         try:
             parts.extend(_hidden_graphs(rest, location, limits or Limits(), claims))
@@ -188,15 +193,19 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
 
 def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:
     """What the readers of other formats without a signature would find in a file, if they can read it to its end."""
+    from safeload.formats.protobuf import Messages
+
     try:
         numbers = Messages(blob, location, limits).numbers()
     except LimitExceeded:
         raise
     except MalformedInput:
         return  # no parser of protocol buffers reads it
-    for format in formats():
-        if format in claims or not _PROTOBUF.get(format.name, frozenset()) & numbers:
+    claimed = {format.name for format in claims}
+    for known in _known():
+        if known.name in claimed or not _PROTOBUF.get(known.name, frozenset()) & numbers:
             continue
+        format = known.load()
         try:
             found = [part for part in format.read(blob, location, limits) if _is_named(part)]
         except LimitExceeded:
@@ -212,6 +221,8 @@ def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple
 
 def _is_named(part: Part) -> bool:
     """Whether something has a name that a framework could know; noise has none."""
+    from safeload.formats.base import Code, Component, Operator
+
     return isinstance(part, (Component, Code)) or (
         isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
     )

@@ -179,6 +179,7 @@ _CORES = ("numpy.core", "numpy._core")
 ARRAY_HANDLERS: dict[GlobalName, Handler] = {
     GlobalName("numpy", "dtype"): _dtype,
     **{GlobalName(f"{core}.multiarray", "_reconstruct"): _reconstruct for core in _CORES},
+    **{GlobalName(f"{core}._internal", "_reconstruct"): _reconstruct for core in _CORES},
     **{GlobalName(f"{core}.numeric", "_frombuffer"): _frombuffer for core in _CORES},
     **{GlobalName(f"{core}.multiarray", "scalar"): _scalar for core in _CORES},
 }

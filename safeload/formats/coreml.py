@@ -45,8 +45,8 @@ class _Model:
             found = [
                 inner
                 for outer in found
-                for inner in self.messages.fields(outer.start, outer.end)
-                if inner.number == number and inner.wire == BYTES
+                for inner in self.messages.parts(outer.start, outer.end)
+                if inner.number == number
             ]
         yield from found
 
@@ -56,8 +56,8 @@ class _Model:
     def read(self) -> None:
         self.models.append((0, self.messages.size))
         while self.models:
-            for one in self.messages.fields(*self.models.pop()):
-                if one.wire == BYTES and one.number in _KINDS:
+            for one in self.messages.parts(*self.models.pop()):
+                if one.number in _KINDS:
                     self._kind(one)
 
     def _kind(self, one: Field) -> None:
@@ -82,8 +82,8 @@ class _Model:
 
     def _network(self, network: Field) -> None:
         for layer in self.inside(network, 1):
-            for one in self.messages.fields(layer.start, layer.end):
-                if one.wire != BYTES or one.number < 100:
+            for one in self.messages.parts(layer.start, layer.end):
+                if one.number < 100:
                     continue
                 if one.number == _CUSTOM_LAYER:
                     self.add("custom", self.messages.first(one, 10), one.start)

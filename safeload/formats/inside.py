@@ -13,7 +13,7 @@ from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Config, Irregularity, Part, PickleStream, TensorTable
+from safeload.formats.base import Irregularity, Part, PickleStream
 
 LEVELS = 6
 """Archives and compressions within each other that are opened."""
@@ -29,7 +29,17 @@ _ALL_OPCODES = 1_000_000
 """Opcodes of all pickles in files within a file, and sixteen more for each of its bytes."""
 _FILES_ALWAYS = 1_000
 _BYTES_PER_FILE = 256
-"""A file may hold a thousand files, and one more for each of these bytes: opening each one takes time."""
+"""A file may hold a thousand files, and one more for each of these bytes: opening each one takes time …"""
+_SNIFFED = 1 << 16
+_SNIFFED_PER_FILE = 1 << 14
+"""… and looking at so many bytes of what it begins with as much again."""
+_FIELDS_ALWAYS = 150_000
+_BYTES_PER_FIELD = 3
+"""Fields of protocol buffers that are visited, by all readers of a file together: regular ones have more bytes each."""
+_STRAYS_ALWAYS = 5_000
+_STRAYS = 2_000_000
+_BYTES_PER_STRAY = 4
+"""Opcodes of readings that begin wherever a pickle could, among bytes that nobody accounts for."""
 _IN_MEMORY = 16 << 20
 _OPCODES = 50
 _OPCODES_PER_BYTE = 16
@@ -44,6 +54,18 @@ class Work:
     files: int = _FILES_ALWAYS
     looked: int = _LOOKED_ALWAYS
     opcodes: int = _ALL_OPCODES
+    fields: int = _FIELDS_ALWAYS
+    strays: int = _STRAYS_ALWAYS
+
+    def visit(self, count: int, location: Location) -> None:
+        """Account for fields of protocol buffers.
+
+        Raises:
+            LimitExceeded: more than regular files of this size have.
+        """
+        self.fields -= count
+        if self.fields < 0:
+            raise LimitExceeded("nodes", allowed=_FIELDS_ALWAYS, wanted=_FIELDS_ALWAYS + 1, where=location)
 
     def unpack(self, count: int, location: Location) -> None:
         """Account for bytes that were unpacked, each time they are.
@@ -55,14 +77,14 @@ class Work:
         if self.unpacked < 0:
             raise LimitExceeded("expansion", allowed=_UNPACKED, wanted=_UNPACKED + 1, where=location)
 
-    def open(self, size: int, location: Location) -> None:
-        """Account for a file of so many stored bytes. Archives could list the same ones again on every level.
+    def open(self, size: int, stored: int, location: Location) -> None:
+        """Account for a file, of so many stored bytes. Archives could list the same ones again on every level.
 
         Raises:
             LimitExceeded: more files, more bytes in them, or more opcodes until here than regular archives hold.
         """
-        self.files -= 1
-        self.looked -= size
+        self.files -= 1 + min(size, _SNIFFED) // _SNIFFED_PER_FILE
+        self.looked -= stored
         if self.files < 0:
             raise LimitExceeded("members", allowed=_FILES_ALWAYS, wanted=_FILES_ALWAYS + 1, where=location)
         if self.looked < 0:
@@ -88,6 +110,8 @@ def account(limits: Limits, blob: Blob) -> Inner:
         files=_FILES_ALWAYS + blob.size // _BYTES_PER_FILE,
         looked=_LOOKED_ALWAYS + _LOOKED * blob.size,
         opcodes=_ALL_OPCODES + _OPCODES_PER_BYTE * blob.size,
+        fields=min(limits.nodes, _FIELDS_ALWAYS + blob.size // _BYTES_PER_FIELD),
+        strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
     )
     return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
 
@@ -128,13 +152,14 @@ def read_inside(blob: Blob, place: Location, limits: Limits, *, stored: int = 0)
         MalformedInput: one of its readers stopped early; what was read was yielded.
     """
     from safeload.formats import read  # the registry, which finds the modules that call this one
+    from safeload.formats.base import Config, TensorTable
 
     inner = account(limits, blob)
     if inner.level >= LEVELS:
         detail = f"archives lie within each other more than {LEVELS} deep; deeper ones are not read"
         yield Irregularity(location=place, kind="archive-too-deep", detail=detail)
         return
-    inner.work.open(stored, place)
+    inner.work.open(blob.size, stored, place)
     few = min(inner.opcodes, inner.work.opcodes)
     result = read(_at_hand(blob), place, replace(inner, level=inner.level + 1, opcodes=few))
     inner.work.opcodes -= sum(part.reading.opcodes for part in result.parts if isinstance(part, PickleStream))

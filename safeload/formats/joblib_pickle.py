@@ -18,12 +18,10 @@ from safeload.core.names import GlobalName, Location
 from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.dtypes import numpy_width
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import imports_something, is_pickle
+from safeload.formats.pickle_head import JOBLIB, imports_something, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.tensors import DIMENSIONS
 
-MARK = b"NumpyArrayWrapper"
-"""What a joblib pickle with arrays holds in plain text near its beginning."""
 _WRAPPER = GlobalName("joblib.numpy_pickle", "NumpyArrayWrapper")
 _MAKER = GlobalName("copyreg", "_reconstructor")
 _DTYPE = GlobalName("numpy", "dtype")
@@ -135,7 +133,7 @@ FORMAT = Format(
     name="joblib",
     title="a joblib pickle",
     suffixes=(".joblib", ".pkl", ".pickle", ".sav"),
-    sniff=lambda head, tail, size, name: MARK in head and is_pickle(head, size, name),
+    sniff=lambda head, tail, size, name: JOBLIB in head and is_pickle(head, size, name),
     read=read_joblib,
-    claims=Claims(holds=(MARK,)),
+    claims=Claims(holds=(JOBLIB,)),
 )

@@ -38,9 +38,7 @@ class _Model:
 
     def read(self) -> None:
         """The whole model. Whatever was found before a fault stays in the attributes."""
-        for one in self.messages.fields():
-            if one.wire != BYTES:
-                continue
+        for one in self.messages.parts():
             if one.number == 7:
                 self.waiting.append((_GRAPH, one, 0))
             elif one.number == 14:
@@ -58,14 +56,12 @@ class _Model:
             elif kind == _FUNCTION:
                 self._function(field, depth)
             else:
-                for one in self.messages.fields(field.start, field.end):
-                    if one.wire == BYTES and one.number in (1, 2):
+                for one in self.messages.parts(field.start, field.end):
+                    if one.number in (1, 2):
                         self.waiting.append((_GRAPH, one, depth + 1))
 
     def _graph(self, graph: Field, depth: int) -> None:
-        for one in self.messages.fields(graph.start, graph.end):
-            if one.wire != BYTES:
-                continue
+        for one in self.messages.parts(graph.start, graph.end):
             if one.number == 1:
                 self._node(one, depth)
             elif one.number == 5:
@@ -75,9 +71,7 @@ class _Model:
 
     def _function(self, function: Field, depth: int) -> None:
         name = domain = ""
-        for one in self.messages.fields(function.start, function.end):
-            if one.wire != BYTES:
-                continue
+        for one in self.messages.parts(function.start, function.end):
             if one.number == 1:
                 name = self.messages.text(one)
             elif one.number == 10:
@@ -91,9 +85,7 @@ class _Model:
     def _node(self, node: Field, depth: int) -> None:
         kind = domain = ""
         texts: list[str] = []
-        for one in self.messages.fields(node.start, node.end):
-            if one.wire != BYTES:
-                continue
+        for one in self.messages.parts(node.start, node.end):
             if one.number == 4:
                 kind = self.messages.text(one)
             elif one.number == 7:
@@ -107,9 +99,7 @@ class _Model:
 
     def _attribute(self, attribute: Field, depth: int) -> list[str]:
         texts: list[str] = []
-        for one in self.messages.fields(attribute.start, attribute.end):
-            if one.wire != BYTES:
-                continue
+        for one in self.messages.parts(attribute.start, attribute.end):
             if one.number in (4, 9) and len(texts) < _TEXTS:
                 texts.append(self.messages.text(one))
             elif one.number in (5, 10):
@@ -121,13 +111,13 @@ class _Model:
         return texts
 
     def _sparse(self, sparse: Field) -> None:
-        for one in self.messages.fields(sparse.start, sparse.end):
-            if one.wire == BYTES and one.number in (1, 2):
+        for one in self.messages.parts(sparse.start, sparse.end):
+            if one.number in (1, 2):
                 self._tensor(one)
 
     def _tensor(self, tensor: Field) -> None:
-        for one in self.messages.fields(tensor.start, tensor.end):
-            if one.wire != BYTES or one.number != 13:
+        for one in self.messages.parts(tensor.start, tensor.end):
+            if one.number != 13:
                 continue
             key, value = self.messages.first(one, 1), self.messages.first(one, 2)
             if key in ("location", "basepath"):

@@ -15,13 +15,12 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Irregularity, Member, Opaque, Part
 from safeload.formats.inside import Inner, account, called, member_of, modest, read_inside
-from safeload.formats.joblib_pickle import MARK, read_joblib
+from safeload.formats.joblib_pickle import read_joblib
 from safeload.formats.lz4_frame import MAGIC as LZ4_MAGIC
 from safeload.formats.overlap import independent
-from safeload.formats.pickle_head import is_pickle
+from safeload.formats.pickle_head import JOBLIB, is_legacy, is_pickle
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.plain_text import is_text
-from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.unpack import BZIP2, GZIP, LZ4, LZMA, XZ, ZLIB, Method, Unpacking
 from safeload.formats.unpack_extra import ZSTD
@@ -91,7 +90,7 @@ def _read(blob: Blob, location: Location, limits: Limits, method: Method, name: 
     if fault is None and _is_more(whole, inner, location, limits):
         yield from read_inside(whole, member_of(location, inner or "content"), modest(limits, blob.size))
         return
-    inside = read_legacy if is_legacy(head) else read_joblib if MARK in head else read_pickles
+    inside = read_legacy if is_legacy(head) else read_joblib if JOBLIB in head else read_pickles
     try:
         yield from inside(whole, location, modest(limits, blob.size))
     except MalformedInput as error:

@@ -36,19 +36,19 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 
 
 def _operators(messages: Messages, counts: dict[str, list[int]], texts: dict[str, dict[str, None]]) -> None:
-    for block in messages.fields():
-        if block.number != 1 or block.wire != BYTES:
+    for block in messages.parts():
+        if block.number != 1:
             continue
-        for operator in messages.fields(block.start, block.end):
-            if operator.number != 4 or operator.wire != BYTES:
+        for operator in messages.parts(block.start, block.end):
+            if operator.number != 4:
                 continue
             name = messages.first(operator, 3)
             counts.setdefault(name, [0, operator.start])[0] += 1
             kept = texts.setdefault(name, {})
-            for attribute in messages.fields(operator.start, operator.end):
-                if attribute.number == 4 and attribute.wire == BYTES and len(kept) < _TEXTS:
-                    for one in messages.fields(attribute.start, attribute.end):
-                        if one.number == 5 and one.wire == BYTES and one.end > one.start:
+            for attribute in messages.parts(operator.start, operator.end):
+                if attribute.number == 4 and len(kept) < _TEXTS:
+                    for one in messages.parts(attribute.start, attribute.end):
+                        if one.number == 5 and one.end > one.start:
                             kept[messages.text(one)] = None
 
 

@@ -9,14 +9,12 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, PickleStream
-from safeload.formats.joblib_pickle import MARK, mentions_arrays, read_joblib
-from safeload.formats.pickle_head import OPCODES, is_pickle
+from safeload.formats.pickle_head import JOBLIB, OPCODES, is_legacy, is_pickle
 from safeload.formats.pickle_stream import read_pickles
-from safeload.formats.torch_legacy import is_legacy
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-    return is_pickle(head, size, name) and not is_legacy(head) and MARK not in head
+    return is_pickle(head, size, name) and not is_legacy(head) and JOBLIB not in head
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
@@ -25,11 +23,15 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     try:
         for part in read_pickles(blob, location, limits):
             if isinstance(part, PickleStream) and part.role == "data" and part.reading.fault is not None:
+                from safeload.formats.joblib_pickle import mentions_arrays
+
                 arrays = mentions_arrays(part.reading)
             yield part
     except MalformedInput:
         if not arrays:
             raise
+        from safeload.formats.joblib_pickle import read_joblib
+
         yield from read_joblib(blob, location, limits)
 
 

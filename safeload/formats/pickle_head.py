@@ -21,6 +21,12 @@ _TEXTS = (".txt", ".md", ".json", ".jinja", ".j2", ".py", ".yaml", ".yml", ".csv
 _HEAD = 1 << 16
 _FEW_BYTES = 1 << 12
 _LINE = 1 << 12
+JOBLIB = b"NumpyArrayWrapper"
+"""What a joblib pickle with arrays holds in plain text near its beginning."""
+LEGACY = b"\x80LI\x8a"
+"""First bytes of torch's legacy format, whose first pickle is a number."""
+_MAGIC = 0x1950A86A20F9469CFC6C
+_BEGIN = 512
 _SMALL = 64
 """Beginnings up to this length are remembered: archives hold the same small files again and again."""
 _SOME = 4
@@ -33,6 +39,17 @@ _BOUNDS = Limits(opcodes=_HEAD, depth=_HEAD)
 def begins_with_protocol(head: bytes) -> bool:
     """Whether bytes begin with a PROTO opcode (protocols 2 to 5 always do) and another opcode after it."""
     return len(head) > 2 and head[0] == 0x80 and head[1] <= 5 and head[2] in OPCODES
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether the first pickle of a file is torch's magic number, in whatever protocol."""
+    return bool(head) and head[0] in LEGACY and _is_magic(head[:_BEGIN])
+
+
+@functools.lru_cache(maxsize=8)  # two formats ask this of every pickle
+def _is_magic(begin: bytes) -> bool:
+    value = trial(begin).value
+    return type(value) is int and value == _MAGIC
 
 
 def is_pickle(head: bytes, size: int, name: str = "") -> bool:

@@ -11,15 +11,27 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from safeload.core.blob import Blob
-from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
 _AHEAD = 2048
 _LONGEST_TEXT = 1 << 16
 """Bytes of one text that is kept: a name, a path, a short program. The rest of a longer one is dropped."""
+
+
+def _tags(wire: int) -> bytes:
+    """A class of the tags, of one byte, of fields that are stored so."""
+    return b"[" + re.escape(bytes(number << 3 | wire for number in range(1, 16))) + b"]"
+
+
+_NUMBERS = re.compile(
+    b"(?:%s[\x80-\xff]{0,9}[\x00-\x7f]|%s.{4}|%s.{8})+" % (_tags(VARINT), _tags(FIXED32), _tags(FIXED64)), re.DOTALL
+)
+"""A run of fields that hold numbers: most of what a forest of decision trees has."""
 
 
 class Field(NamedTuple):
@@ -41,32 +53,42 @@ class Messages:
         self.window = Window(blob)
         self.size = blob.size
         self.location = location
-        self.left = self.most = limits.nodes
+        self.work = account(limits, blob).work
 
     def bad(self, why: str, at: int) -> MalformedInput:
         return MalformedInput(
             "a protocol buffer cannot be read", where=self.location.at(at), why=why, remedy="fetch the file again"
         )
 
-    def fields(self, start: int = 0, end: int | None = None) -> Iterator[Field]:
+    def parts(self, start: int = 0, end: int | None = None) -> Iterator[Field]:
+        """Those of `fields` that hold bytes. Runs of numbers are passed over as fast as they can be found."""
+        return self.fields(start, end, numbers=False)
+
+    def fields(self, start: int = 0, end: int | None = None, *, numbers: bool = True) -> Iterator[Field]:
         """The fields of the message in `[start, end)`. Those inside of groups, which no model uses, are left out.
+
+        Args:
+            numbers: false for those that hold bytes alone.
 
         Raises:
             MalformedInput: a tag, a length or a number is not one, or leads out of the message.
-            LimitExceeded: there are more fields than `Limits.nodes` in all messages together.
+            LimitExceeded: all readers of the file visited more fields than its size allows.
         """
         at, end = start, self.size if end is None else end
         groups: list[int] = []
-        data, base = b"", at
+        data, base, work = b"", at, self.work
         while at < end:
-            self.left -= 1
-            if self.left < 0:
-                raise LimitExceeded("nodes", allowed=self.most, wanted=self.most + 1, where=self.location.at(at))
             begin = at
+            work.fields -= 1
+            if work.fields < 0:
+                work.visit(0, self.location.at(at))
             # Most fields begin with two small numbers: those are read here, all others in `varint`.
             if at - base + 2 > len(data):
                 data, base = self.window.bytes(at, min(_AHEAD, end - at)), at
             tag = data[at - base] if at - base < len(data) else 0x80
+            if not numbers and not groups and tag & 7 != BYTES and (run := _NUMBERS.match(data, at - base)):
+                at = base + run.end()
+                continue
             if tag < 0x80:
                 at += 1
             else:
@@ -101,14 +123,14 @@ class Messages:
                 continue
             elif wire != VARINT:
                 raise self.bad(f"a field is stored in a way that does not exist ({wire})", begin)
-            if not groups:
+            if not groups and (numbers or wire == BYTES):
                 yield Field(number, wire, value, first, at)
         if groups:
             raise self.bad("a group does not end (truncated)", end)
 
     def numbers(self) -> frozenset[int]:
         """The numbers of the fields at the top that hold bytes."""
-        return frozenset({one.number for one in self.fields() if one.wire == BYTES})
+        return frozenset({one.number for one in self.parts()})
 
     def varint(self, at: int, end: int, longest: int) -> tuple[int, int]:
         """`(value, offset after it)`."""
@@ -132,8 +154,8 @@ class Messages:
     def first(self, field: Field, number: int) -> str:
         """A text field of a submessage: the last of that number, as parsers do; empty if there is none."""
         found = ""
-        for inner in self.fields(field.start, field.end):
-            if inner.number == number and inner.wire == BYTES:
+        for inner in self.parts(field.start, field.end):
+            if inner.number == number:
                 found = self.text(inner)
         return found
 

@@ -25,6 +25,8 @@ _KINDS = (
     _Kind("tensorrt", "a TensorRT engine", 0, (b"ptrt", b"ftrt"), (".engine", ".plan", ".trt")),
     _Kind("cntk", "a CNTK model", 0, (b"B\0C\0N\0\0\0",), (".cntk",)),
     _Kind("mxnet", "parameters of MXNet", 0, (b"\x12\x01" + bytes(14),), (".params",)),
+    _Kind("torch7", "an object of Torch for Lua", 0, (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1",), (".t7",)),
+    _Kind("split-zip", "the first part of a split zip archive", 0, (b"PK\7\x08PK\3\4", b"PK00PK\3\4"), (".z01",)),
     _Kind("rar", "a RAR archive", 0, (b"Rar!\x1a\x07",), (".rar",)),
     _Kind("parquet", "a Parquet file", 0, (b"PAR1",), (".parquet",)),
     _Kind("arrow", "an Arrow file", 0, (b"ARROW1",), (".arrow", ".feather")),

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from safeload.core.blob import Blob
+from safeload.core.errors import LimitExceeded
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.pickle_head import OPCODES, calls_something
 
 _BEGINS = re.compile(
@@ -24,16 +26,19 @@ _BEGINS = re.compile(
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 8
 _LOOKED_AT = 1 << 26
-"""Bytes that are searched; the file is not safe in any case."""
+"""Bytes that are searched; what holds them is not safe in any case."""
 _MOST = 2_000
 """Beginnings that are read."""
-_OPCODES = 2_000_000
-"""Opcodes of all readings together, and about one for two bytes: beginnings may all lead into one long stream."""
 
 
 def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) -> Iterator[Reading]:
-    """Every pickle from `offset` on that would call something, wherever it begins; none within another."""
-    left = min(limits.opcodes, _OPCODES, (blob.size - offset) // 2 + 5_000)
+    """Every pickle from `offset` on that would call something, wherever it begins; none within another.
+
+    Raises:
+        LimitExceeded: there are more beginnings than chance makes, or reading from them takes more than the account of
+            the outermost file allows: they may all lead into one long stream. What was found until there was yielded.
+    """
+    work = account(limits, blob).work
     tried, at, end = 0, offset, min(blob.size, offset + _LOOKED_AT)
     while at < end:
         window = blob.read_at(at, min(_WINDOW + _OVERLAP, end - at))
@@ -43,10 +48,11 @@ def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) 
             if match.start() < skip or match.start() >= _WINDOW:
                 continue
             tried += 1
-            if tried > _MOST or left <= 0:
-                return
-            reading = read_pickle(blob, start, location=location, limits=replace(limits, opcodes=left))
-            left -= reading.opcodes
+            if tried > _MOST or work.strays <= 0:
+                raise LimitExceeded("opcodes", allowed=_MOST, wanted=_MOST + 1, where=location.at(start))
+            bounds = replace(limits, opcodes=min(limits.opcodes, work.strays))
+            reading = read_pickle(blob, start, location=location, limits=bounds)
+            work.strays -= 1 + reading.opcodes
             if calls_something(reading):
                 yield reading
                 skip = reading.end - at

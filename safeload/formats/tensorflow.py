@@ -37,6 +37,8 @@ _PATHS = {
     "InitializeTableFromTextFileV2": 1,
 }
 """Operators that models of every day have, and which input of theirs is a path."""
+_OF_A_META_GRAPH = 50
+"""Fields that reading a meta graph is counted for, however little is in it."""
 _MOST = 50
 """Texts that are kept of one operator which is not judged by them."""
 
@@ -58,7 +60,7 @@ def operators(messages: Messages, graph: Graph) -> Iterator[Operator]:
                 counts.setdefault((node.op, ()), [0, node.offset])[0] += 1
                 texts = loose.setdefault(node.op, {})
                 if node.op not in ("Const", "ConstV2") and len(texts) < _MOST:
-                    texts.update(dict.fromkeys(_texts(body, node)[:_MOST]))
+                    texts.update(dict.fromkeys(_texts(body, node, messages)[:_MOST]))
                 for name in node.functions:
                     if name and name not in graph.functions:
                         counts.setdefault((name, ()), [0, node.offset])[0] += 1
@@ -80,28 +82,31 @@ def _paths(origins: Origins, body: Body, node: Node) -> set[str]:
     return origins.of(body, inputs[index]) if index < len(inputs) else set()
 
 
-def _texts(body: Body, node: Node) -> list[str]:
+def _texts(body: Body, node: Node, messages: Messages) -> list[str]:
     """Texts of a node, and of the constants that it is given directly."""
     texts = [text for text in node.texts if text]
     for source in node.inputs[:16]:
-        for other in body.nodes.get(source.partition(":")[0], ()):
+        others = body.nodes.get(source.partition(":")[0], ())
+        messages.work.visit(len(others), messages.location)
+        for other in others:
             if other.op in ("Const", "ConstV2"):
                 texts += other.texts
     return texts
 
 
 def _meta_graph(messages: Messages, meta: Field | None, location: Location, limits: Limits) -> Iterator[Part]:
+    messages.work.visit(_OF_A_META_GRAPH, location)
     graph = Graph()
     fault: MalformedInput | None = None
     try:
-        for one in messages.fields(meta.start, meta.end) if meta else messages.fields():
-            if one.wire == BYTES and one.number == 2:
+        for one in messages.parts(meta.start, meta.end) if meta else messages.parts():
+            if one.number == 2:
                 read_graph(messages, graph, one.start, one.end)
-            elif one.wire == BYTES and one.number == 6:
-                for part in messages.fields(one.start, one.end):
-                    if part.number == 1 and part.wire == BYTES:
+            elif one.number == 6:
+                for part in messages.parts(one.start, one.end):
+                    if part.number == 1:
                         graph.assets.add(messages.first(part, 1).partition(":")[0])
-            elif one.wire == BYTES and one.number == 7:
+            elif one.number == 7:
                 _bound(messages, one, graph)
                 yield from _objects(messages, one, location, limits)
     except MalformedInput as error:
@@ -115,18 +120,16 @@ def _bound(messages: Messages, objects: Field, graph: Graph) -> None:
     """Which constants loaders hand to which functions: kept as numbers of objects, some of which are constants."""
     constants: list[str] = []
     functions: dict[str, list[int]] = {}
-    for one in messages.fields(objects.start, objects.end):
-        if one.wire != BYTES:
-            continue
+    for one in messages.parts(objects.start, objects.end):
         if one.number == 1:
             constants.append("")
-            for kind in messages.fields(one.start, one.end):
-                if kind.number == 9 and kind.wire == BYTES:
+            for kind in messages.parts(one.start, one.end):
+                if kind.number == 9:
                     constants[-1] = messages.first(kind, 1)
         elif one.number == 2:
             ids = functions.setdefault(messages.first(one, 1), [])
-            for value in messages.fields(one.start, one.end):
-                if value.number == 2 and value.wire == BYTES:
+            for value in messages.parts(one.start, one.end):
+                if value.number == 2:
                     for inner in messages.fields(value.start, value.end):
                         if inner.number == 2:
                             ids += _numbers(messages, inner)
@@ -148,25 +151,25 @@ def _numbers(messages: Messages, field: Field) -> list[int]:
 
 def _objects(messages: Messages, graph: Field, location: Location, limits: Limits) -> Iterator[Part]:
     """What Keras wrote into the object graph (until TensorFlow 2.5): layers as JSON."""
-    for node in messages.fields(graph.start, graph.end):
-        if node.number != 1 or node.wire != BYTES:
+    for node in messages.parts(graph.start, graph.end):
+        if node.number != 1:
             continue
-        for one in messages.fields(node.start, node.end):
-            if one.number == 4 and one.wire == BYTES:
+        for one in messages.parts(node.start, node.end):
+            if one.number == 4:
                 yield from _metadata(messages, one, 3, location, limits)
 
 
 def _metadata(messages: Messages, one: Field, number: int, location: Location, limits: Limits) -> Iterator[Part]:
-    for part in messages.fields(one.start, one.end):
-        if part.number == number and part.wire == BYTES and part.end > part.start:
+    for part in messages.parts(one.start, one.end):
+        if part.number == number and part.end > part.start:
             raw = messages.raw(part, limits.json_bytes + 1)
             yield from embedded(raw, location.at(part.start), limits)
 
 
 def _read_saved_model(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     messages = Messages(blob, location, limits)
-    for one in messages.fields():
-        if one.number == 2 and one.wire == BYTES:
+    for one in messages.parts():
+        if one.number == 2:
             yield from _meta_graph(messages, one, location, limits)
 
 
@@ -189,8 +192,8 @@ def _read_graph(blob: Blob, location: Location, limits: Limits) -> Iterator[Part
 
 def _read_keras_metadata(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     messages = Messages(blob, location, limits)
-    for node in messages.fields():
-        if node.number == 1 and node.wire == BYTES:
+    for node in messages.parts():
+        if node.number == 1:
             yield from _metadata(messages, node, 5, location, limits)
 
 

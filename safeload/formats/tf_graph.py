@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from safeload.core.errors import LimitExceeded
 from safeload.formats.protobuf import BYTES, Field, Messages
 
 GIVEN = "<given by the caller>"
@@ -69,14 +68,12 @@ def read_graph(messages: Messages, graph: Graph, start: int, end: int) -> None:
     """Add a `GraphDef` to a graph."""
     body = Body()
     graph.bodies.append(body)
-    for one in messages.fields(start, end):
-        if one.wire != BYTES:
-            continue
+    for one in messages.parts(start, end):
         if one.number == 1:
             _add(messages, body, one)
         elif one.number == 2:
-            for function in messages.fields(one.start, one.end):
-                if function.number == 1 and function.wire == BYTES:
+            for function in messages.parts(one.start, one.end):
+                if function.number == 1:
                     _function(messages, graph, function)
 
 
@@ -84,12 +81,10 @@ def _function(messages: Messages, graph: Graph, function: Field) -> None:
     names: list[str] = []
     parameters: list[str] = []
     body = Body()
-    for one in messages.fields(function.start, function.end):
-        if one.wire != BYTES:
-            continue
+    for one in messages.parts(function.start, function.end):
         if one.number == 1:
-            for part in messages.fields(one.start, one.end):
-                if part.number == 1 and part.wire == BYTES:
+            for part in messages.parts(one.start, one.end):
+                if part.number == 1:
                     names.append(messages.text(part))
                 elif part.number == 2 and part.wire == BYTES:
                     parameters.append(messages.first(part, 1))
@@ -105,9 +100,7 @@ def _add(messages: Messages, body: Body, node: Field) -> None:
     inputs: list[str] = []
     texts: list[str] = []
     functions: list[str] = []
-    for one in messages.fields(node.start, node.end):
-        if one.wire != BYTES:
-            continue
+    for one in messages.parts(node.start, node.end):
         if one.number == 1:
             name = messages.text(one)
         elif one.number == 2:
@@ -121,12 +114,10 @@ def _add(messages: Messages, body: Body, node: Field) -> None:
 
 def _attribute(messages: Messages, entry: Field, texts: list[str], functions: list[str]) -> None:
     """Texts and functions of one attribute; of tensors only those of type string. Lists are read like single values."""
-    waiting = [one for one in messages.fields(entry.start, entry.end) if one.number == 2 and one.wire == BYTES]
+    waiting = [one for one in messages.parts(entry.start, entry.end) if one.number == 2]
     while waiting:
         value = waiting.pop()
-        for one in messages.fields(value.start, value.end):
-            if one.wire != BYTES:
-                continue
+        for one in messages.parts(value.start, value.end):
             if one.number == 1:
                 _list(messages, one, texts, functions)
             elif one.number == 2:
@@ -135,19 +126,13 @@ def _attribute(messages: Messages, entry: Field, texts: list[str], functions: li
                 _tensor(messages, one, texts)
             elif one.number == 10:
                 functions.append(messages.first(one, 1))
-                for inner in messages.fields(one.start, one.end):
-                    if inner.number == 2 and inner.wire == BYTES:
-                        waiting += [
-                            deep
-                            for deep in messages.fields(inner.start, inner.end)
-                            if deep.number == 2 and deep.wire == BYTES
-                        ]
+                for inner in messages.parts(one.start, one.end):
+                    if inner.number == 2:
+                        waiting += [deep for deep in messages.parts(inner.start, inner.end) if deep.number == 2]
 
 
 def _list(messages: Messages, value: Field, texts: list[str], functions: list[str]) -> None:
-    for one in messages.fields(value.start, value.end):
-        if one.wire != BYTES:
-            continue
+    for one in messages.parts(value.start, value.end):
         if one.number == 2 and len(texts) < _TEXTS:
             texts.append(messages.text(one))
         elif one.number == 8:
@@ -205,11 +190,8 @@ class Origins:
             if (id(body), name) in seen:
                 continue
             seen.add((id(body), name))
-            self.messages.left -= 1
-            if self.messages.left < 0:
-                most = self.messages.most
-                raise LimitExceeded("nodes", allowed=most, wanted=most + 1, where=self.messages.location)
             nodes = body.nodes.get(name)
+            self.messages.work.visit(1 + (0 if nodes is None else len(nodes)), self.messages.location)
             if nodes is None:
                 if name in body.parameters:
                     index = body.parameters.index(name)

@@ -19,21 +19,10 @@ from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream, Storage
 from safeload.formats.dtypes import storage_dtype, width_of
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import trial
+from safeload.formats.pickle_head import LEGACY, is_legacy
 from safeload.formats.window import outermost
 
-_MAGIC = 0x1950A86A20F9469CFC6C
-_FIRST = b"\x80LI\x8a"
 _PROTOCOL = 1001
-_BEGIN = 512
-
-
-def is_legacy(head: bytes) -> bool:
-    """Whether the first pickle of a file is torch's magic number, in whatever protocol."""
-    if not head or head[0] not in _FIRST:
-        return False
-    value = trial(head[:_BEGIN]).value
-    return type(value) is int and value == _MAGIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +146,5 @@ FORMAT = Format(
     suffixes=(".bin", ".pt", ".pth", ".ckpt", ".pkl", ".tar"),
     sniff=_sniff,
     read=read,
-    claims=Claims(first=_FIRST),
+    claims=Claims(first=LEGACY),
 )

@@ -14,10 +14,10 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of, storage_of
 from safeload.formats.base import PickleStream, TensorView
+from safeload.formats.pickle_head import is_legacy
 from safeload.formats.plain import PLAIN
 from safeload.formats.script_values import SCRIPT_HANDLERS
 from safeload.formats.tensors import TENSOR_HANDLERS, Composite, bad, persistent_storage
-from safeload.formats.torch_legacy import is_legacy
 from safeload.formats.torch_legacy import read as read_legacy
 
 _NOWHERE = Location("")

@@ -7,6 +7,7 @@ Standard-library modules need no entry to be dangerous; theirs only make the mes
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -57,6 +58,8 @@ __all__ = [
 KNOWN: Mapping[str, Mapping[str, str]] = MappingProxyType({**STDLIB_ABILITIES, **LIBRARY_ABILITIES})
 """By module, then by name; `*` stands for every other name of the module and of the modules below it."""
 
+_DEEPEST = max(module.count(".") for module in KNOWN) + 1
+
 ALIASES = frozenset(
     (
         *("os", "sys", "subprocess", "posix", "nt", "pty", "shutil", "socket", "ctypes", "importlib", "runpy"),
@@ -91,8 +94,13 @@ def looks_like(module: str) -> str:
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", plain) if letter.isascii())
     if not all(part.isidentifier() for part in plain.split(".")):
         return ""
-    known = {name.partition(".")[0].casefold() for name in (*STDLIB, *KNOWN)}
-    return plain if plain.partition(".")[0] in known else ""
+    return plain if plain.partition(".")[0] in _packages() else ""
+
+
+@functools.cache
+def _packages() -> frozenset[str]:
+    """The packages of all known modules, without case."""
+    return frozenset(name.partition(".")[0].casefold() for name in (*STDLIB, *KNOWN))
 
 
 def ability(name: GlobalName) -> str | None:
@@ -101,11 +109,11 @@ def ability(name: GlobalName) -> str | None:
     exact = KNOWN.get(module)
     if exact is not None and name.name in exact:
         return exact[name.name]
-    while module:
-        names = KNOWN.get(module)
+    parts = module.split(".", _DEEPEST)[:_DEEPEST]  # a foreign name may have a million
+    for length in range(len(parts), 0, -1):
+        names = KNOWN.get(".".join(parts[:length]))
         if names is not None and ANY in names:
             return names[ANY]
-        module = module.rpartition(".")[0]
     return None
 
 

@@ -1,4 +1,7 @@
-"""Small parts for the examples of rules. Examples are data: nothing here is ever unpickled."""
+"""Small parts for the examples of rules. Examples are data: nothing here is ever unpickled.
+
+Every rule imports this, so the kinds of parts are looked up when an example is made.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,14 @@ from typing import Any
 from safeload.core.blob import MemoryBlob
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import (
-    Code,
-    Component,
-    Config,
-    Irregularity,
-    Member,
-    Opaque,
-    Operator,
-    PickleStream,
-    Reference,
-    Text,
-)
+from safeload.formats import base
 
 FILE = Location("example")
 
 
-def pickled(data: bytes, role: str = "data") -> PickleStream:
+def pickled(data: bytes, role: str = "data") -> base.PickleStream:
     """One pickle, read by the machine."""
-    return PickleStream(location=FILE, reading=read_pickle(MemoryBlob(data), location=FILE), role=role)
+    return base.PickleStream(location=FILE, reading=read_pickle(MemoryBlob(data), location=FILE), role=role)
 
 
 def text(value: str) -> bytes:
@@ -49,43 +41,43 @@ def new(module: str, name: str, state: bytes = b"}") -> bytes:
     return b"\x80\x03" + named(module, name) + b")\x81" + state + b"b."
 
 
-def reference(kind: str, target: str, file: str = "config.json", path: str = "key") -> Reference:
-    return Reference(location=Location(file, None, None, path), kind=kind, target=target)
+def reference(kind: str, target: str, file: str = "config.json", path: str = "key") -> base.Reference:
+    return base.Reference(location=Location(file, None, None, path), kind=kind, target=target)
 
 
-def template(value: str) -> Text:
-    return Text(location=Location("chat_template.jinja"), text=value, role="chat-template")
+def template(value: str) -> base.Template:
+    return base.Template(location=Location("chat_template.jinja"), text=value)
 
 
-def irregular(kind: str, *, two_readings: bool = False) -> Irregularity:
-    return Irregularity(location=FILE, kind=kind, detail="an example", two_readings=two_readings)
+def irregular(kind: str, *, two_readings: bool = False) -> base.Irregularity:
+    return base.Irregularity(location=FILE, kind=kind, detail="an example", two_readings=two_readings)
 
 
-def opaque(what: str, file: str = "example") -> Opaque:
-    return Opaque(location=Location(file), what=what, detail="an example")
+def opaque(what: str, file: str = "example") -> base.Opaque:
+    return base.Opaque(location=Location(file), what=what, detail="an example")
 
 
-def code(language: str, file: str = "example.py") -> Code:
-    return Code(location=Location(file), language=language)
+def code(language: str, file: str = "example.py") -> base.Code:
+    return base.Code(location=Location(file), language=language)
 
 
-def member(name: str) -> Member:
-    return Member(location=Location("example.zip", name), name=name, size=1)
+def member(name: str) -> base.Member:
+    return base.Member(location=Location("example.zip", name), name=name, size=1)
 
 
-def config(data: Any, file: str = "config.json") -> Config:
-    return Config(location=Location(file), data=data)
+def config(data: Any, file: str = "config.json") -> base.Config:
+    return base.Config(location=Location(file), data=data)
 
 
-def operator(framework: str, name: str, *arguments: str, domain: str = "") -> Operator:
-    return Operator(location=FILE, framework=framework, name=name, domain=domain, arguments=arguments)
+def operator(framework: str, name: str, *arguments: str, domain: str = "") -> base.Operator:
+    return base.Operator(location=FILE, framework=framework, name=name, domain=domain, arguments=arguments)
 
 
 def component(
     name: str, module: str = "", config: Any = None, *, registered: str = "", function: bool = False
-) -> Component:
+) -> base.Component:
     framework = "keras-function" if function else "keras"
-    return Component(
+    return base.Component(
         location=Location("model.keras", "config.json", None, "config.layers[1]"),
         framework=framework,
         module=module,

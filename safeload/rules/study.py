@@ -115,6 +115,7 @@ class _Student:
         self.allowlist = allowlist
         self.deeds: list[Deed] = []
         self.names: dict[GlobalName, _Kind] = {}
+        self.told: dict[GlobalName, tuple[str, str]] = {}  # what is said of a name, however often it is used
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
@@ -193,9 +194,12 @@ class _Student:
 
     def unlisted(self, node: Global, offset: int) -> None:
         self.reported.add(id(node))
-        library = escape(node.name.module.partition(".")[0])
-        message = f"names {node.name}, which is outside the allowlist: an ordinary reader would import {library}"
-        self.add(UNLISTED, Status.UNVERIFIED, offset, str(node.name), message)
+        told = self.told.get(node.name)
+        if told is None:
+            library = escape(node.name.module.partition(".")[0])
+            message = f"names {node.name}, which is outside the allowlist: an ordinary reader would import {library}"
+            told = self.told[node.name] = (str(node.name), message)
+        self.add(UNLISTED, Status.UNVERIFIED, offset, *told)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -129,3 +129,21 @@ assert not {{"tomllib", "datetime", "hashlib", "logging", "urllib", "tempfile", 
     modules = {name.removeprefix("safeload.") for name in ours}
     assert not modules & {"sources.store", "sources.digest_memo", "sources.hub", "formats.flax", "formats.gguf"}
     assert not modules & {"engine.admit", "engine.convert", "formats.json_config", "formats.safetensors"}
+
+
+def test_a_small_pickle_makes_few_classes(tmp_path: Path) -> None:
+    """Each value class takes half a millisecond to make, so those that a pickle cannot need are not made: policies,
+    options, baselines, archives, tensors, and parts that it has not."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(b"\x80\x04}.")
+    code = f"""
+import contextlib, io
+from safeload.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["scan", "--no-cache", {str(path)!r}]) == 0
+"""
+    modules = {name.removeprefix("safeload.") for name in loaded(code)[1]}
+    assert "formats.pickle_file" in modules
+    assert not modules & {"core.policy", "core.evidence", "core.construct", "engine.options", "engine.request"}
+    assert not modules & {"engine.baseline", "formats.parts", "formats.tensors", "formats.overlap"}
+    assert not modules & {"formats.protobuf", "formats.zip_archive", "formats.tar_archive", "formats.joblib_pickle"}

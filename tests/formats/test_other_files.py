@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.finding import Status
 from safeload.core.limits import Limits
+from safeload.engine.inspect import inspect
 from safeload.formats.base import Code, Member, Opaque, TensorTable, Text
 from tests.corpus.build import gguf, make_tar, payload, torch_tar
 from tests.formats.helpers import kinds, of, reading, runs_system, value_of
@@ -192,3 +195,23 @@ def test_a_vocabulary_may_hold_any_character() -> None:
     assert of(reading(b"[UNK]\n\x0b\n\x01\n\x1f\n", "vocab.txt"), Text)[0].role == "vocabulary"
     assert not of(reading(b"[UNK]\n\x00\n", "vocab.txt"), Text)
     assert not of(reading(b"some words\x01\x02\n", "notes"), Text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (b"Rar!\x1a\x07\x00" + bytes(60), "rar"),
+        (b"Rar!\x1a\x07\x01\x00" + bytes(60), "rar"),
+        (b"PK\x07\x08PK\x03\x04" + bytes(60), "split-zip"),
+        (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\x0d\0\0\0nn.Sequential", "torch7"),
+        (b"\x12\x01" + bytes(40), "mxnet"),
+        (b"B\0C\0N\0\0\0" + bytes(40), "cntk"),
+    ],
+    ids=["rar4", "rar5", "split", "torch7", "mxnet", "cntk"],
+)
+def test_what_is_only_recognised_is_undecided(raw: bytes, name: str) -> None:
+    """Formats that nobody here reads are called by their names, and never safe; alone and in an archive."""
+    assert reading(raw, "model.bin").formats == (name,)
+    assert inspect(MemoryBlob(raw), "model.bin", Limits()).report.status is Status.UNDECIDED
+    packed = make_tar([("model.bin", raw)])
+    assert inspect(MemoryBlob(packed), "model.tar", Limits()).report.status is Status.UNDECIDED

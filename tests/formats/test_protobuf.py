@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.finding import Status
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.engine.inspect import inspect
+from safeload.formats import inside
+from safeload.formats.inside import Work
 from safeload.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, Messages, shape
 from tests.formats.proto import put, varint
 
@@ -75,3 +79,51 @@ def test_anything_is_fields_or_an_error(raw: bytes) -> None:
     except MalformedInput:
         return
     assert all(0 < number < 1 << 29 for number, *_ in found)
+
+
+@given(st.binary(max_size=200))
+def test_parts_are_the_fields_that_hold_bytes(raw: bytes) -> None:
+    """Passing over runs of numbers changes nothing else, for any bytes; and both fail alike."""
+
+    def outcome(parts: bool) -> object:
+        messages = Messages(MemoryBlob(raw), HERE, Limits())
+        found = []
+        try:
+            for one in messages.parts() if parts else messages.fields():
+                found += [one] if one.wire == BYTES else []
+        except MalformedInput as error:
+            return found, error.where.offset, error.why
+        return found
+
+    assert outcome(parts=True) == outcome(parts=False)
+
+
+def test_numbers_in_a_row_are_one_step() -> None:
+    """A forest of a million decision trees is mostly numbers; nobody asks for them one by one."""
+    raw = (put(8, 5) + put(9, 1 << 20) + varint(3 << 3 | 5) + bytes(4)) * 20_000 + put(2, "end")
+    messages = Messages(MemoryBlob(raw), HERE, Limits())
+    before = messages.work.fields
+    assert [messages.text(one) for one in messages.parts()] == ["end"]
+    assert before - messages.work.fields < 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("model.onnx", put(1, 7) + put(7, put(1, b"") * 500_000)),
+        ("model.onnx", put(1, 7) + put(7, b"") * 500_000),
+        ("saved_model.pb", put(1, 1) + put(2, put(2, put(1, b""))) * 150_000),
+        ("graph.pb", put(1, put(1, "a") + put(2, "b") + put(3, "a") * 3) * 60_000),
+        ("thing.bin", put(1, b"") * 500_000),
+        ("model.mlmodel", put(1, 1) + put(2, b"") + put(500, put(1, b"") * 500_000)),
+    ],
+    ids=["nodes", "graphs", "meta-graphs", "one-name", "unknown", "layers"],
+)
+def test_a_file_of_nothing_but_fields_is_undecided(name: str, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All readers of a file together visit fewer fields than it has bytes, and say that they stopped."""
+    accounts: list[Work] = []
+    monkeypatch.setattr(inside, "Work", lambda **given: accounts.append(Work(**given)) or accounts[-1])
+    report = inspect(MemoryBlob(raw), name, Limits()).report
+    assert report.status is Status.UNDECIDED and "unreadable" in {finding.rule for finding in report.findings}
+    assert len(accounts) == 1  # which the last step overdrew: among nodes of one name, by all of them
+    assert -100_000 < accounts[0].fields < 0

@@ -94,5 +94,5 @@ def test_a_bomb_in_a_constant_is_bounded() -> None:
 
 @given(st.text("gASVeJH4sI80049ABCDEFabcdef+/=_- \n", max_size=200) | st.binary(max_size=100))
 def test_any_constant_ends_in_parts(value: object) -> None:
-    """Whatever a constant looks like, the pickle that only holds it stays safe."""
-    assert status([value], 4) is Status.SAFE
+    """Whatever a constant looks like, the pickle that only holds it is not worse than irregular."""
+    assert status([value], 4) <= Status.UNVERIFIED

@@ -57,6 +57,8 @@ def config(**settings: object) -> bytes:
         ("config.json", config(sentence_transformers={"activation_fn": "torch.get_num_threads"})),
         ("config.json", config(trust_remote_code=True)),
         ("config.json", config(model={"_target_": "my.function"})),
+        ("config.json", config(_target_="os.system", _args_=["touch x"])),
+        ("config.json", config(a=[{"b": {"_target_": "subprocess.run", "_partial_": True}}])),
         ("generation_config.json", config(custom_generate="evil/repo")),
         ("tokenizer_config.json", config(auto_map={"AutoTokenizer": ["tokenization.T", None]})),
         ("preprocessor_config.json", config(auto_map={"AutoImageProcessor": "p.P"})),

@@ -158,3 +158,14 @@ def test_the_replay_of_real_files_is_quiet(write: Callable[[str, str], bytes]) -
         worse += entry["files"] * (status is not Status.SAFE)
     assert total == 3119
     assert worse / total <= 0.01
+
+
+def test_arrays_of_objects_that_the_first_numpys_wrote_are_read() -> None:
+    """numpy's own test data has one: its `_internal._reconstruct` makes an array and nothing else."""
+    raw = (
+        b"cnumpy.core._internal\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+        b"(I1\n(I2\ntcnumpy\ndtype\n(S'O8'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI63\ntbI00\n(lp1\nNaI1\natb."
+    )
+    assert report(raw, "array.pkl").status <= Status.UNVERIFIED
+    worse = raw.replace(b"cnumpy\nndarray\n", b"cos\nsystem\n", 1)
+    assert report(worse, "array.pkl").status is Status.DANGEROUS

@@ -8,18 +8,20 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from safeload.core.blob import MemoryBlob
+from safeload.core.errors import LimitExceeded
 from safeload.core.finding import Status
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
-from safeload.core.names import Location
+from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.formats import stray
-from safeload.rules import arguments, render
+from safeload.rules import arguments, catalogue, render
 from safeload.rules.base import Context
 from safeload.rules.script import script
 from tests.generator.written import Name, written
@@ -97,7 +99,8 @@ def test_the_budget_hides_no_call() -> None:
     "junk", [b"\x80\x02" + b"N0" * 10, b"cabc\ndef\n", b"\x80\x02("], ids=["runs", "names", "marks"]
 )
 def test_looking_for_stray_pickles_has_a_budget(junk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beginnings that all lead into the same long stream are not each read to its end; a call among them is found."""
+    """Beginnings that all lead into the same long stream are not each read to its end: that is a limit, not silence.
+    A call before them is found."""
     read = 0
 
     def counting(*args: object, **options: object) -> Reading:
@@ -108,7 +111,43 @@ def test_looking_for_stray_pickles_has_a_budget(junk: bytes, monkeypatch: pytest
 
     monkeypatch.setattr(stray, "read_pickle", counting)
     data = junk * 5_000
-    assert list(stray.stray_readings(MemoryBlob(data), 0, Location("x"), Limits())) == []
-    assert read <= len(data) // 2 + 10_000
+    readings = stray.stray_readings(MemoryBlob(data), 0, Location("x"), Limits())
+    with pytest.raises(LimitExceeded):
+        next(readings)
+    assert read <= len(data) // 4 + 10_000
     payload = b"\x80\x04cos\nsystem\n)R."
-    assert list(stray.stray_readings(MemoryBlob(b"junk" + payload + data), 0, Location("x"), Limits()))
+    assert next(stray.stray_readings(MemoryBlob(b"junk" + payload + data), 0, Location("x"), Limits())).trace
+
+
+# ── names and fields ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_name_of_a_million_parts_is_looked_up_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages within packages are looked for only as deep as any known one lies."""
+    asked: list[str] = []
+
+    class Counting(dict[str, dict[str, str]]):
+        def get(self, key: str, default: object = None) -> Any:
+            asked.append(key)
+            return super().get(key, default)
+
+    monkeypatch.setattr(catalogue, "KNOWN", Counting(catalogue.KNOWN))
+    assert status(b"\x80\x04c" + b"a." * 100_000 + b"b\nThing\n)R.") is not Status.SAFE
+    assert len(asked) < 50
+
+
+def test_the_deepest_known_package_is_still_found() -> None:
+    """Cutting a long name loses no entry of the catalogue."""
+    for module, names in catalogue.KNOWN.items():
+        if catalogue.ANY in names:
+            assert catalogue.ability(GlobalName(f"{module}.below.it", "f")) is not None
+
+
+def test_letters_of_other_alphabets_are_compared_with_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand such modules do not make the list of known packages a thousand times."""
+    catalogue.looks_like("\u0430s")
+    before = catalogue._packages.cache_info().misses
+    for number in range(1_000):
+        assert catalogue.looks_like(f"t\u043erch{number}") == ""
+    assert catalogue.looks_like("t\u043erch") == "torch"
+    assert catalogue._packages.cache_info().misses == before

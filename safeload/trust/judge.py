@@ -193,7 +193,7 @@ class Judge:
     def _nearest(self) -> Iterator[str]:
         if (audit := nearest(self.code.files, (audit for audit, _ in self._audits()))) is not None:
             changed = _some(differing(self.code.files, audit.files))
-            yield f"since {escape(audit.who)} approved it, {changed} changed [{escape(audit.place)}]"
+            yield f"{changed} changed since {escape(audit.who)} read it [{escape(audit.place)}]"
 
 
 def _at(demand: Demand) -> str:

@@ -73,7 +73,8 @@ TABLE = {
     # So is what writes skops files: objects are an adapter's business, and a command may ask for them.
     # `safeload run` starts a program under guard.
     "cli": Row(
-        ("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "to_skops", "__version__", *BELOW), ("rich",)
+        ("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "to_skops", "__version__", *BELOW),
+        ("rich",),
     ),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.

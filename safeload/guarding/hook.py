@@ -23,14 +23,14 @@ from safeload.core.names import GlobalName, escape
 from safeload.guarding.state import LOCK, Settings, current, denied, remember
 
 _hooked = False
-_roots: tuple[str, ...] | None = None
+_roots: tuple[tuple[str | None, ...], tuple[str, ...]] = ((), ())
+"""What the environment said when the folders were worked out, and the folders."""
 
 
 def install() -> None:
     """Add the hook to this process, once."""
-    global _hooked, _roots
+    global _hooked
     with LOCK:
-        _roots = None
         if not _hooked:
             _hooked = True
             sys.addaudithook(_hook)
@@ -131,22 +131,31 @@ def _downloaded(path: str) -> bool:
     return os.path.islink(os.path.dirname(path)) and os.path.realpath(path).startswith(roots)
 
 
+_NAMES = (
+    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_MODULES_CACHE", "HF_XET_CACHE",
+    "TORCH_HOME", "KERNELS_CACHE",
+)  # fmt: skip
+
+
 def _download_folders() -> tuple[str, ...]:
-    """The folders, each as it is written and as it is, with a separator at its end."""
+    """The folders, each as it is written and as it is, with a separator at its end.
+
+    Programs set these variables themselves, before they import the libraries that read them.
+    """
     global _roots
-    if _roots is None:
-        environ = os.environ
-        cache = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        home = environ.get("HF_HOME") or os.path.join(cache, "huggingface")
-        hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
-        torch_home = environ.get("TORCH_HOME") or os.path.join(cache, "torch")
+    said = tuple(map(os.environ.get, _NAMES))
+    if _roots[0] != said:
+        given = dict(zip(_NAMES, said, strict=True))
+        cache = given["XDG_CACHE_HOME"] or os.path.join(os.path.expanduser("~"), ".cache")
+        home = given["HF_HOME"] or os.path.join(cache, "huggingface")
+        hub = given["HF_HUB_CACHE"] or given["HUGGINGFACE_HUB_CACHE"] or os.path.join(home, "hub")
         folders = (
-            environ.get("HF_MODULES_CACHE") or os.path.join(home, "modules"),
+            given["HF_MODULES_CACHE"] or os.path.join(home, "modules"),
             hub,
-            environ.get("HF_XET_CACHE") or os.path.join(home, "xet"),
-            os.path.join(torch_home, "hub"),
-            environ.get("KERNELS_CACHE") or hub,
+            given["HF_XET_CACHE"] or os.path.join(home, "xet"),
+            os.path.join(given["TORCH_HOME"] or os.path.join(cache, "torch"), "hub"),
+            given["KERNELS_CACHE"] or hub,
         )
         whole = {os.path.abspath(os.path.expanduser(folder)) for folder in folders}
-        _roots = tuple(sorted({place + os.sep for path in whole for place in (path, os.path.realpath(path))}))
-    return _roots
+        _roots = (said, tuple(sorted({place + os.sep for path in whole for place in (path, os.path.realpath(path))})))
+    return _roots[1]

@@ -96,8 +96,9 @@ class Installed:
             return
         in_python = bool(genuine.__flags__ & _IN_PYTHON)
         for found in unpicklers.made_of(genuine):
-            if MARK not in vars(found) and (not in_python or "load" in vars(found)):
-                self._change(found, "load", unpicklers.loader(door, vars(found).get("load") or genuine.load))  # type: ignore[attr-defined]
+            own = vars(found).get("load")
+            if MARK not in vars(found) and not hasattr(own, MARK) and (not in_python or own is not None):
+                self._change(found, "load", unpicklers.loader(door, own or genuine.load))  # type: ignore[attr-defined]
         if not in_python:
             self._replace(module, attribute, genuine, lambda: unpicklers.stand_in(door, genuine))
         elif not hasattr(vars(genuine)["load"], MARK):

@@ -1,0 +1,77 @@
+"""The tripwire: code that was downloaded does not run, wherever the program said that downloads are kept."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import safeload
+from safeload.core.errors import PolicyDenied
+
+
+@pytest.mark.parametrize(
+    ("variable", "inner"),
+    [
+        ("HF_HOME", "modules"),
+        ("HF_HOME", "hub/models--a--b/snapshots/c"),
+        ("HF_MODULES_CACHE", ""),
+        ("HF_HUB_CACHE", "models--a--b"),
+        ("TORCH_HOME", "hub/someone_repo"),
+        ("KERNELS_CACHE", "kernel"),
+    ],
+)
+def test_downloaded_code_is_not_run(
+    variable: str, inner: str, tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the program itself put its folder on the path, and set the variable when the guard was on."""
+    folder = tmp_path / "cache" / inner
+    folder.mkdir(parents=True)
+    (folder / "downloaded_code.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    monkeypatch.syspath_prepend(str(folder))
+    with safeload.guard() as guard:
+        monkeypatch.setenv(variable, str(tmp_path / "cache"))
+        with pytest.raises(PolicyDenied, match="downloaded with a model"):
+            importlib.import_module("downloaded_code")
+        assert len(guard.refused) == 1 and "downloaded_code" not in sys.modules
+
+
+def test_a_link_does_not_hide_where_code_lies(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link on the path to a folder of downloads is followed."""
+    folder = tmp_path / "cache/modules"
+    folder.mkdir(parents=True)
+    (folder / "downloaded_code.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path / "link"))
+    with safeload.guard(), pytest.raises(PolicyDenied, match="was not executed"):
+        importlib.import_module("downloaded_code")
+
+
+def test_code_of_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module beside those folders is none of ours."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "own_code.py").write_text("VALUE = 3")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with safeload.guard() as guard:
+        assert importlib.import_module("own_code").VALUE == 3 and not guard.refused
+    del sys.modules["own_code"]
+
+
+def test_a_library_in_a_folder_of_downloads_is_not_linked_in(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ctypes` is stopped before the linker sees the file."""
+    import ctypes
+
+    (tmp_path / "hub").mkdir()
+    library = tmp_path / "hub/native.so"
+    library.write_bytes(b"not even a library")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with safeload.guard(), pytest.raises(PolicyDenied, match="was not linked in"):
+        ctypes.CDLL(str(library))
+    with pytest.raises(OSError, match=r"invalid ELF|file too short"):
+        ctypes.CDLL(str(library))

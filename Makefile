@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 PIP    := pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone interop wheel bench nightly fuzz clean
+.PHONY: help demo test check lint format types docs-examples docs-cli index core-coverage core-alone interop wheel contract bench nightly fuzz clean
 
 help:            ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 18
@@ -34,7 +34,7 @@ format: $(STAMP) ## let ruff write the format
 	$(BIN)/ruff format .
 
 types: $(STAMP)  ## mypy: the package strictly, its tests leniently
-	$(BIN)/mypy safeload tests
+	$(BIN)/mypy safeload safeload_approved tests
 
 docs-examples: $(STAMP) ## run the examples of README and docs
 	$(BIN)/python -m pytest -q tests/docs
@@ -75,6 +75,9 @@ wheel: $(STAMP)  ## build the wheel, install it alone, and run it
 	$(PYTHON) -m venv build/wheel-check
 	build/wheel-check/bin/$(PIP) install dist/safeload-*.whl
 	cd build/wheel-check && bin/python -I ../../tests/wheel_check.py
+
+contract: $(STAMP) ## an adapter against its library: LIBRARY=peft VERSION=oldest|newest|0.19.0
+	$(BIN)/python -m tools.contract $(LIBRARY) $(or $(VERSION),oldest)
 
 bench: $(STAMP)  ## measure; see docs/performance.md
 	$(BIN)/python benchmarks/load.py

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from safeload.engine.scan import scan
     from safeload.engine.sign import Signed, sign
     from safeload.engine.verify import Verification, verify
+    from safeload.guarding.guard import Guarded, guard
 
 __version__ = "0.1.0.dev0"
 
@@ -66,6 +67,7 @@ _HOME = {
     "bom": "safeload.engine.bom",
     "sign": "safeload.engine.sign",
     "verify": "safeload.engine.verify",
+    "guard": "safeload.guarding.guard",
     # What one says.
     "Options": "safeload.engine.options",
     "Request": "safeload.engine.request",
@@ -87,6 +89,7 @@ _HOME = {
     "Bill": "safeload.engine.bom",
     "Signed": "safeload.engine.sign",
     "Verification": "safeload.engine.verify",
+    "Guarded": "safeload.guarding.guard",
     "Report": "safeload.core.finding",
     "FileReport": "safeload.core.finding",
     "Finding": "safeload.core.finding",
@@ -119,6 +122,7 @@ __all__ = (
     "bom",
     "sign",
     "verify",
+    "guard",
     "Options",
     "Request",
     "Access",
@@ -138,6 +142,7 @@ __all__ = (
     "Bill",
     "Signed",
     "Verification",
+    "Guarded",
     "Report",
     "FileReport",
     "Finding",

@@ -34,6 +34,7 @@ KEYWORD = "safeload"
 
 _GENUINE = "_safeload_genuine"
 _MAKE = "_safeload_make"
+_GUARDS = "_safeload_guards"
 _facades: dict[int, type] = {}
 _metas: dict[type, type[FacadeMeta]] = {}
 _lock = threading.RLock()
@@ -114,8 +115,19 @@ def genuine_class(cls: Any) -> Any:
     return type.__getattribute__(cls, "__dict__").get(_GENUINE, cls) if isinstance(cls, FacadeMeta) else cls
 
 
+def guards_of(made: type) -> Mapping[str, Guard]:
+    """The guards of a facade, by the name of the class method that each stands in front of."""
+    found: Mapping[str, Guard] = vars(made)[_GUARDS]
+    return found
+
+
 def facade(
-    genuine: type[T], *, module: str, guards: Mapping[str, Guard], make: Callable[..., Any] | None = None
+    genuine: type[T],
+    *,
+    module: str,
+    guards: Mapping[str, Guard],
+    make: Callable[..., Any] | None = None,
+    init: Guard | None = None,
 ) -> type[T]:
     """The facade of `genuine`: always the same one, made when first asked for.
 
@@ -124,6 +136,8 @@ def facade(
         module: where users find the facade under the genuine class's name; it is pickled as a reference to there.
         guards: a guard for each class method that loads something, by the method's name.
         make: makes an instance where the facade is called, as `make(genuine, …)`; by default the genuine class does.
+        init: a guard for making an instance, where that is what loads. It returns the instance; users' subclasses go
+            through it as well, when they call `super().__init__`.
     """
     with _lock:
         if (known := _facades.get(id(genuine))) is not None:
@@ -135,10 +149,13 @@ def facade(
             "__qualname__": genuine.__qualname__,
             "__doc__": genuine.__doc__,
         }
+        if init is not None:
+            body["__init__"], make = _guarded_init(genuine, init), _guarded_make(init)
         made = types.new_class(genuine.__name__, (genuine,), {"metaclass": meta}, lambda space: space.update(body))
         for name, guard in guards.items():
             type.__setattr__(made, name, classmethod(_guarded(made, genuine, name, guard)))
         type.__setattr__(made, _MAKE, make)
+        type.__setattr__(made, _GUARDS, dict(guards))
         type.__setattr__(made, _GENUINE, genuine)
         _facades[id(genuine)] = made
         return cast("type[T]", made)
@@ -163,6 +180,32 @@ def _guarded(made: type, genuine: type, name: str, guard: Guard) -> Callable[...
 
     functools.update_wrapper(method, getattr(original, "__func__", original))
     return method
+
+
+def _guarded_make(guard: Guard) -> Callable[..., Any]:
+    def make(genuine: type, /, *args: Any, **kwargs: Any) -> Any:
+        options = _split(kwargs)
+        return guard(Call(owner=genuine, method=genuine, args=args, kwargs=kwargs, options=options))
+
+    return make
+
+
+def _guarded_init(genuine: Any, guard: Guard) -> Callable[..., None]:
+    """`__init__` of users' subclasses: the genuine one, through the guard."""
+    original = genuine.__init__
+
+    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        options = _split(kwargs)
+
+        def construct(*args: Any, **kwargs: Any) -> Any:
+            original(self, *args, **kwargs)
+            return self
+
+        construct.__signature__ = inspect.signature(original.__get__(self))  # type: ignore[attr-defined]
+        guard(Call(owner=type(self), method=construct, args=args, kwargs=kwargs, options=options))
+
+    functools.update_wrapper(__init__, original)
+    return __init__
 
 
 def _split(kwargs: dict[str, Any]) -> Options:
@@ -243,6 +286,15 @@ def bind(
         else:
             bound.named[parameter.name] = value
     return bound
+
+
+def by_name(call: Call) -> dict[str, Any]:
+    """The arguments of a call by name. Those by name keep theirs, also where the library renames old ones itself.
+
+    Raises:
+        TypeError: there are more by position than the method takes.
+    """
+    return {**inspect.signature(call.method).bind_partial(*call.args).arguments, **call.kwargs}
 
 
 def is_reference(value: object) -> bool:

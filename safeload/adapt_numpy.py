@@ -36,6 +36,7 @@ _SCALARS = (
 _FIELDS = 4096
 _CORES = ("numpy.core", "numpy._core")
 _NDARRAY = GlobalName("numpy", "ndarray")
+_RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)
 
 
 def numpy_table() -> Table | None:
@@ -44,7 +45,10 @@ def numpy_table() -> Table | None:
         import numpy
     except ModuleNotFoundError:
         return None
-    makers: dict[GlobalName, Maker] = {GlobalName("numpy", "dtype"): _dtype}
+    makers: dict[GlobalName, Maker] = {
+        GlobalName("numpy", "dtype"): _dtype,
+        GlobalName("dill._dill", "_create_array"): _from_dill,
+    }
     for core in _CORES:
         makers[GlobalName(f"{core}.multiarray", "_reconstruct")] = _reconstruct
         makers[GlobalName(f"{core}.multiarray", "scalar")] = _scalar
@@ -240,6 +244,14 @@ def _reconstruct(made: Made) -> object:
         case ():
             return numpy.ndarray((0,), dtype=numpy.int8)
     raise bad("a numpy array has a state that numpy does not write")
+
+
+def _from_dill(made: Made) -> object:
+    """An array as dill writes it: numpy's own call and state, as arguments of a function of dill's."""
+    match made.args:
+        case (Named(name=name), tuple() as args, tuple() as state, None | {}) if name in _RECONSTRUCT:
+            return _reconstruct(made._replace(args=args, states=(state,)))
+    return made.record()
 
 
 def _frombuffer(made: Made) -> object:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from safeload.adapt_numpy import array_bytes, numpy_table
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.graph import Call, Extension, Global, Persistent
+from safeload.core.names import GlobalName
 from safeload.engine.door import Door
 from safeload.engine.live import Table, Texts, bring_to_life, names_in
 from safeload.engine.live_plain import PLAIN_TABLE
@@ -100,7 +102,7 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
             if isinstance(act, Global):
                 act.name = act.written
     names = names_in([reading])
-    table = PLAIN_TABLE | (numpy_table() or Table()) | (more or Table()) | wish.classes
+    table = PLAIN_TABLE | (numpy_table() or Table()) | _estimators(names) | (more or Table()) | wish.classes
     if wish.unknown == "refuse":
         missing = unlisted(names, table, wish.inert)
         refuse(missing, door.inspected.report, door.location, call=wish.call, inert=wish.inert)
@@ -116,6 +118,16 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
         buffers=wish.buffers,
         strict=wish.unknown == "refuse",
     )
+
+
+def _estimators(names: Iterable[GlobalName]) -> Table:
+    """What is known of scikit-learn, scipy and the rest of numpy, if the file names any of it."""
+    known = any(name.module.startswith(("sklearn.", "scipy.", "numpy.ma", "numpy.random")) for name in names)
+    if not known or find_spec("numpy") is None:
+        return Table()
+    from safeload.adapt_sklearn import sklearn_table
+
+    return sklearn_table(names)
 
 
 def _refuse_computed(stream: PickleStream) -> None:

@@ -22,6 +22,9 @@ def main() -> None:
     assert any(entry.name.endswith(".toml") for entry in (root / "allowlists").iterdir()), "allowlists are missing"
     assert (root / "reporters/report.css").is_file() and (root / "reporters/report.js").is_file(), "no style, no script"
     assert not any(name.startswith("torch") for name in requires("safeload") or () if "extra" not in name)
+    import safeload_approved
+
+    assert "site-packages" in str(safeload_approved.__file__), "what approved code is found by is missing"
     for name in safeload.__all__:
         getattr(safeload, name)
 

@@ -30,6 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a place that cannot be followed by reading, and that you looked at",
     )
+    parser.add_argument(
+        "--closure", metavar="h1:…", default="", help="the code that you read, so that nothing else can be approved"
+    )
     parser.add_argument("--from", dest="base", metavar="h1:…", default="", help="you read only what changed since this")
     parser.add_argument("--expires", metavar="DAY", type=_day, help="the last day on which it counts")
     parser.add_argument("--exempt", action="store_true", help="nobody read it yet; needs --expires")
@@ -60,6 +63,7 @@ def run(parsed: argparse.Namespace) -> int:
             criteria=parsed.criteria,
             who=parsed.who,
             unfollowed_named=parsed.unfollowed,
+            closure=parsed.closure,
             base=parsed.base,
             expires=parsed.expires,
             note=parsed.note,
@@ -84,6 +88,8 @@ def run(parsed: argparse.Namespace) -> int:
             "unfollowed": sorted(audit.unfollowed),
             "files": dict(audit.files),
             "signed": done.signed,
+            "approved": bool(done.answer.approvals),
+            "reasons": list(done.answer.reasons),
         }
         dump(data, sys.stdout)
         return 0
@@ -99,4 +105,8 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"written to {escape(done.path)}")
     if not done.signed:
         note("it is not signed, so it is only as strong as the file it stands in: --key NAME signs it")
+    if not done.answer.approvals:
+        print("the code is not approved yet")
+        for reason in done.answer.reasons:
+            print(f"  {reason}")
     return 0

@@ -5,35 +5,49 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from safeload.cli.output import note, waiting
+from safeload.core.errors import UsageError
 from safeload.core.finding import Severity
 from safeload.core.names import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from safeload.engine.audit.check import Checked, Suggestion
     from safeload.engine.audit.report import Audit, Change
+    from safeload.reporters._code import CodePage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument(
+        "reference",
+        metavar="REF",
+        nargs="?",
+        help="a directory, or a model on the hub; with --check, every model of the project's lock if none is named",
+    )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--against", metavar="REF", help="show only what differs from the code of another model")
     parser.add_argument(
         "--against-revision", metavar="REV", help="the revision of that one; REF itself, if no --against"
     )
     parser.add_argument(
-        "--check", action="store_true", help="say whether this code is approved; code 1 if it is not: for CI"
+        "--check", action="store_true", help="say whether the code is approved; exit code 1 if it is not: for CI"
     )
     parser.add_argument("--suggest", action="store_true", help="say what there is to read before it can be approved")
     parser.add_argument(
-        "--audits", metavar="FILE", help="with these two: this file (default: the project's audits.toml)"
+        "--take", metavar="FILE", help="add the records of this file, such as that of another branch, to the project's"
     )
-    parser.add_argument("--policy", metavar="FILE", help="with these two: this policy instead of the project's")
+    parser.add_argument(
+        "--audits", metavar="FILE", help="with these three: this file (default: the project's audits.toml)"
+    )
+    parser.add_argument("--policy", metavar="FILE", help="with --check and --suggest: instead of the project's policy")
+    parser.add_argument("--bandit", action="store_true", help="ask bandit as well; its results are further findings")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--format", choices=("text", "json", "html"), help="html: one page with the code, to read")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there instead of printing it")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -41,94 +55,111 @@ def run(parsed: argparse.Namespace) -> int:
     from safeload.engine.audit.report import audit, changes
     from safeload.engine.request import Request
 
-    if parsed.check or parsed.suggest:
-        return _approval(parsed)
+    if parsed.check or parsed.suggest or parsed.take:
+        from safeload.cli.audit_check import run as run_check
+
+        return run_check(parsed)
+    if parsed.reference is None:
+        raise UsageError("nothing was audited", why="no model is named", remedy="safeload audit REF")
     request = Request(revision=parsed.revision)
     with waiting(f"reading the code of {parsed.reference}"):
-        found = audit(parsed.reference, request=request)
-        old = None
+        found = audit(parsed.reference, request=request, bandit=parsed.bandit)
+        old = _approved_before(parsed, found) if parsed.format == "html" else None
         if parsed.against or parsed.against_revision:
             old = audit(parsed.against or parsed.reference, request=Request(revision=parsed.against_revision))
     differing = None if old is None else tuple(changes(old.closure, found.closure))
-    if parsed.json:
-        from safeload.reporters.json import dump
+    with _to(parsed.output) as stream:
+        if parsed.format == "html":
+            from safeload.reporters._code import write_page
 
-        dump(_document(found, differing), sys.stdout)
-    else:
-        _show(found, differing)
+            write_page(_page(found, old), stream)
+        elif parsed.json or parsed.format == "json":
+            from safeload.reporters.json import dump
+
+            dump(_document(found, differing), stream)
+        else:
+            _show(found, differing, stream)
+            if found.closure.files:
+                command = f"safeload approve {escape(found.reference)} --closure {found.closure.digest}"
+                note(f"once you have read it: {command} --criteria safe-to-run --as YOU")
     return found.report.status.exit_code
 
 
-def _approval(parsed: argparse.Namespace) -> int:
-    """`--check` and `--suggest`: what the records of audits say. Exit code 0: approved, or no code; else 1."""
+def _approved_before(parsed: argparse.Namespace, found: Audit) -> Audit | None:
+    """The version that was approved last, if a record says where it is to be had; not if another was named."""
+    from safeload.core.errors import SourceError
     from safeload.engine.audit.check import check, suggest
+    from safeload.engine.audit.report import audit
     from safeload.engine.options import Options
     from safeload.engine.request import Request
 
+    if parsed.against or parsed.against_revision or not found.closure.files:
+        return None
     options = Options(audits=parsed.audits, **({"policy": parsed.policy} if parsed.policy else {}))
-    with waiting(f"reading the code of {parsed.reference}"):
-        found = check(parsed.reference, request=Request(revision=parsed.revision), options=options)
-    code = 0 if found.approved or not found.has_code else 1
-    if parsed.json:
-        _dump_approval(found, suggest(found))
-        return code
-    if not found.has_code:
-        note(f"{escape(found.reference)} brings no code along")
-        return 0
-    print(f"{'approved' if found.approved else 'not approved'}: {escape(found.reference)} {found.closure.digest}")
-    for approval in found.answer.approvals:
-        print(f"  {approval.criteria}, by {escape(approval.who)}")
-    for reason in found.answer.reasons:
-        print(f"  {reason}")
-    for audit in found.unsigned:
-        note(f"{escape(audit.who)}'s record is not signed by anybody a policy names: it is as strong as its file")
-    if parsed.suggest and not found.approved:
-        _print_suggestion(found.reference, suggest(found))
-    return code
+    checked = check(parsed.reference, request=Request(revision=parsed.revision), options=options)
+    nearest = suggest(checked).audit
+    if nearest is None or not nearest.revision or nearest.closure == found.closure.digest:
+        return None
+    try:
+        return audit(nearest.model, request=Request(revision=nearest.revision))
+    except SourceError as error:
+        note(f"the version that {escape(nearest.who)} approved cannot be had: {error.why or error.what}")
+        return None
 
 
-def _print_suggestion(reference: str, found: Suggestion) -> None:
-    name = escape(reference)
-    print("to read:")
-    for file in found.changed:
-        print(f"  {escape(file)}")
-    if found.audit is None or not found.changed:
-        print(f"next: safeload audit {name}; then safeload approve {name} --criteria safe-to-run --as YOU")
+@contextmanager
+def _to(path: str | None) -> Iterator[TextIO]:
+    """Where the result goes. A file that cannot be written is the caller's mistake."""
+    if path is None:
+        yield sys.stdout
         return
-    old = found.audit
-    print(f"that is all that changed since {escape(old.who)} approved {old.closure} [{escape(old.place)}]")
-    against = f" --against {escape(old.model)} --against-revision {escape(old.revision)}" if old.revision else ""
-    print(f"next: safeload audit {name}{against}; then")
-    print(f"      safeload approve {name} --from {old.closure} --criteria safe-to-run --as YOU")
+    try:
+        stream = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise UsageError(
+            "the report was not written", where=path, why=str(error.strerror), remedy="-o FILE, in a directory of yours"
+        ) from error
+    with stream:
+        yield stream
 
 
-def _dump_approval(found: Checked, suggestion: Suggestion) -> None:
-    from safeload.reporters.json import dump
+def _page(found: Audit, old: Audit | None) -> CodePage:
+    from safeload.reporters._code import CodeFile, CodePage
 
-    old = suggestion.audit
-    document = {
-        "schema": "safeload.audit-check/1",
-        "reference": found.reference,
-        "closure": found.closure.digest,
-        "code": found.has_code,
-        "approved": found.approved,
-        "approvals": [{"criteria": one.criteria, "who": one.who} for one in found.answer.approvals],
-        "reasons": list(found.answer.reasons),
-        "unsigned": [audit.who for audit in found.unsigned],
-        "nearest": None if old is None else {"closure": old.closure, "who": old.who, "model": old.model},
-        "to_read": list(suggestion.changed),
-    }
-    dump(document, sys.stdout)
+    reports = {report.path: report for report in found.report.files}
+    before = {file.name: file.source for file in old.closure.files} if old else {}
+    files = [
+        CodeFile(
+            name=file.name,
+            source=file.source,
+            old=before.get(file.name, b"") if old else None,
+            findings=reports[file.name].findings,
+        )
+        for file in found.closure.files
+    ]
+    names = {file.name for file in files}
+    files += [
+        CodeFile(name=path, source=b"", findings=one.findings) for path, one in reports.items() if path not in names
+    ]
+    return CodePage(
+        title=f"The code of {found.reference}",
+        facts=tuple(_facts(found)),
+        files=tuple(files),
+        beside=f"{old.reference} {old.revision or ''} {old.closure.digest}" if old else "",
+        removed=tuple(name for name in before if name not in names),
+    )
 
 
-def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:
+def _show(found: Audit, differing: tuple[Change, ...] | None, stream: TextIO) -> None:
     from safeload.reporters._screen import console
 
-    out = console(sys.stdout)
+    out = console(stream)
     if not found.closure.files and not found.closure.missing:
         note(f"{escape(found.reference)} brings no code along")
         return
-    _summary(found, out)
+    for label, text in _facts(found):
+        out.print(f"{label:<10}{escape(text, 4_000)}", soft_wrap=True)
+    out.print()
     if differing is None:
         _findings(found, out, {file.path for file in found.report.files})
     else:
@@ -136,21 +167,17 @@ def _show(found: Audit, differing: tuple[Change, ...] | None) -> None:
         _findings(found, out, {change.name for change in differing})
 
 
-def _summary(found: Audit, out: Console) -> None:
+def _facts(found: Audit) -> Iterator[tuple[str, str]]:
+    """What stands at the head of a report. Not escaped."""
     closure = found.closure
     rules = Counter(finding.rule for finding in found.report.findings)
-    lines = [
-        ("code", closure.digest),
-        ("model", escape(found.reference) + (f" at {found.revision}" if found.revision else "")),
-        *(("also from", f"{escape(name)} at {escape(commit)}") for name, commit in closure.repositories),
-        *(("entry", f"{entry.why} → {escape(entry.target)}") for entry in closure.entries),
-        *(("file", f"{escape(file.name)} ({len(file.source):,} bytes)") for file in closure.files),
-        ("imports", ", ".join(map(escape, found.third_party)) or "the standard library only"),
-        ("findings", ", ".join(f"{rule} {number}" for rule, number in rules.most_common()) or "none"),
-    ]
-    for label, text in lines:
-        out.print(f"{label:<10}{text}", soft_wrap=True)
-    out.print()
+    yield "code", closure.digest
+    yield "model", found.reference + (f" at {found.revision}" if found.revision else "")
+    yield from (("also from", f"{name} at {commit}") for name, commit in closure.repositories)
+    yield from (("entry", f"{entry.why} → {entry.target}") for entry in closure.entries)
+    yield from (("file", f"{file.name} ({len(file.source):,} bytes)") for file in closure.files)
+    yield "imports", ", ".join(found.third_party) or "the standard library only"
+    yield "findings", ", ".join(f"{rule} {number}" for rule, number in rules.most_common()) or "none"
 
 
 def _findings(found: Audit, out: Console, names: set[str]) -> None:

@@ -29,6 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint file, the index of several, a pattern, a directory, or a model on the hub",
     )
     parser.add_argument(
+        "--to",
+        choices=("safetensors", "skops"),
+        default="safetensors",
+        help="skops: a scikit-learn pickle as a skops file, without unpickling it (default: safetensors)",
+    )
+    parser.add_argument(
+        "-o",
         "--into",
         metavar="FILE|DIR",
         help="a name that ends with .safetensors, or a directory (default: beside the source)",
@@ -82,6 +89,8 @@ def run(parsed: argparse.Namespace) -> int:
         raise UsageError(
             "nothing was converted", why="no source was named", remedy="safeload convert pytorch_model.bin"
         )
+    if parsed.to == "skops":
+        return _to_skops(parsed)
     from safeload.engine.convert.job import convert
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
@@ -109,6 +118,56 @@ def run(parsed: argparse.Namespace) -> int:
         _json(conversion)
     else:
         _tell(conversion, dry_run=parsed.dry_run)
+    return 0
+
+
+_OF_TENSORS = (
+    "keys",
+    "strip",
+    "rename",
+    "view",
+    "max_shard_size",
+    "shared",
+    "keep_data",
+    "dry_run",
+    "revision",
+    "offline",
+)
+"""Options that say something about tensors, or about models on the hub."""
+
+
+def _to_skops(parsed: argparse.Namespace) -> int:
+    standard = argparse.ArgumentParser()
+    arguments(standard)
+    for name in _OF_TENSORS:
+        if getattr(parsed, name) != standard.get_default(name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} was not honoured",
+                why="a skops file holds an estimator, and it is made from one file",
+                remedy="leave it out",
+            )
+    from safeload.engine.options import Options
+    from safeload.to_skops import write_skops
+
+    options = Options(unsafe_convert_dangerous=parsed.unsafe_convert_dangerous)
+    with waiting(f"converting {parsed.source}"):
+        written = write_skops(parsed.source, parsed.into, force=parsed.force, options=options)
+    if parsed.json:
+        from safeload.reporters.json import dump
+
+        data = {
+            "schema": "safeload.skops/1",
+            "source": parsed.source,
+            "path": os.fspath(written.path),
+            "size": written.size,
+            "sha256": written.sha256,
+            "untrusted": list(written.untrusted),
+        }
+        dump(data, sys.stdout)
+        return 0
+    if written.untrusted:
+        note(f"skops will ask to trust: {', '.join(escape(one, 120) for one in written.untrusted)}")
+    print(escape(os.fspath(written.path), 4_096))
     return 0
 
 

@@ -119,8 +119,6 @@ class NothingWorseThan:
     """Denies a load that uses a file worse than `worst`. Files that the load leaves out do not count."""
 
     worst: Status = Status.UNVERIFIED
-    held: frozenset[str] = frozenset()
-    """Rules whose findings the loader is known to hold in check by itself: they are reported and do not deny."""
 
     def decide(self, evidence: Evidence) -> Verdict:
         reasons = tuple(
@@ -128,7 +126,7 @@ class NothingWorseThan:
             for file in evidence.report.files
             if file.used
             for finding in file.findings
-            if finding.status > self.worst and finding.rule not in self.held
+            if finding.status > self.worst
         )
         return Verdict("files", allowed=not reasons, reasons=reasons)
 
@@ -245,7 +243,5 @@ def _pair(signer: str, keys: Mapping[str, set[str]], owner: dict[str, str], trie
     return False
 
 
-DEFAULT_POLICY = AllOf((NothingWorseThan(held=frozenset({"template-escape"})), OnlyApprovedCode()))
-"""What holds when nobody wrote a policy: everything we can read loads, nothing dangerous does, no code runs.
-
-Chat templates that try to escape are reported and handed over: the libraries render templates in a sandbox."""
+DEFAULT_POLICY = AllOf((NothingWorseThan(), OnlyApprovedCode()))
+"""What holds when nobody wrote a policy: everything we can read loads, nothing dangerous does, no code runs."""

@@ -342,11 +342,11 @@ class _Job:
         resources: Resources,
         depth: int,
     ) -> Admission:
+        own = publish.code_of(code, self.request) if self.place and record.code and self._runs_code else {}
         base_place = self.place.for_base() if self.place is not None else None
         base = self._base(record, depth, base_place, resources)
         if self.place is not None:
             written = base_place.target if base_place is not None and base is not None else None
-            own = publish.code_of(code, self.request) if code is not None else {}
             publish.publish(self.place, self.store, entry, record, held, link=self.link, base=written, code=own)
             path = self.place.home
         else:

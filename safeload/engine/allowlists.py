@@ -1,6 +1,6 @@
 """The allowlist that comes with safeload: `safeload/allowlists/*.toml`, read strictly.
 
-A file holds `library = "…"` and any number of `[[globals]]` tables:
+A file holds `library = "…"`, `versions = "…"` (those whose sources were read) and any number of `[[globals]]` tables:
 
     [[globals]]
     module = "collections"
@@ -9,6 +9,7 @@ A file holds `library = "…"` and any number of `[[globals]]` tables:
     use = "call"                    # call, new, member or name; for records it must be said
     reason = "why this cannot act"
     evidence = "where it was seen"
+    versions = "before 1.8"         # only where it differs from the file's
 
 Names are exact. A module with a name, never a prefix, a pattern or a dotted path into an object.
 
@@ -32,7 +33,7 @@ from safeload.core.errors import ConfigError
 from safeload.core.names import GlobalName
 from safeload.index import ALLOWLISTS
 
-_KEYS = frozenset({"module", "names", "effect", "use", "reason", "evidence"})
+_KEYS = frozenset({"module", "names", "effect", "use", "reason", "evidence", "versions"})
 
 
 @cache
@@ -105,8 +106,8 @@ def parse_allowlists(texts: Mapping[str, str]) -> Allowlist:
 
 def _entries(file: str, text: str) -> list[tuple[str, Entry]]:
     document, tables = _document(file, text)
-    if set(document) != {"library"} or not isinstance(document["library"], str):
-        raise _wrong(file, "", "before its tables it must hold `library` and nothing else")
+    if set(document) != {"library", "versions"} or not all(isinstance(text, str) for text in document.values()):
+        raise _wrong(file, "", "before its tables it must hold `library` and `versions`, and nothing else")
     return [
         (f"globals[{index}].names[{at}]", entry)
         for index, table in enumerate(tables)
@@ -156,6 +157,8 @@ def _table(file: str, place: str, table: dict[str, Any]) -> list[Entry]:
     # A record stands for a real class that an ordinary reader would import, so how it may be used must be spelled out.
     use = _choice(file, place, table, "use", Use, None if effect is Effect.RECORD else Use.CALL)
     reason, evidence = _text(file, place, table, "reason"), _text(file, place, table, "evidence")
+    if "versions" in table:
+        _text(file, place, table, "versions")
     return [
         Entry(name=GlobalName(module, name), effect=effect, use=use, reason=reason, evidence=evidence) for name in names
     ]

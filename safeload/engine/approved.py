@@ -23,14 +23,14 @@ import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from safeload.core.digest import sha256, tree_digest
-from safeload.core.errors import PolicyDenied, VerificationFailed
+from safeload.core.errors import MalformedInput, PolicyDenied, VerificationFailed
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.paths import is_safe_relative
@@ -71,7 +71,7 @@ class ApprovedCode:
     reference: str
     digest: str
     entries: tuple[Entry, ...]
-    sources: Mapping[str, bytes]
+    sources: Mapping[str, bytes] = field(repr=False)
     """The content of each file, by its name in the closure."""
     package: str
     subfolder: str = ""
@@ -183,6 +183,10 @@ def _verified(sources: Mapping[str, bytes], digest: str, reference: str) -> str:
         )
     if wrong := dict(unusable(tuple(sources))):
         raise VerificationFailed("the code cannot be imported as it was approved", mismatches=wrong)
+    return _package(digest)
+
+
+def _package(digest: str) -> str:
     return f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}"
 
 
@@ -254,7 +258,7 @@ def files_beside(module: str) -> Mapping[str, bytes]:
         return {}
     root = f"{PACKAGE}.c{code[1]}.{module[code.end() :].partition('.')[0]}"
     found: dict[str, bytes] = {}
-    for name, one in _modules.items():
+    for name, one in [*_modules.items()]:
         if one.path and (name == root or name.startswith(f"{root}.")):
             path = name.removeprefix(root).removeprefix(".").replace(".", "/")
             file = f"{path}/__init__.py".removeprefix("/") if one.is_package else f"{path}.py"
@@ -265,7 +269,7 @@ def files_beside(module: str) -> Mapping[str, bytes]:
 def is_source(path: str | os.PathLike[str]) -> bool:
     """Whether a file is the readable copy of a module of approved code."""
     wanted = os.path.abspath(path)
-    return any(one.path == wanted for one in _modules.values())
+    return any(one.path == wanted for one in [*_modules.values()])
 
 
 def inherit() -> None:
@@ -287,10 +291,10 @@ def _inherit(package: str) -> None:
                 continue
             places = {str(name): str(place) for name, place in index["files"].items()}
             sources = {name: _read(folder, place) for name, place in places.items() if is_safe_relative(place)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            digest = tree_digest({name: sha256(source) for name, source in sources.items()})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MalformedInput):
             continue  # it is gone, or none of ours; then the import fails, and says which module is not there
-        digest = tree_digest({name: sha256(source) for name, source in sources.items()})
-        if f"{PACKAGE}.c{b64decode(digest.removeprefix('h1:')).hex()}" == package and not dict(unusable([*sources])):
+        if _package(digest) == package and not dict(unusable([*sources])):
             _register(package, sources, {name: os.path.join(folder, place) for name, place in places.items()})
             return
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
@@ -158,7 +159,7 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool
             continue
         changed = False
         if config is not None:
-            filled = name == select.CONFIG and _fill_dtype(held, config.data, plan, built)
+            filled = posixpath.basename(name) == select.CONFIG and _fill_dtype(held, config.data, plan, built, name)
             rewritten = rewrite(path, config.data, available.__contains__, code=code)
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
@@ -166,8 +167,9 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool
         _write(folder, name, _dump(config.data, path) if config is not None and changed else data)
         how: How = "rewritten" if changed else "copy"
         built.files.append(AdmittedFile(path=name, source=path, sha256=sha256(data), how=how))
-    if len(plan.weights) > 1:
-        _write(folder, INDEX, _dump(_index(plan, built), INDEX))
+    indexes = {INDEX: tuple(plan.weights)} if len(plan.weights) > 1 else {}
+    for name, listed in {**indexes, **plan.indexes}.items():
+        _write(folder, name, _dump(_index(listed, plan, built), name))
 
 
 def write_account(folder: str, snapshot: Snapshot, record: Record) -> None:
@@ -211,11 +213,18 @@ def _write(folder: str, name: str, data: bytes) -> None:
         stream.write(data)
 
 
-def _fill_dtype(held: Held, document: Any, plan: Plan, built: Built) -> bool:
+def _fill_dtype(held: Held, document: Any, plan: Plan, built: Built, name: str) -> bool:
     """Say in the config which dtype the weights have, so that no loader opens a checkpoint to find out."""
     if not isinstance(document, dict) or any(document.get(key) for key in ("dtype", "torch_dtype")):
         return False
-    dtype = _stated_dtype(held, plan) or _found_dtype(plan, built)
+    if name == select.CONFIG and plan.weights:
+        dtype = _stated_dtype(held, plan) or _found_dtype(plan.weights, built)
+    elif "model_type" in document:  # a part that is a model of transformers; others know no such entry
+        stem = posixpath.join(posixpath.dirname(name), "model")
+        ends = (f"{stem}.safetensors", f"{stem}-")
+        dtype = _found_dtype((weights for weights in plan.side if weights.startswith(ends)), built)
+    else:
+        dtype = None
     if dtype is not None:
         document["dtype"] = dtype
     return dtype is not None
@@ -230,9 +239,9 @@ def _stated_dtype(held: Held, plan: Plan) -> str | None:
     return None
 
 
-def _found_dtype(plan: Plan, built: Built) -> str | None:
+def _found_dtype(weights: Iterable[str], built: Built) -> str | None:
     """That of the first floating tensor of the first file, in the order of its reader: safetensors' is by name."""
-    for name in plan.weights:
+    for name in weights:
         if name.lower().endswith(".gguf"):
             return None
         views = built.tensors[name]
@@ -240,21 +249,22 @@ def _found_dtype(plan: Plan, built: Built) -> str | None:
     return None
 
 
-def _index(plan: Plan, built: Built) -> dict[str, Any]:
-    """The shard index of the admitted directory, from the tensors that are really there.
+def _index(listed: Iterable[str], plan: Plan, built: Built) -> dict[str, Any]:
+    """A shard index of the admitted directory, from the tensors that are really there.
 
     Raises:
         MalformedInput: two shards hold a tensor of the same name.
     """
     weight_map: dict[str, str] = {}
     size = 0
-    for name in plan.weights:
+    paths = {**plan.weights, **plan.side}
+    for name in listed:
         for tensor, view in built.tensors[name].items():
             if tensor in weight_map:
                 raise MalformedInput(
                     "two shards hold a tensor of the same name",
-                    where=Location(plan.weights[name]),
-                    why=f"{escape(tensor)!r} is also in {escape(plan.weights[weight_map[tensor]])}",
+                    where=Location(paths[name]),
+                    why=f"{escape(tensor)!r} is also in {escape(paths[weight_map[tensor]])}",
                 )
             weight_map[tensor] = name
             size += -(-prod(view.shape) * bits_of(view.dtype) // 8)

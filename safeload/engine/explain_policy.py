@@ -30,7 +30,9 @@ version = 1
 mode = "enforce"              # enforce | warn
 require = "none"              # none | locked | { any = ["acme"] } | { threshold = 2, of = ["acme", "ci"] }
 pickle = "convert"            # deny | restricted | convert
-remote-code = "audited"       # deny | audited
+remote-code = "audited"       # deny | audited: safeload approve REF
+criteria = "safe-to-run"      # safe-to-import | safe-to-run | safe-to-deploy, or one's own of audits.toml
+min-auditors = 1
 extra-files = "reject"        # reject | hide
 integrity = "auto"            # auto | pinned | private
 """
@@ -174,6 +176,12 @@ def init(path: str | os.PathLike[str] | None = None, *, strict: bool = False) ->
     return target
 
 
+def _approvals(settings: Settings) -> str:
+    """What an approval of code needs."""
+    by = "anybody, signed or not" if settings.auditors is None else ", ".join(map(escape, sorted(settings.auditors)))
+    return f": {escape(settings.criteria)}, by {settings.min_auditors} of {by}"
+
+
 def told(settings: Settings) -> Iterator[tuple[str, str]]:
     """The settings as a policy file writes them."""
     need = settings.require
@@ -183,6 +191,6 @@ def told(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "require", " and ".join(word for word in ("locked" if need.locked else "", signed) if word) or "none"
     yield "formats", ", ".join(sorted(settings.formats)) if settings.formats is not None else "any"
     yield "pickle", settings.pickle
-    yield "remote-code", settings.remote_code
+    yield "remote-code", f"{settings.remote_code}{_approvals(settings) if settings.remote_code == 'audited' else ''}"
     yield "extra-files", settings.extra_files
     yield "integrity", settings.integrity

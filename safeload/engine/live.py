@@ -43,7 +43,11 @@ class Rest:
 
     def watch(self, made: Made) -> None:
         """Remember what a maker got while it was empty."""
-        for value in (*made.args, *made.states, made.items):
+        self.expect((*made.args, *made.states, made.items))
+
+    def expect(self, values: Iterable[object]) -> None:
+        """Remember those of these values, or of the tuples among them, that are empty."""
+        for value in values:
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, list | dict | set) and not one:
                     self.empty.append(one)
@@ -162,7 +166,7 @@ def bring_to_life(
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
     }
-    handlers |= {live_graph.setter(name): _setting(setter) for name, setter in table.setters.items()}
+    handlers |= {live_graph.setter(name): _setting(setter, rest) for name, setter in table.setters.items()}
     for name, constant in table.constants.items():
         handlers[live_graph.constant(name)] = lambda args, kwargs, call, constant=constant: constant  # type: ignore[misc]
 
@@ -177,9 +181,10 @@ def bring_to_life(
     return whole[0]
 
 
-def _setting(setter: Setter) -> Handler:
+def _setting(setter: Setter, rest: Rest) -> Handler:
     def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> None:
         target, states = args
+        rest.expect(states)
         if isinstance(target, Record):
             target.states.extend(states)
         else:

@@ -7,6 +7,7 @@ are handed over, not when a file names them.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import types
 from collections.abc import Iterable
@@ -33,8 +34,8 @@ def table_for(classes: Iterable[type]) -> Table:
         name = GlobalName(kind.__module__, kind.__qualname__)
         makers[name] = _member(kind) if issubclass(kind, enum.Enum) else _instance(kind)
         constants[name] = kind
-        # What hashes by itself may be a key, and then needs its attributes at once.
-        if not issubclass(kind, enum.Enum) and kind.__hash__ in (object.__hash__, None):
+        # A frozen dataclass may be a key, and then needs its attributes at once.
+        if not issubclass(kind, enum.Enum) and not _hashes_fields(kind):
             setters[name] = partial(_set_state, kind)
     return Table(makers=makers, constants=constants, setters=setters)
 
@@ -75,13 +76,16 @@ def _set(target: object, key: object, value: object, kind: type) -> None:
 
 
 def _instance(kind: type) -> Maker:
+    own: object = kind.__hash__
+    if own is not None and own is not object.__hash__ and not _hashes_fields(kind):
+        raise _unfit(kind.__qualname__, "it has __hash__, which would run where it is a key")
+    for one in ("__setstate__", "__getnewargs__", "__getnewargs_ex__", "__getattribute__", "__del__"):
+        if getattr(kind, one, None) is not getattr(object, one, None):
+            raise _unfit(kind.__qualname__, f"it has {one}, and no method of a class is run on what a file says")
     try:
         object.__new__(kind)
     except TypeError:
         raise _unfit(kind.__qualname__, "its instances are more than attributes: it extends a builtin type") from None
-    for one in ("__setstate__", "__getnewargs__", "__getnewargs_ex__", "__getattribute__"):
-        if getattr(kind, one, None) is not getattr(object, one, None):
-            raise _unfit(kind.__qualname__, f"it has {one}, and no method of a class is run on what a file says")
 
     def make(made: Made) -> object:
         if made.args or made.kwargs or made.items or made.call.how is How.REDUCE:
@@ -91,6 +95,14 @@ def _instance(kind: type) -> Maker:
         return value
 
     return make
+
+
+def _hashes_fields(kind: type) -> bool:
+    """Whether a class is a frozen dataclass, whose `__hash__` and `__eq__` were written by the standard library."""
+    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return False
+    written = [getattr(getattr(kind, one), "__code__", None) for one in ("__hash__", "__eq__")]
+    return all(code is not None and code.co_filename == "<string>" for code in written)
 
 
 def _member(kind: type[enum.Enum]) -> Maker:

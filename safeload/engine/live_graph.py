@@ -6,8 +6,8 @@ states that are set last become calls of their own. The reading itself stays as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from copy import copy
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from safeload.core.graph import (
     Value,
 )
 from safeload.core.names import GlobalName
+from safeload.engine.crowded import refuse_crowded
 
 if TYPE_CHECKING:
     from safeload.engine.live import Table
@@ -37,6 +38,11 @@ _CONSTANTS: Any = object()
 _NEW = GlobalName("copyreg", "__newobj__")
 _OLD = GlobalName("copyreg", "_reconstructor")
 _OBJECT = GlobalName("builtins", "object")
+_KEYED = frozenset(
+    {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
+    | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
+)
+"""Types that make keys of the items of a list."""
 _OF_ARRAYS = ("_reconstruct", "_frombuffer")
 
 
@@ -55,13 +61,28 @@ def setter(name: GlobalName) -> GlobalName:
     return GlobalName(_CONSTANTS, f"state\0{name.module}\0{name.name}")
 
 
+_SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
+    List: lambda node: List(node.items, node.depth),
+    Set: lambda node: Set(node.items, node.depth),
+    Tuple: lambda node: Tuple(node.items, node.depth),
+    FrozenSet: lambda node: FrozenSet(node.items, node.depth),
+    Dict: lambda node: Dict(node.pairs, node.depth),
+    Persistent: lambda node: Persistent(node.id, node.offset, node.depth),
+    Call: lambda node: Call(
+        node.callee, node.args, node.kwargs, node.how, node.offset, node.depth,
+        node.states, node.items, node.pairs, node.inline,
+    ),
+}  # fmt: skip
+"""A copy of each kind of node that holds others, with the same parts; `copy.copy` takes several times as long."""
+
+
 @dataclass(slots=True, eq=False)
 class Prepared:
     """The copy of a graph."""
 
     root: Value = None
     arrays: set[int] = field(default_factory=set)
-    """The bytes of arrays, by identity."""
+    """Bytes that are one array's and nothing else, by identity: those of several are copied for each."""
     late: list[Value] = field(default_factory=list)
     """The calls that set states last."""
 
@@ -78,6 +99,7 @@ def prepare(
     copier.prepared.root = copier.part(value)
     while copier.waiting:
         copier.fill(*copier.waiting.pop())
+    copier.prepared.arrays = {one for one in copier.prepared.arrays if copier.used[one] == 1}
     return copier.prepared
 
 
@@ -89,6 +111,8 @@ class _Copier:
         self.texts = texts
         self.buffers = buffers
         self.copies: dict[int, Value] = {}
+        self.used: Counter[int] = Counter()
+        """How often bytes that were left in place are referred to. Arrays only share memory with nothing."""
         self.waiting: list[tuple[Node, Node]] = []
         self.prepared = Prepared()
 
@@ -96,6 +120,8 @@ class _Copier:
         """What stands for a part of a node in the copy."""
         if not isinstance(item, Node):
             return self.texts(item) if self.texts is not None and type(item) is bytes else item
+        if isinstance(item, Span):
+            self.used[id(item)] += 1
         found = self.copies.get(id(item))
         if found is None:
             found = self._empty(item)
@@ -115,15 +141,16 @@ class _Copier:
                     remedy="buffers=[…], as its writer's buffer_callback got them",
                 )
             return _call(constant(buffer(node.number)), 0)
-        if isinstance(node, List | Set | Tuple | FrozenSet | Dict | Persistent | Call):
-            return copy(node)
-        return node
+        shallow = _SHALLOW.get(type(node))
+        return node if shallow is None else shallow(node)
 
     def parts(self, items: Iterable[Value]) -> list[Value]:
         return [self.part(item) for item in items]
 
     def fill(self, old: Node, new: Node) -> None:
         """Replace what a copy still shares with its original by copies."""
+        if isinstance(old, Dict | Set | FrozenSet):
+            refuse_crowded([key for key, _ in old.pairs] if isinstance(old, Dict) else old.items)
         if isinstance(new, List | Set):
             new.items = self.parts(new.items)
         elif isinstance(new, Tuple | FrozenSet):
@@ -136,6 +163,7 @@ class _Copier:
             self._fill_call(new)
 
     def _fill_call(self, node: Call) -> None:
+        _refuse_crowded_call(node)
         straight = _straight(node, self.table)
         if straight is None:
             node.args = self.part(node.args)
@@ -152,7 +180,9 @@ class _Copier:
             return
         if node.callee.name.name in _OF_ARRAYS:
             within = [part.items for part in (node.args, *states) if isinstance(part, Tuple)]
-            self.prepared.arrays.update(id(item) for part in within for item in part if isinstance(item, Span))
+            for item in (item for part in within for item in part if isinstance(item, Span)):
+                self.used[id(item)] += id(item) in self.prepared.arrays  # two arrays, by way of one tuple
+                self.prepared.arrays.add(id(item))
         if states and node.callee.name in self.table.setters:
             self._set_late(node, node.callee.name, states)
             states = []
@@ -164,6 +194,20 @@ class _Copier:
         call = _call(setter(name), node.offset)
         call.args, call.depth = Tuple((node, Tuple(tuple(states), node.depth)), node.depth), node.depth
         self.prepared.late.append(call)
+
+
+def _refuse_crowded_call(node: Call) -> None:
+    if node.pairs:
+        refuse_crowded([key for key, _ in node.pairs])
+    if isinstance(node.args, Tuple) and isinstance(node.callee, Global) and node.callee.name in _KEYED:
+        for part in node.args.items:
+            if isinstance(part, List | Tuple):
+                refuse_crowded([_first(item) for item in part.items])
+
+
+def _first(item: Value) -> Value:
+    """The key of a pair; an item that is none is a key itself."""
+    return item.items[0] if isinstance(item, List) and item.items else item
 
 
 def _call(name: GlobalName, offset: int) -> Call:

@@ -99,7 +99,7 @@ def lock(
     with filelock.exclusive(os.path.join(Store(options.store).folder("locks"), f"lock-{sha256(path.encode())[:32]}")):
         old = layers.read_lock(path) if os.path.lexists(path) else Lock(path=path)
         wanted = [(os.fspath(one), revision) for one in references] or [
-            (_reference(old, model), model.requested or None) for model in old.models
+            (reference_of(old, model), model.requested or None) for model in old.models
         ]
         new, done = old, list[Locked]()
         for reference, asked in wanted:
@@ -354,7 +354,8 @@ def _requested(snapshot: Snapshot, asked: str | None) -> str:
     return snapshot.reference.partition("@")[2] or asked or "main"
 
 
-def _reference(lock: Lock, model: LockedModel) -> str:
+def reference_of(lock: Lock, model: LockedModel) -> str:
+    """What a locked model is asked for by."""
     return f"hf://{model.id}" if model.hub else os.path.join(os.path.dirname(lock.path), model.id)
 
 

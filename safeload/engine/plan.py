@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.evidence import CodeNeed
 from safeload.core.names import Location, escape
-from safeload.engine import select
+from safeload.engine import parts, select
 from safeload.engine.held import Held
 from safeload.engine.request import Request
 from safeload.formats.base import Config
@@ -29,13 +29,19 @@ class Plan:
     """Path by name, of further weights: an adapter's, a language adapter, an extra head."""
     index: str | None = None
     """Path of the index that lists the weights, if one does."""
+    indexes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The indexes of further weights that are to be written, by name, each with the names that it lists."""
+    lists: set[str] = field(default_factory=set)
+    """Paths of the indexes that further weights were listed in."""
     config: Mapping[str, Any] = field(default_factory=dict)
     base: str | None = None
     """What the adapter's config names as its base model, where a loader would follow it."""
     code: tuple[CodeNeed, ...] = ()
+    needs: list[CodeNeed] = field(default_factory=list)
+    """The part of `code` that parts of the model need."""
 
     def used(self) -> set[str]:
-        indexes = {self.index} if self.index else set()
+        indexes = {self.index} | self.lists if self.index else self.lists
         return {*self.small.values(), *self.weights.values(), *self.side.values(), *indexes}
 
 
@@ -71,7 +77,9 @@ def make_plan(held: Held, request: Request) -> Plan:
         _plan_adapter(plan, held, names, request)
     if plan.base is None and (request.wants_weights or request.gguf_file):  # which holds config and tokenizer as well
         _plan_weights(plan, held, names, request)
-    plan.code = tuple(_code(plan, held, names, request, config))
+    if request.purpose in ("everything", "parts", "layout"):
+        parts.plan_parts(plan, held, names, request)
+    plan.code = (*_code(plan, held, names, request, config), *plan.needs)
     return plan
 
 
@@ -103,6 +111,11 @@ def _follow_lists(plan: Plan, held: Held, names: Mapping[str, str]) -> None:
 
 
 def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> None:
+    if request.weights:
+        if (asked := select.asked_weights(names, request)) is not None:
+            parts.place(plan, held, names, asked)
+            held.snapshot.fetch(plan.side.values())
+        return
     entry = select.weights_entry(names, plan.config, request)
     if entry is None:
         if request.purpose == "everything" and held.snapshot.kind != "hub":
@@ -114,14 +127,7 @@ def _plan_weights(plan: Plan, held: Held, names: Mapping[str, str], request: Req
     if select.is_index(entry):
         plan.index = names[entry]
         listed = select.shards(_document(held, names, entry), Location(names[entry]))
-        missing = [name for name in listed if name not in names]
-        if missing:
-            raise MalformedInput(
-                "a shard index names files that do not exist",
-                where=Location(names[entry], path="weight_map"),
-                why=", ".join(escape(name) for name in missing[:20]),
-                remedy="fetch the missing files, or ask the author for a complete checkpoint",
-            )
+        parts.require_shards(listed, names, names[entry])
         count = len(listed)
         plan.weights = {_shard_name(i, count): names[name] for i, name in enumerate(listed, 1)}
     else:

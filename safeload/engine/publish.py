@@ -93,12 +93,18 @@ def publish(
             shutil.rmtree(base, ignore_errors=True)
 
 
-def code_of(code: ApprovedCode, request: Request) -> Mapping[str, bytes]:
+def code_of(code: ApprovedCode | None, request: Request) -> Mapping[str, bytes]:
     """The files of approved code that can lie in a directory.
 
     Raises:
-        UsageError: some of it cannot, because nothing there would pin it.
+        UsageError: some of it cannot, because nothing there would pin it; or no approval names it.
     """
+    if code is None:
+        raise UsageError(
+            "the model was not written with its code",
+            why="no approval names it, though a policy allows the load",
+            remedy="approve it, or leave trust_remote_code out",
+        )
     others = sorted({name.rpartition("--")[0] for name in code.sources if name not in code.own})
     if others or request.subfolder:
         why = f"its classes lie in {escape(others[0])}, and whoever reads the directory would fetch them from there"

@@ -13,7 +13,17 @@ from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
 
 Purpose = Literal[
-    "model", "config", "tokenizer", "processor", "generation", "generate", "adapter", "pipeline", "everything"
+    "model",
+    "config",
+    "tokenizer",
+    "processor",
+    "generation",
+    "generate",
+    "adapter",
+    "pipeline",
+    "parts",
+    "layout",
+    "everything",
 ]
 
 
@@ -39,12 +49,18 @@ class Request:
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
     `adapter` is for a model that is there already: the adapter's base is not followed. `generate` is for a function
-    that generates, which needs nothing but its code."""
+    that generates, which needs nothing but its code. `parts` is for libraries whose models are made of parts in
+    folders: sentence-transformers, diffusers; `layout` is that without the weights."""
     revision: str | None = None
     subfolder: str = ""
     variant: str | None = None
     use_safetensors: bool | None = None
     gguf_file: str | None = None
+    weights: tuple[str, ...] = ()
+    """Names of the weights or their index, best first, for libraries that call them otherwise than transformers does.
+    They keep their name, as safetensors and without the variant."""
+    without: tuple[str, ...] = ()
+    """Parts that are not loaded, because the caller brings them."""
     also: tuple[str, ...] = ()
     """Names under which further weights may lie, best first: those of a language adapter. The first that exists is
     admitted; it is no error if none does."""
@@ -120,8 +136,10 @@ class Request:
         transformers takes the revision and the variant for both; without it in sight, nobody said anything of the base.
         """
         revision, variant = (None, None) if self.purpose == "everything" else (self.revision, self.variant)
-        return replace(self, revision=revision, variant=variant, subfolder="", gguf_file=None, also=(), adapter=None)
+        return replace(
+            self, revision=revision, variant=variant, subfolder="", gguf_file=None, weights=(), also=(), adapter=None
+        )
 
     @property
     def wants_weights(self) -> bool:
-        return self.purpose in ("model", "pipeline", "everything")
+        return self.purpose in ("model", "pipeline", "parts", "everything")

@@ -34,6 +34,11 @@ _REMOVED: Mapping[str, str] = {
     "weights_only": _NO_OVERRIDE,
     "use_safetensors": _NO_OVERRIDE,
     "_commit_hash": _NO_OVERRIDE,
+    "_adapter_model_path": _NO_ELSEWHERE,
+    "adapter_kwargs": _NO_ELSEWHERE,
+    "gguf_file": _NO_OVERRIDE,
+    "cache_dir": _NO_OVERRIDE,
+    "offload_folder": _NO_OVERRIDE,
     "transformers_weights": "the weights it names were admitted in its place",
     "weight_map": "the weights were listed anew",
     "checkpoint_path": "it names weights that were not admitted",
@@ -45,6 +50,7 @@ _REMOVED: Mapping[str, str] = {
     "cache_file": "it names a file that was not admitted",
     "covariance_file": "it names a file that was not admitted",
     "tokenizer_name_or_path": _NO_ELSEWHERE,
+    "tokenizer_kwargs": "it is about a tokenizer that is not handed over",
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
@@ -55,7 +61,7 @@ _FILE_LISTS = ("configuration_files", "fast_tokenizer_files")
 _ARCHITECTURES = ("architecture", "backbone")
 _NOT_BUILT_IN = re.compile(r"(?:hf[-_]hub|local[-_]dir):")
 """How timm is told to look for an architecture elsewhere than in itself."""
-_FUNCTIONS = ("activation_fn", "activation_function")
+_FUNCTIONS = ("activation_fn", "activation_function", "sbert_ce_default_activation_function")
 _TORCH_LAYER = re.compile(r"torch\.nn\.(?:modules\.\w+\.)?[A-Z]\w*\Z")
 
 
@@ -139,6 +145,8 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
         return _NO_ELSEWHERE
     if not isinstance(value, str):
         return ""
+    if key == "prompt_tuning_init" and value == "TEXT":
+        return "its words are in the weights already, and the tokenizer for them is not handed over"
     if key == "shadow_model" and value != "mirror":
         return _NO_ELSEWHERE
     if key.endswith("_file") and value and not is_safe_relative(value):

@@ -18,6 +18,9 @@ from safeload.engine.request import Request
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+CARD = "README.md"
+PARTS_HOLDERS = ("modules.json", "model_index.json")
+"""What says that a model is made of parts, and of which."""
 
 _CONFIG_FILES = ("config.json", "config.*.json", "adapter_config.json", "params.json")
 _MODEL_FILES = (*_CONFIG_FILES, "generation_config.json", "decision_template.jinja", "quantize_config.json")
@@ -39,6 +42,8 @@ _NEVER = (
     "requirements*.txt",
 )
 _EVERYTHING = (*_SMALL_FILES, "*/*.json", "*/*.txt", "*/*.jinja")
+_FAMILIES = (("model", "pytorch_model"), ("diffusion_pytorch_model", "diffusion_pytorch_model"))
+"""What weights are called as safetensors and as a pickle: by transformers, and by diffusers."""
 _SIDE_WEIGHTS = ("head.safetensors", "readout.safetensors", "adapter.*.safetensors", "adapter.*.bin")
 """Weights that some architectures load beside the model's own, or later."""
 
@@ -91,12 +96,7 @@ def weights_entry(names: Mapping[str, str] | set[str], config: Mapping[str, Any]
         return safe_relative(explicit, location=Location(CONFIG, path="transformers_weights"))
     if request.gguf_file:
         return posixpath.normpath(request.gguf_file)
-    safe = [with_variant(name, request.variant) for name in ("model.safetensors", "model.safetensors.index.json")]
-    pickled = [with_variant(name, request.variant) for name in ("pytorch_model.bin", "pytorch_model.bin.index.json")]
-    candidates = [
-        *(safe if request.use_safetensors is not False else ()),
-        *(pickled if not request.use_safetensors else ()),
-    ]
+    candidates = _candidates(*_FAMILIES[0], request.variant, request)
     return next((name for name in candidates if name in names), None)
 
 
@@ -114,6 +114,53 @@ def side_weights(names: Iterable[str], *, fetched: bool) -> list[str]:
 def gguf_files(names: Iterable[str]) -> list[str]:
     """The GGUF files beside the config, which a loader asks for by name."""
     return sorted(name for name in names if name.lower().endswith(".gguf") and "/" not in name)
+
+
+def part_files(names: Iterable[str]) -> list[str]:
+    """The configs and tokenizer files in the folder of one part of a model. A part is not made of parts itself."""
+    never = (*_NEVER, *PARTS_HOLDERS)
+    return sorted(name for name in names if _matches(name, _SMALL_FILES) and not _matches(name, never))
+
+
+def part_weights(names: Mapping[str, str] | set[str], request: Request, *, falls_back: bool) -> list[str]:
+    """The weights or indexes in the folder of one part: of each library that may read it, the one it would begin with.
+
+    `falls_back`: a part that has none of the variant is loaded without it.
+    """
+    variants = (request.variant, None) if falls_back else (request.variant,)
+    found = (
+        next((name for variant in variants for name in _candidates(*family, variant, request) if name in names), None)
+        for family in _FAMILIES
+    )
+    adapter = adapter_entry(names) if ADAPTER_CONFIG in names else None
+    return [name for name in (*found, adapter) if name is not None]
+
+
+def _candidates(safe: str, pickled: str, variant: str | None, request: Request) -> list[str]:
+    """Names of weights, best first."""
+    safe_names = [with_variant(f"{safe}.{end}", variant) for end in ("safetensors", "safetensors.index.json")]
+    pickled_names = [with_variant(f"{pickled}.{end}", variant) for end in ("bin", "bin.index.json")]
+    return [
+        *(safe_names if request.use_safetensors is not False else ()),
+        *(pickled_names if not request.use_safetensors else ()),
+    ]
+
+
+def asked_weights(names: Mapping[str, str] | set[str], request: Request) -> str | None:
+    """The first of the names that the request itself gives for weights, in the variant it asks for."""
+    for name in request.weights:
+        pickled = not name.endswith((".safetensors", ".safetensors.index.json"))
+        if request.use_safetensors is not None and request.use_safetensors is pickled:
+            continue
+        if (chosen := with_variant(name, request.variant)) in names:
+            return chosen
+    return None
+
+
+def admitted_stem(entry: str) -> str:
+    """The name that weights have where they are admitted, without its suffix: as safetensors, and of no variant."""
+    stem = posixpath.basename(entry).split(".", 1)[0]
+    return "model" if stem == "pytorch_model" else stem
 
 
 def is_index(name: str) -> bool:

@@ -16,13 +16,15 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from safeload.core.errors import PolicyDenied
 from safeload.core.finding import Report
 from safeload.core.names import escape
 from safeload.core.policy import Reason, Verdict
+from safeload.engine.approved import is_source
 from safeload.engine.seatbelt import installed, worn
 
 _EVENTS: Mapping[str, str] = {
@@ -55,6 +57,7 @@ _EVENTS: Mapping[str, str] = {
     **dict.fromkeys(("ctypes.dlopen", "ctypes.dlsym", "ctypes.call_function", "ctypes.cdata"), "native"),
     **dict.fromkeys(("pickle.find_class", "marshal.loads", "marshal.load"), "deserialisation"),
 }  # fmt: skip
+_PATHS = (str, bytes, type(Path()))
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _lock = threading.Lock()
 _set: tuple[Tripwire, ...] = ()
@@ -78,7 +81,7 @@ class Tripwire(AbstractContextManager["Tripwire"]):
     ) -> None:
         self.reference = reference
         self._packages = packages
-        self._readable = tuple(os.path.realpath(root) for root in readable)
+        self._readable = tuple(os.path.abspath(root) for root in readable)
         self._stopped: dict[Reason, None] = {}
 
     def __enter__(self) -> Tripwire:
@@ -112,14 +115,15 @@ class Tripwire(AbstractContextManager["Tripwire"]):
             return
         if capability == "file-read" and self._may_read(arguments[0] if arguments else None):
             return
-        shown = escape(str(arguments[0]), 80) if arguments else ""
+        first = arguments[0] if arguments else ""
+        shown = escape(str(first), 80) if type(first) in (*_PATHS, int) else f"a {escape(type(first).__name__)}"
         self._stop(capability, f"{event}({shown})", module)
 
     def _cause(self, frame: FrameType | None) -> str | None:
         """The module of approved code that an event is the doing of."""
         while frame is not None:
-            name = frame.f_globals.get("__name__")
-            if isinstance(name, str) and ".".join(name.split(".", 2)[:2]) in self._packages:
+            name = dict.get(frame.f_globals, "__name__")
+            if type(name) is str and ".".join(name.split(".", 2)[:2]) in self._packages:
                 return name
             if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
                 return None
@@ -129,11 +133,18 @@ class Tripwire(AbstractContextManager["Tripwire"]):
     def _may_read(self, path: object) -> bool:
         if path is None or isinstance(path, int):
             return True  # the working directory, or what is open already
-        if not isinstance(path, (str, bytes, os.PathLike)):
-            return False
-        real = os.path.realpath(os.fsdecode(path))
-        roots = (*self._readable, *installed())
-        return real == os.devnull or any(real == root or real.startswith(f"{root}{os.sep}") for root in roots)
+        if type(path) not in _PATHS:
+            return False  # an object of the code's own may say one thing here and another one there
+        given = os.path.abspath(os.fsdecode(cast("str", path)))
+        if given == os.devnull or is_source(given):
+            return True  # inspect, warnings and torch.jit look at the source
+        if any(_within(given, root) for root in self._readable):
+            return True  # what safeload wrote; its links are safeload's own
+        real = os.path.realpath(given)
+        # Packages are looked up by listing where they could be, and by reading what pip wrote of them.
+        looked_up = real in {os.path.realpath(entry) for entry in sys.path}
+        described = os.path.dirname(real).endswith((".dist-info", ".egg-info"))
+        return looked_up or described or any(_within(real, root) for root in installed())
 
     def _stop(self, capability: str, act: str, module: str) -> NoReturn:
         reason = Reason(
@@ -154,17 +165,22 @@ class Tripwire(AbstractContextManager["Tripwire"]):
         )
 
 
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
 def _of_open(arguments: tuple[Any, ...]) -> str:
     path, mode, flags = (*arguments, None, None, None)[:3]
-    if isinstance(path, int):
+    if type(path) is int:
         return ""
     writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool(int(flags or 0) & _WRITES)
-    if writes and path in (os.devnull, os.fsencode(os.devnull)):
+    if writes and type(path) in _PATHS and os.fsdecode(path) == os.devnull:
         return ""
     return "file-write" if writes else "file-read"
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     # It cannot be removed, so while no tripwire is set it must cost nothing and see nothing.
-    for one in _set:
-        one.judge(event, arguments, sys._getframe(1))
+    if _set and (event == "open" or event in _EVENTS):
+        for one in _set:
+            one.judge(event, arguments, sys._getframe(1))

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         ShardedTensor as ShardedTensor,
     )
     from safeload.formats.parts import (
+        Template as Template,
+    )
+    from safeload.formats.parts import (
         TensorTable as TensorTable,
     )
     from safeload.formats.parts import (
@@ -71,6 +74,7 @@ _ELSEWHERE = frozenset(
         "Operator",
         "Reference",
         "ShardedTensor",
+        "Template",
         "TensorTable",
         "TensorView",
         "Text",

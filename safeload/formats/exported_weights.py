@@ -81,7 +81,7 @@ def _listed(
     """The tensors of one list."""
     swapped = _is_big(blob, entries, folder.rpartition("data/")[0], place, limits)
     raw = _content(blob, _only(entries, name), place, limits)
-    document = parse_json(raw.read_at(0, raw.size), place, limits)
+    document = parse_json(raw.read_at(0, min(raw.size, limits.json_bytes + 1)), place, limits)
     config = document.data.get("config") if isinstance(document.data, dict) else None
     if not isinstance(config, dict) or document.repeated:
         raise MalformedInput(

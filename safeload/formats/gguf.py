@@ -14,7 +14,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, TensorTable, TensorView, Text
+from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, Template, TensorTable, TensorView
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import contiguous
 from safeload.formats.window import Window
@@ -48,6 +48,8 @@ _BLOCKS = {
 }
 """Quantised types: name, elements of a block, bytes of a block."""
 _LONGEST_TEXT = 1 << 24
+_TEMPLATE = "tokenizer.chat_template"
+"""The key of the template, and the beginning of those of further ones: `tokenizer.chat_template.tool_use`."""
 
 
 class _Reader:
@@ -82,9 +84,15 @@ class _Reader:
         self.at += length
         return ""
 
-    def value(self, kind: int) -> Any:
+    def value(self, kind: int, *, whole: bool = False) -> Any:
+        """A value; a text that is very long is left out, unless it is wanted whole."""
         if kind == _STRING:
-            return self.text()
+            before = self.at
+            text = self.text()
+            if whole and not text and self.at - before > 8:
+                length = self.at - before - 8
+                raise LimitExceeded("text_bytes", allowed=_LONGEST_TEXT, wanted=length, where=self.location)
+            return text
         if kind in _SCALARS:
             return self.number(_SCALARS[kind])
         if kind != _ARRAY:
@@ -137,7 +145,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     seen: set[str] = set()
     for _ in range(pairs):
         key = reader.text()
-        value = reader.value(reader.number("<I"))
+        value = reader.value(reader.number("<I"), whole=key.startswith(_TEMPLATE))
         where = Location(location.file, location.member, None, key)
         if key in seen:
             detail = f"the key {escape(key)} stands twice"
@@ -145,8 +153,8 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         seen.add(key)
         if key == "general.alignment" and type(value) is int:
             alignment = value
-        if key.startswith("tokenizer.chat_template") and isinstance(value, str):
-            yield Text(location=where, text=value, role="chat-template")
+        if key.startswith(_TEMPLATE) and isinstance(value, str):
+            yield Template(location=where, text=value)
     if not 0 < alignment <= 1 << 20:
         raise reader.bad(f"an alignment of {alignment:,} is not possible", "general.alignment")
     yield from _table(reader, blob, count, alignment)

@@ -16,7 +16,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Claims, Config, Format, Irregularity, Part, Reference, Text
+from safeload.formats.base import Claims, Config, Format, Irregularity, Part, Reference, Template
 from safeload.formats.inside import called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
@@ -71,7 +71,7 @@ def _templates(value: Any, where: Location) -> Iterator[Part]:
     for suffix, text in found:
         if isinstance(text, str):
             place = Location(where.file, where.member, None, f"{where.path}{suffix}")
-            yield Text(location=place, text=text, role="chat-template")
+            yield Template(location=place, text=text)
 
 
 def _of_shapes(data: Any, location: Location) -> Iterator[Part]:

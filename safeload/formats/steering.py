@@ -81,6 +81,7 @@ KEYS: dict[str, tuple[str, _Targets]] = {
     "fusion_config": ("module", lambda value: _keys(value)),
     "activation_fn": ("callable", _with_dot),
     "activation_function": ("callable", _with_dot),
+    "sbert_ce_default_activation_function": ("callable", _with_dot),
     "checkpoint_path": ("weights", _all),
     "architecture": ("repository", _elsewhere),
     "_target_": ("callable", _all),

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Part, Text
+from safeload.formats.base import Claims, Format, Part, Template
 from safeload.formats.plain_text import is_text, read_text
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2")
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    yield Text(location=location, text=read_text(blob, location, limits), role="chat-template")
+    yield Template(location=location, text=read_text(blob, location, limits))
 
 
 FORMAT = Format(

@@ -102,14 +102,18 @@ def view(
         raise bad(f"it has {len(shape)} dimensions and {len(strides)} strides")
     width = width_of(dtype)
     count = 1
+    most = 1
     last = offset
     for length, stride in zip(shape, strides, strict=True):
         count *= length
+        most *= max(1, length)
         last += (length - 1) * stride
     wanted = (last + 1) * width if count else 0
     available = ref.storage.nbytes
     if wanted > available:
         raise bad("it reaches outside of its storage", wanted=wanted, available=available)
+    if most >> 63:  # with a zero among them there are no elements, and torch multiplies them all the same
+        raise bad("its shape is larger than anything can be")
     if count * width > max(_ALWAYS, ref.expansion * available):
         ratio = count * width // max(1, available)
         raise LimitExceeded("expansion", allowed=ref.expansion, wanted=ratio)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Part, Reference, Text
+from safeload.formats.base import Claims, Format, Part, Reference, Template, Text
 from safeload.formats.inside import called
 from safeload.formats.plain_text import is_text, read_text
 from safeload.formats.requirements import dependencies
@@ -41,7 +41,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             if found.value not in ("null", "~", ""):
                 yield Reference(location=where, kind="code", target=found.value)
         elif found.key == "chat_template":
-            yield Text(location=where, text=found.value, role="chat-template")
+            yield Template(location=where, text=found.value)
         else:
             yield from references_of(found.key, found.value, where)
 

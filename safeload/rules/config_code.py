@@ -42,7 +42,8 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.NOTE,
     confidence=Confidence.CERTAIN,
-    remedy="nothing to do for a built-in model type; for another, read the code, then: safeload approve",
+    remedy="nothing to do for a built-in model type; for another: safeload audit REF, and once you read the code: "
+    "safeload approve REF --criteria safe-to-run --as YOU",
     taxonomy=("CWE-829", "CWE-94"),
     check=_check,
     bad=_bad,

@@ -48,7 +48,8 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.NOTE,
     confidence=Confidence.CERTAIN,
-    remedy="nothing to do if no load needs it; else read it, then: safeload approve",
+    remedy="nothing to do if no load needs it; else: safeload audit REF, and once you read it: "
+    "safeload approve REF --criteria safe-to-run --as YOU",
     taxonomy=("CWE-829",),
     check=_check,
     bad=_bad,

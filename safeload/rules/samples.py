@@ -45,8 +45,8 @@ def reference(kind: str, target: str, file: str = "config.json", path: str = "ke
     return base.Reference(location=Location(file, None, None, path), kind=kind, target=target)
 
 
-def template(value: str) -> base.Text:
-    return base.Text(location=Location("chat_template.jinja"), text=value, role="chat-template")
+def template(value: str) -> base.Template:
+    return base.Template(location=Location("chat_template.jinja"), text=value)
 
 
 def irregular(kind: str, *, two_readings: bool = False) -> base.Irregularity:

@@ -1,111 +1,126 @@
-"""A chat template loops far longer than a conversation is."""
+"""A chat template repeats something far more often than a conversation has turns."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
-from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.formats.base import Part, Text
+from safeload.core.finding import Confidence, Severity, Status
+from safeload.formats.base import Part, Template
+from safeload.formats.jinja.facts import Facts, expressions, statements
+from safeload.formats.jinja.nodes import Expr
 from safeload.rules import samples
-from safeload.rules.base import Context, Rule
-from safeload.rules.jinja import Token, tokens
+from safeload.rules.base import Rule
+from safeload.rules.templates import Found, checking
 
-_MANY = 100_000
-_DIGITS = 18
-_ENOUGH: int = 10**_DIGITS
-
-
-def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Text) or part.role != "chat-template":
-        return
-    times = _iterations(list(tokens(part.text)))
-    if times >= _MANY:
-        yield rule.finding(part.location, f"the template repeats something at least {times:,} times")
+_NEVER_ENDS = 10**8
+"""Rounds of a loop that take longer than anybody waits."""
+_WIDTH = re.compile(r"%[-+ #0]*[0-9]{6,}|\{[^{}]{0,40}:[^{}]{0,20}[0-9]{6,}[^{}]{0,10}\}")
+_DOUBLINGS = 20
 
 
-def _iterations(code: list[Token]) -> int:
-    """How often the innermost loop over literal ranges runs, or a literal repetition repeats, at the least."""
-    most = 0
-    open_loops = [1]
-    for index, token in enumerate(code):
-        if token.kind == "name" and index and code[index - 1].kind == "begin":
-            if token.text == "for":
-                open_loops.append(min(open_loops[-1] * _loop(code, index), _ENOUGH))
-                most = max(most, open_loops[-1])
-            elif token.text == "endfor" and len(open_loops) > 1:
-                open_loops.pop()
-        elif token.kind == "name" and token.text == "range":
-            most = max(most, _largest(code, index + 1))
-        elif token.text in ("*", "**") and token.kind == "operator":
-            most = max(most, _product(code, index))
-    return most
+def _look(facts: Facts) -> Iterator[Found]:
+    for one in facts.repeats:
+        yield one.offset, f"repeats something at least {one.times:,} times", *_weight(one.times >= _NEVER_ENDS)
+    for offset in _doublings(facts):
+        yield offset, "doubles a text again and again", *_weight(True)
+    for offset, name in _endless(facts):
+        yield offset, f"has a macro that always calls itself ({name})", *_weight(True)
+    for text in facts.written:
+        if _WIDTH.search(text.text):
+            yield text.offset, "formats something a million characters wide", *_weight(True)
 
 
-def _loop(code: list[Token], index: int) -> int:
-    for at in range(index, len(code)):
-        if code[at].kind == "end":
-            break
-        if code[at].kind == "name" and code[at].text == "range":
-            return max(1, _largest(code, at + 1))
-    return 1
+def _weight(endless: bool) -> tuple[Severity | None, Status | None]:
+    return (Severity.HIGH, Status.DANGEROUS) if endless else (None, None)
 
 
-def _largest(code: list[Token], index: int) -> int:
-    """The largest number within the parentheses that open at `index`."""
-    depth = largest = 0
-    for token in code[index:]:
-        if token.kind == "end":
-            break
-        depth += (token.text == "(") - (token.text == ")") if token.kind == "operator" else 0
-        largest = max(largest, _number(token))
-        if depth == 0:
-            break
-    return largest
+def _doublings(facts: Facts) -> Iterator[int]:
+    """Where a variable gets its own value twice, in a loop or many times over."""
+    grown: dict[str, int] = {}
+    for one, within in statements(facts.body):
+        if one.kind != "set" or len(one.targets) != 1 or not one.exprs:
+            continue
+        own = _path(one.targets[0])
+        size = max((_times(expr, grown) for expr in expressions(one.exprs[0]) if expr.kind == "binary"), default=0)
+        if _mentions(one.exprs[0], own) > 1 and within.loops:
+            yield one.offset
+        grown[own] = min(max(size, 1), 2 * _DOUBLINGS)
+        if size > _DOUBLINGS:
+            yield one.offset
 
 
-def _product(code: list[Token], index: int) -> int:
-    """What a literal on either side of `*` or `**` comes to; a repetition of text counts its times."""
-    left = _number(code[index - 1]) if index else 0
-    right = _number(code[index + 1]) if index + 1 < len(code) else 0
-    if code[index].text == "*":
-        return min(max(left, 1) * max(right, 1), _ENOUGH)
-    if left.bit_length() * right > _ENOUGH.bit_length():
-        return _ENOUGH if left > 1 else 1
-    return int(pow(left, right))
-
-
-def _number(token: Token) -> int:
-    if token.kind != "number":
+def _times(expr: Expr, grown: dict[str, int]) -> int:
+    """How many doublings are in what a `~` or `+` puts together: one more than in a part that is in it twice."""
+    if expr.value not in ("~", "+"):
         return 0
-    text = token.text.replace("_", "")
-    if not text.isdigit():
-        return int(text, 0) if text[1:2] in "xXoObB" and len(text) < _DIGITS else 0
-    return int(text) if len(text) <= _DIGITS else _ENOUGH
+    parts = [_path(item) for item in expr.of if item.kind in ("name", "attr")]
+    most = max((grown.get(part, 0) for part in parts), default=0)
+    return most + 1 if sum(grown.get(part, 0) == most for part in parts) > 1 else most
+
+
+def _mentions(expr: Expr, own: str) -> int:
+    """How often a concatenation holds the variable as it is."""
+    return max(
+        (
+            sum(_path(item) == own for item in one.of if item.kind in ("name", "attr"))
+            for one in expressions(expr)
+            if one.kind == "binary" and one.value in ("~", "+")
+        ),
+        default=0,
+    )
+
+
+def _path(expr: Expr) -> str:
+    steps: list[str] = []
+    while expr.kind == "attr":
+        steps.append(str(expr.value))
+        expr = expr.of[0]
+    return ".".join([str(expr.value) if expr.kind == "name" else "?", *reversed(steps)])
+
+
+def _endless(facts: Facts) -> Iterator[tuple[int, str]]:
+    """Macros that call themselves whatever they are given."""
+    for macro, _ in statements(facts.body):
+        if macro.kind != "macro":
+            continue
+        for one, within in statements(macro.body):
+            inner = [expr for top in one.exprs for expr in expressions(top)]
+            always = not within.asked and not within.loops and all(expr.kind != "cond" for expr in inner)
+            if always and any(expr.kind == "call" and expr.of[0].value == macro.value for expr in inner):
+                yield one.offset, str(macro.value)[:40]
 
 
 def _bad() -> Iterable[Part]:
     yield samples.template("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}")
     yield samples.template("{{ 'x' * 1000000000 }}")
+    yield samples.template(
+        "{% set ns = namespace(a='x') %}{% for m in messages %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}"
+    )
 
 
 def _good() -> Iterable[Part]:
     yield samples.template("{% for i in range(0, messages|length, 2) %}{{ '-' * 40 }}{% endfor %}")
+    yield samples.template(
+        "{% macro show(x) %}{% for y in x.items %}{{ show(y) }}{% endfor %}{% endmacro %}{{ show(tools[0]) }}"
+    )
 
 
 RULE = Rule(
     id="template-loop",
     title="a chat template loops for very long",
     why=(
-        "A template that counts to a billion stops the program that renders it, sandbox or not. Conversations are "
-        "short, so a template that repeats anything a hundred thousand times by itself does not render them."
+        "A template that counts to a billion, or doubles a text with each message, stops the program that renders it, "
+        "sandbox or not. Conversations are short, so what repeats anything a hundred thousand times by itself does not "
+        "render them. What would take longer than anybody waits, or fill the memory, is dangerous."
     ),
     status=Status.UNVERIFIED,
-    severity=Severity.LOW,
+    severity=Severity.MEDIUM,
     confidence=Confidence.LIKELY,
-    remedy="pass a chat_template of your own",
+    remedy="remove the template and pass a chat_template of your own; safeload templates {file} shows it",
     taxonomy=("CWE-834", "CWE-400"),
-    check=_check,
+    check=checking(_look),
     bad=_bad,
     good=_good,
-    looks_at=(Text,),
+    looks_at=(Template,),
 )

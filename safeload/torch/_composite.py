@@ -45,7 +45,7 @@ def sparse(args: tuple[Any, ...]) -> torch.Tensor:
     match args:
         case (torch.sparse_coo, (tensor() as indices, tensor() as values, size, *rest)) if len(rest) <= 1:
             return torch.sparse_coo_tensor(
-                indices.clone(),
+                _own(indices),
                 values,
                 counts(size, "shape"),
                 check_invariants=True,
@@ -58,9 +58,16 @@ def sparse(args: tuple[Any, ...]) -> torch.Tensor:
                 if len(blocks) != 2 or 0 in blocks:
                     raise bad("the blocks of a sparse tensor have no size")
             return torch.sparse_compressed_tensor(
-                outer.clone(), inner.clone(), values, counts(size, "shape"), layout=layout, check_invariants=True
+                _own(outer), _own(inner), values, counts(size, "shape"), layout=layout, check_invariants=True
             )
     raise bad("its sparse layout is not one of torch's")
+
+
+def _own(numbers: torch.Tensor) -> torch.Tensor:
+    """A copy that nothing else lies over, in row order: some kernels take that for granted."""
+    import torch
+
+    return numbers.clone(memory_format=torch.contiguous_format)
 
 
 def nested(parts: tuple[Any, ...]) -> torch.Tensor | None:
@@ -100,5 +107,5 @@ def nested(parts: tuple[Any, ...]) -> torch.Tensor | None:
         left -= count
         if (count and last >= buffer.numel()) or offset > buffer.numel() or left < 0:
             raise bad("a component of a nested tensor reaches outside of its buffer")
-    made: torch.Tensor = torch._nested_view_from_buffer(buffer, sizes.clone(), strides.clone(), offsets.clone())
+    made: torch.Tensor = torch._nested_view_from_buffer(buffer, _own(sizes), _own(strides), _own(offsets))
     return made

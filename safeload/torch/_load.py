@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,14 +18,11 @@ from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream, TensorTable
 
 if TYPE_CHECKING:
-    import os
     from typing import BinaryIO
 
     from safeload.torch._memory import Memory
 
 Unknown = Literal["record", "refuse"]
-_CALL = "safeload.torch.load(…, {})"
-_REMEDIES = {"program": "its weights alone: safeload.torch.state_dict_of(…)"}
 
 
 def load(
@@ -42,7 +40,7 @@ def load(
     """Load what `torch.save` wrote, in any of its formats, without running anything in it.
 
     Promised: what `torch.load(f, weights_only=True)` would return, bit for bit, where that can read the file (but for
-    nested tensors and subclasses, which are records); tensors that shared memory still do. Beside that, numpy arrays,
+    subclasses of tensors, which are records); tensors that shared memory still do. Beside that, numpy arrays,
     paths (as `PurePath`), `Namespace`, dates, `slice` and other plain data; objects of all other classes are `Record`s,
     which hold what the object was made from. Not promised: that the values are what their author says.
 
@@ -68,8 +66,17 @@ def load(
     check_choice(unknown, inert)
     texts = _check_arguments(f, pickle_module, weights_only, mmap, pickle_load_args)
     require_torch()
-    with opened(f, options, remedies=_REMEDIES) as door:
-        return value_of(door, map_location=map_location, mapped=mmap is True, unknown=unknown, inert=inert, texts=texts)
+    shown = _shown(f)
+    with opened(f, options, remedies={"program": f"its weights alone: safeload.torch.state_dict_of({shown})"}) as door:
+        return value_of(
+            door,
+            map_location=map_location,
+            mapped=mmap is True,
+            unknown=unknown,
+            inert=inert,
+            texts=texts,
+            shown=shown,
+        )
 
 
 def value_of(
@@ -80,12 +87,13 @@ def value_of(
     unknown: Unknown = "record",
     inert: Collection[str] = (),
     texts: Texts | None = None,
+    shown: str = "…",
 ) -> Any:
-    """The value of a checkpoint that came in. Raises as `load` does."""
+    """The value of a checkpoint that came in; `shown` is how messages spell the file. Raises as `load` does."""
     from safeload.torch._memory import Memory
 
     memory = Memory(mapped=mapped, integrity=door.integrity, map_location=map_location)
-    stream = _data(door)
+    stream = _data(door, shown)
     if isinstance(stream, TensorTable):
         from safeload.torch._state import Views
 
@@ -98,7 +106,7 @@ def value_of(
         tensors = Tensors(stream, memory, door.limits, None).table()
         known = PLAIN_TABLE | (numpy_table() or Table()) | tensors
         names = unlisted(names_in([stream.reading]), known, inert)
-        refuse(names, door.inspected.report, door.location, call=_CALL, inert=inert)
+        refuse(names, door.inspected.report, door.location, call=f"safeload.torch.load({shown}, {{}})", inert=inert)
 
     return live_value(stream, memory, door.limits, texts)
 
@@ -124,7 +132,7 @@ def live_value(stream: PickleStream, memory: Memory, limits: Limits, texts: Text
     return value(stream, Tensors(stream, memory, limits, value))
 
 
-def _data(door: Door) -> PickleStream | TensorTable:
+def _data(door: Door, shown: str) -> PickleStream | TensorTable:
     """What of a file `torch.load` would return."""
     where = door.location
     if streams := door.streams("data"):
@@ -133,7 +141,7 @@ def _data(door: Door) -> PickleStream | TensorTable:
                 f"{escape(where.file)!r} was not loaded",
                 where=where,
                 why="it is a program with weights, not a checkpoint",
-                remedy="its weights alone: safeload.torch.state_dict_of(…)",
+                remedy=f"its weights alone: safeload.torch.state_dict_of({shown})",
             )
         return streams[0]
     tables = [part for part in door.inspected.parts if isinstance(part, TensorTable)]
@@ -143,8 +151,14 @@ def _data(door: Door) -> PickleStream | TensorTable:
         f"{escape(where.file)!r} was not loaded",
         where=where,
         why=f"it is {escape(door.inspected.report.format)}, and torch.load reads checkpoints of torch",
-        remedy="for tensors of other formats: safeload.torch.state_dict_of(…)",
+        remedy=f"for tensors of other formats: safeload.torch.state_dict_of({shown})",
     )
+
+
+def _shown(f: object) -> str:
+    """The first argument of a call that a person can paste; dots where it cannot be written out."""
+    path = os.fspath(f) if isinstance(f, str | os.PathLike) else ""
+    return repr(path) if path and isinstance(path, str) and path.isprintable() and not set(path) & set("{}") else "…"
 
 
 def checked_options(options: object) -> Options:

@@ -44,6 +44,12 @@ _QSCHEMES = (
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
 _TENSOR = GlobalName("torch", "Tensor")
 _PARAMETERS = frozenset({GlobalName("torch.nn.parameter", "Parameter"), GlobalName("torch.nn", "Parameter")})
+_TYPED = (
+    GlobalName("torch._tensor", "_rebuild_from_type_v2"),
+    GlobalName("torch._tensor", "_rebuild_from_type"),
+    GlobalName("torch.tensor", "_rebuild_from_type"),
+)
+"""Today's function for tensors with attributes or of subclasses, and what torch 1.5 to 1.12 called for the latter."""
 _PLAIN = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 
 Value = Callable[[PickleStream, "Tensors"], object]
@@ -175,7 +181,7 @@ class Tensors:
 
         match made.args:
             case (Named(name=function), Named(name=kind), tuple() as args, state) if function in self._makers:
-                if function.name == "_rebuild_from_type_v2":
+                if function in _TYPED:
                     raise bad("it is built by a function that torch does not use for that")
                 value = self._makers[function](made._replace(args=args, name=function))
             case _:
@@ -299,12 +305,10 @@ class Tensors:
             "_rebuild_wrapper_subclass": self._inert,
             "_rebuild_device_tensor_from_numpy": self._inert,
             "_rebuild_device_tensor_from_cpu_tensor": self._inert,
-            "_rebuild_xla_tensor": self._inert,
         }
         return {
             **{GlobalName("torch._utils", name): maker for name, maker in utils.items()},
-            GlobalName("torch._tensor", "_rebuild_from_type_v2"): self._from_type,
-            GlobalName("torch.tensor", "_rebuild_from_type_v2"): self._from_type,
+            **dict.fromkeys(_TYPED, self._from_type),
             GlobalName("torch", "Size"): self._size,
             GlobalName("torch", "device"): self._device,
             GlobalName("torch.serialization", "_get_layout"): self._layout,

@@ -21,6 +21,7 @@ from safeload.core.names import Location, escape
 from safeload.core.policy import Reason, Verdict
 from safeload.engine.door import Door, opened
 from safeload.engine.options import Options
+from safeload.sources.http_ranges import without_query
 from safeload.sources.local import local_snapshot
 from safeload.torch._load import checked_options, require_torch, value_of
 
@@ -95,7 +96,9 @@ def _name(url: str, file_name: str | None) -> str:
     name = os.path.basename(parts.path) if file_name is None else file_name
     if parts.scheme not in ("https", "http", "file"):
         raise UsageError(
-            "nothing was loaded", why=f"{escape(url)!r} is no address of https, http or file", remedy="https://…"
+            "nothing was loaded",
+            why=f"{escape(without_query(url))!r} is no address of https, http or file",
+            remedy="https://…",
         )
     if not name or name in (".", "..") or os.path.basename(name) != name or "\0" in name:
         raise UsageError(
@@ -121,7 +124,9 @@ def _download(url: str, path: Path, progress: bool) -> None:
         _hub().download_url_to_file(url, str(path), None, progress)
     except (OSError, ValueError) as error:  # what urllib raises
         raise SourceError(
-            f"{escape(url)!r} was not downloaded", why=escape(str(error)), remedy="check the address, then try again"
+            f"{escape(without_query(url))!r} was not downloaded",
+            why=escape(str(error)),
+            remedy="check the address, then try again",
         ) from error
 
 

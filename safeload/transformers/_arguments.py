@@ -17,13 +17,17 @@ from safeload.engine.request import Access, Purpose, Request
 
 ACCESS = ("cache_dir", "token", "local_files_only", "force_download", "proxies")
 _OLD_ACCESS = ("use_auth_token", "resume_download", "mirror", "local_dir_use_symlinks")
-_DROPPED = ("_commit_hash", "code_revision", *_OLD_ACCESS)
+DROPPED = ("_commit_hash", "code_revision", *_OLD_ACCESS)
 IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
 
+_KERNEL = (
+    "transformers would fetch that native code and import it by itself, and lets nobody check its bytes first, so that "
+    "there is no way yet to allow one kernel by its digest"
+)
 _REFUSED_IF_TRUE: Mapping[str, tuple[str, str]] = {
-    "use_kernels": ("kernels are native code from a repository that nobody approved", "leave it out"),
-    "kernel_config": ("kernels are native code from a repository that nobody approved", "leave it out"),
-    "allow_all_kernels": ("kernels are native code from a repository that nobody approved", "leave it out"),
+    "use_kernels": (_KERNEL, "leave it out"),
+    "kernel_config": (_KERNEL, "leave it out"),
+    "allow_all_kernels": (_KERNEL, "leave it out"),
     "custom_generate": ("it is code from a repository", "leave it out"),
     "from_tf": ("transformers 5 cannot read TensorFlow weights", "convert them with transformers 4 first"),
     "from_flax": ("transformers 5 cannot read Flax weights", "convert them with transformers 4 first"),
@@ -52,10 +56,16 @@ def screen(named: dict[str, Any]) -> None:
         if (repository := next(repositories(named.get(name)), None)) is not None:
             raise UsageError(
                 f"{name}={escape(repository)!r} is refused",
-                why="it names native code in a repository, which nobody approved",
+                why=f"it names native code in a repository; {_KERNEL}",
                 remedy=f"{name}='sdpa', 'eager' or another one that is installed",
             )
-    for name in ("weights_only", "from_tf", "from_flax", *_DROPPED):
+    if named.get("code_revision") is not None and named.get("trust_remote_code"):
+        raise UsageError(
+            f"code_revision={escape(repr(named['code_revision']), 80)} is refused",
+            why="code is known by the digest that was approved, wherever it comes from",
+            remedy="leave it out",
+        )
+    for name in ("weights_only", "from_tf", "from_flax", *DROPPED):
         named.pop(name, None)
 
 
@@ -116,7 +126,7 @@ def checked_config(config: Any) -> Any:
                 raise UsageError(
                     f"this config asks for {escape(repository)!r}",
                     where=f"config.{key}",
-                    why="it names native code in a repository, which nobody approved",
+                    why=f"it names native code in a repository; {_KERNEL}",
                     remedy=f"config.{key} = 'sdpa', or pass {key[1:]}='sdpa'",
                 )
     steering = ("transformers_weights", "fusion_config", "custom_pipelines")

@@ -78,12 +78,13 @@ class Approved:
     def _find(self, repository: object, file: str) -> _Place | None:
         name = os.fspath(repository) if isinstance(repository, (str, os.PathLike)) else ""
         own = self._codes.get(os.path.abspath(name)) if name else None
-        for code, other in [(own, _BY_PATH)] if own is not None else [(code, name) for code in self._codes.values()]:
-            if code.find(other, file) is not None:
-                place = _Place(f"{escape(code.reference)}: {escape(file)}")
-                place.code, place.repository, place.file = code, other, file
-                return place
-        return None
+        other = _BY_PATH if own is not None else name
+        found = [code for code in ([own] if own else self) if code.find(other, file) is not None]
+        if len({code.digest for code in found}) != 1:
+            return None  # nobody approved it; or two models bring it along, and nothing says which of them asks
+        place = _Place(f"{escape(found[0].reference)}: {escape(file)}")
+        place.code, place.repository, place.file = found[0], other, file
+        return place
 
     def _file(self, pretrained_model_name_or_path: object, module_file: str, *_: object, **__: object) -> str:
         place = self._find(pretrained_model_name_or_path, module_file)

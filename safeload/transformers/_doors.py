@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +13,7 @@ from safeload import adapt, adapt_after
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admit import admit
+from safeload.engine.approved import ApprovedCode
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
 from safeload.transformers import _arguments, _saving
@@ -22,6 +25,8 @@ class ModelKeeper(adapt_after.Keeper):
     """A keeper that knows how its model was asked for, and whose pickles guard the model again where they are read."""
 
     request: Request = Request(purpose="model")
+    code: ApprovedCode | None = None
+    """The approved code that the model itself was loaded with."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle travels: the token stays here.
@@ -176,10 +181,21 @@ def _set_use_kernels(
     return original(model, *args, **kwargs)
 
 
+def _save(keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """What is saved with a config that names code gets that code, also where the class is the library's own."""
+    result = original(model, *args, **kwargs)
+    bound = inspect.signature(original).bind(model, *args, **kwargs).arguments
+    whole = os.path.exists(os.path.join(folder := bound["save_directory"], "config.json"))  # and not an adapter alone
+    if isinstance(keeper, ModelKeeper) and keeper.code is not None and whole and bound.get("is_main_process", True):
+        _saving.write(keeper.code.own, folder)
+    return result
+
+
 _DOORS: tuple[tuple[str, str, str, adapt_after.Door], ...] = (
     ("transformers.integrations.peft", "PeftAdapterMixin", "load_adapter", _load_adapter),
     ("transformers.models.wav2vec2.modeling_wav2vec2", "Wav2Vec2PreTrainedModel", "load_adapter", _load_language),
     ("transformers.generation.utils", "GenerationMixin", "load_custom_generate", _load_custom_generate),
+    ("transformers.modeling_utils", "PreTrainedModel", "save_pretrained", _save),
     ("transformers.modeling_utils", "PreTrainedModel", "set_attn_implementation", _set_implementation),
     ("transformers.modeling_utils", "PreTrainedModel", "set_experts_implementation", _set_implementation),
     ("transformers.modeling_utils", "PreTrainedModel", "set_use_kernels", _set_use_kernels),

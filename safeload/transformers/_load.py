@@ -84,6 +84,7 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
     keeper = ModelKeeper(reference, call.options, [admission])
     keeper.request = request
+    keeper.code = admission.code
     try:
         require_trust(admission, request)
         _require_weights(admission, request)

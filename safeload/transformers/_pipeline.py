@@ -116,6 +116,8 @@ def _place(
     keeper.extend(admission)
     require_trust(admission, wanted)
     approved.add(admission)
+    if purpose == "pipeline" and keeper.code is None:
+        keeper.code = admission.code
     admitted.update(directories(admission))
     origins.append(reference)
     return entry(admission, reference)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safeload.engine.approved import PACKAGE, files_beside, is_source
@@ -32,20 +32,25 @@ def install() -> None:
             continue
         original = getattr(current, _MARK, current)
         wrapper = current if current is not original else wrap(original)
-        for module in [*sys.modules.values()]:
-            if getattr(module, "__name__", "").startswith("transformers.") and vars(module).get(name) is original:
+        for place, module in [*sys.modules.items()]:
+            if place.startswith("transformers.") and vars(module).get(name) is original:
                 setattr(module, name, wrapper)
+
+
+def write(files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> None:
+    """Write files of code where a model is saved. Raises `OSError`, as saving does."""
+    for name, source in files.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(source)
 
 
 def _saving(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def save(obj: Any, folder: str | os.PathLike[str], config: Any = None) -> Any:
         result = original(obj, folder, config)
-        for name, source in files_beside(type(obj).__module__).items():
-            path = os.path.join(folder, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as stream:
-                stream.write(source)
+        write(files_beside(type(obj).__module__), folder)
         return result
 
     setattr(save, _MARK, original)

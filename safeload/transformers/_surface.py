@@ -58,6 +58,16 @@ def guarded(value: Any, name: str) -> Any:
     return value
 
 
+def guards(genuine: type) -> dict[str, adapt.Guard]:
+    """The guards of a class of the library, for `safeload.guard()`.
+
+    Raises:
+        UsageError: the library or torch is too old to be safe.
+    """
+    library()
+    return _guards(genuine)
+
+
 def _loads(genuine: type) -> bool:
     # Looked up without getattr: the library's stand-ins for classes whose backend is missing raise on any access.
     return any("from_pretrained" in vars(base) for base in type.mro(genuine))

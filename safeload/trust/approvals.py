@@ -78,7 +78,7 @@ def violations(code: Code, records: Iterable[Audits]) -> Iterator[str]:
             what = "this code"
         elif one.file_sha256 in names:
             what = escape(names[one.file_sha256])
-        elif any(matches(pattern, name) for pattern in one.patterns for name in code.names):
+        elif any(matches(pattern, name) for pattern in one.patterns for name in (*code.names, *code.others)):
             what = "code of this model"
         else:
             continue

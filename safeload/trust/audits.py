@@ -32,7 +32,7 @@ NAME = "audits.toml"
 SIGNATURES = ".sig"
 """Added to the name of the file: where signatures of its records lie."""
 LARGEST = 16 << 20
-REMEDY = "correct the file, then: safeload audit REF --check"
+REMEDY = "correct the file, then: safeload audit --check"
 LONGEST_TRUST = timedelta(days=366)
 _CLOSURE = re.compile(r"h1:[A-Za-z0-9+/]{43}=")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

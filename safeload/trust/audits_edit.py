@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
-from safeload.trust.audit_records import Audit, Audits, kind
-from safeload.trust.audits_text import HEAD, audit_text
+from safeload.trust.audit_records import Audit, Audits, Violation, kind
+from safeload.trust.audits_text import HEAD, audit_text, violation_text
 
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'
@@ -59,17 +59,52 @@ def with_record(data: bytes, audit: Audit, replaced: Collection[Audit] = ()) -> 
     return (text.replace("\n", "\r\n") if windows else text).encode()
 
 
+def with_records(data: bytes, audits: Iterable[Audit], violations: Iterable[Violation]) -> bytes:
+    """The file with these records more, each kind at its end."""
+    data = data or f"{HEAD}version = 1\n".encode()
+    for audit in audits:
+        data = with_record(data, audit)
+    ending = "\r\n" if b"\r\n" in data else "\n"
+    texts = (violation_text(one).replace("\n", ending).encode() for one in violations)
+    return b"".join((data, b"" if data.endswith(b"\n") else ending.encode(), *texts))
+
+
+def missing_in(known: Audits, other: Audits) -> tuple[list[Audit], list[Violation]]:
+    """The records of another file itself that are not in this one."""
+    have, violated = [_key(one) for one in known.own], [_bare(one) for one in known.violations]
+    audits = [one for one in other.own if _key(one) not in have]
+    return audits, [one for one in other.violations if not one.origin and _bare(one) not in violated]
+
+
+def same_and(before: Audits, after: Audits, audits: Sequence[Audit], violations: Sequence[Violation]) -> None:
+    """Raise `ConfigError` unless `after` says what `before` says, and these records."""
+    added = [_bare(one) for one in violations]
+    theirs = [one for one in map(_bare, after.violations) if one not in added]
+    mine = [one for one in map(_bare, before.violations) if one not in added]
+    same = sorted(map(_key, (*before.own, *audits))) == sorted(map(_key, after.own)) and theirs == mine
+    if not same or replace(_plain(before), violations=()) != replace(_plain(after), violations=()):
+        raise _unfit(before, "audit")
+
+
 def same_but_for(before: Audits, after: Audits, audit: Audit, replaced: Collection[Audit]) -> None:
     """Raise `ConfigError` unless `after` says what `before` says, with `audit` in place of `replaced`."""
     expected = [one for one in before.own if one not in replaced] + [audit]
     rest = _plain(before) == _plain(after)
     if not rest or sorted(map(_key, expected)) != sorted(map(_key, after.own)):
-        raise ConfigError(
-            f"{escape(before.file)} was not changed",
-            where=Location(before.file),
-            why="it is written in a way that a record cannot be added to",
-            remedy=f"write its records as tables: [[{kind(audit)}]]",
-        )
+        raise _unfit(before, kind(audit))
+
+
+def _unfit(records: Audits, name: str) -> ConfigError:
+    return ConfigError(
+        f"{escape(records.file)} was not changed",
+        where=Location(records.file),
+        why="it is written in a way that a record cannot be added to",
+        remedy=f"write its records as tables: [[{name}]]",
+    )
+
+
+def _bare(one: Violation) -> Violation:
+    return replace(one, place="")
 
 
 def _key(audit: Audit) -> tuple[str, list[tuple[str, str]]]:
@@ -81,7 +116,7 @@ def _plain(records: Audits) -> Audits:
     return replace(
         records,
         audits=tuple(replace(one, place="") for one in records.audits if one.origin),
-        violations=tuple(replace(one, place="") for one in records.violations),
+        violations=tuple(map(_bare, records.violations)),
         publishers=tuple(replace(one, place="") for one in records.publishers),
         signatures=(),
     )

@@ -19,7 +19,7 @@ def dump(records: Audits) -> bytes:
         "version = 1\n",
         *(_criteria(records, name) for name in sorted(records.criteria.own)),
         *(_import(one) for one in sorted(records.imports, key=lambda one: one.name)),
-        *(_violation(one) for one in records.violations if not one.origin),
+        *(violation_text(one) for one in records.violations if not one.origin),
         *map(_publisher, records.publishers),
         *(audit_text(audit) for name in KINDS for audit in records.own if kind(audit) == name),
     ]
@@ -56,7 +56,8 @@ def _import(one: Import) -> str:
     return "".join([f"\n[imports.{quoted(one.name)}]\n", *lines, f"criteria-map = {{ {mapped} }}\n" if mapped else ""])
 
 
-def _violation(one: Violation) -> str:
+def violation_text(one: Violation) -> str:
+    """One violation."""
     lines = [*_line("closure", one.closure), *_line("file-sha256", one.file_sha256)]
     lines += [f"match = [{', '.join(map(quoted, one.patterns))}]\n"] if one.patterns else []
     return "".join(["\n[[violation]]\n", *lines, *_line("who", one.who), *_line("reason", one.reason)])

@@ -32,6 +32,8 @@ class Code:
     """Why nobody can approve it: files that are missing or no Python. Escaped."""
     names: tuple[str, ...] = ()
     """The names of the model, for patterns of publishers and violations."""
+    others: tuple[str, ...] = ()
+    """The names of other models that some of the code comes from, for patterns of violations."""
     signers: frozenset[Who] = frozenset()
     """Who signed every file of it, as part of the model."""
 
@@ -191,7 +193,7 @@ class Judge:
     def _nearest(self) -> Iterator[str]:
         if (audit := nearest(self.code.files, (audit for audit, _ in self._audits()))) is not None:
             changed = _some(differing(self.code.files, audit.files))
-            yield f"{changed} changed since {escape(audit.who)} read it [{escape(audit.place)}]"
+            yield f"since {escape(audit.who)} approved it, {changed} changed [{escape(audit.place)}]"
 
 
 def _at(demand: Demand) -> str:

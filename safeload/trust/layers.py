@@ -217,6 +217,13 @@ def audits_bytes(path: str) -> bytes:
     return _read(os.path.abspath(path), most=audit_file.LARGEST, follow=True)[0]
 
 
+def signatures(path: str) -> tuple[bytes, ...]:
+    """The signatures beside one file of records. Raises as `read_audits` does."""
+    beside = os.path.realpath(path) + audit_file.SIGNATURES
+    lines = _read(beside, most=audit_file.LARGEST, follow=False)[0].splitlines() if exists(beside) else []
+    return tuple(line for line in lines if line.strip())
+
+
 def parse_audits(path: str, data: bytes) -> Audits:
     """Read these bytes as the file of records at `path`. Raises as `read_audits` does."""
     path = os.path.abspath(path)

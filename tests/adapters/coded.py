@@ -47,6 +47,13 @@ class Processor(ProcessorMixin):
     def origin(self):
         return "own"
 """
+EXTRACTOR = """from transformers import SequenceFeatureExtractor
+class Extractor(SequenceFeatureExtractor):
+    def __init__(self, feature_size=1, sampling_rate=16000, padding_value=0.0, **kwargs):
+        super().__init__(feature_size, sampling_rate, padding_value, **kwargs)
+    def origin(self):
+        return "own"
+"""
 GENERATE = """import torch
 def generate(model, input_ids, **kwargs):
     return torch.full_like(input_ids, 7)
@@ -141,6 +148,16 @@ def build_processor(directory: Path) -> Path:
     return directory
 
 
+def build_extractor(directory: Path) -> Path:
+    """A feature extractor of the author's own."""
+    build_safetensors(directory)
+    write(directory, "extraction.py", EXTRACTOR)
+    (directory / "preprocessor_config.json").write_text(
+        '{"auto_map": {"AutoFeatureExtractor": "extraction.Extractor"}, "feature_size": 1, "sampling_rate": 16000}'
+    )
+    return directory
+
+
 def build_generate(directory: Path) -> Path:
     """A native Llama with a generating function of the author's own, which a load with trust puts in place."""
     build_llama(directory)
@@ -228,6 +245,11 @@ CASES = {
         build_processor,
         lambda guarded, path: guarded.AutoProcessor.from_pretrained(path, trust_remote_code=True),
         ("processing.py",),
+    ),
+    "extractor": Case(
+        build_extractor,
+        lambda guarded, path: guarded.AutoFeatureExtractor.from_pretrained(path, trust_remote_code=True),
+        ("extraction.py",),
     ),
     "generate": Case(build_generate, _generate, ("custom_generate/generate.py",)),
     "pipeline": Case(build_pipeline, _pipe, ("pipe.py",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import safeload.transformers as guarded
 from safeload import PolicyDenied, UsageError
 from safeload.cli.main import main
+from safeload.engine import approved
 from safeload.trust import layers
 from tests.adapters import coded
 
@@ -24,6 +26,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(layers, "SYSTEM", str(tmp_path / "etc/policy.toml"))
     coded.RAN.clear()
+    # Nothing that an earlier test approved is remembered, as in a new process.
+    monkeypatch.setattr(approved, "_modules", {})
+    monkeypatch.setattr(approved, "_made", set())
+    monkeypatch.delenv(approved.ENVIRONMENT, raising=False)
+    for name in [name for name in sys.modules if name.startswith(approved.PACKAGE)]:
+        monkeypatch.delitem(sys.modules, name)
     return tmp_path
 
 
@@ -62,7 +70,7 @@ def test_one_byte_more_and_it_is_refused(case: coded.Case, project: Path) -> Non
     for name in case.files:
         before = (path / name).read_bytes()
         (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"approved it, {name} changed"):
+        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
             case.load(guarded, str(path))
         (path / name).write_bytes(before)
     assert not coded.RAN

@@ -148,7 +148,24 @@ def test_what_is_saved_loads_without_another_approval(model: Any, project: Path)
     assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "processor"])
+def test_a_saved_model_of_the_library_keeps_its_generating_function(project: Path) -> None:  # noqa: F811
+    """The class is the library's own; the code that belongs to the model is written all the same."""
+    approve(coded.build_generate(project / "m"))
+    model = guarded.AutoModelForCausalLM.from_pretrained("m", trust_remote_code=True)
+    model.save_pretrained("saved")
+    again = guarded.AutoModelForCausalLM.from_pretrained("saved", trust_remote_code=True)
+    assert again.generate(input_ids=IDS).tolist() == [[7, 7, 7]]
+
+
+def test_a_saved_pipeline_loads_again(project: Path) -> None:  # noqa: F811
+    """Its class is written, so that the config does not name what is not there."""
+    approve(coded.build_pipeline(project / "m"))
+    guarded.pipeline("mine", model="m", trust_remote_code=True).save_pretrained("saved")  # type: ignore[call-overload]
+    assert (project / "saved/pipe.py").read_bytes() == (project / "m/pipe.py").read_bytes()
+    assert guarded.pipeline("mine", model="saved", trust_remote_code=True)("w1") == "own"  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "processor", "extractor"])
 def test_saved_parts_load_again(name: str, project: Path) -> None:  # noqa: F811
     """Tokenizers and processors write their code, too, and the map points at it."""
     case = coded.CASES[name]
@@ -172,6 +189,52 @@ def test_a_config_object_finds_its_model(project: Path) -> None:  # noqa: F811
     approve(coded.build_unknown(project / "m"))
     config = guarded.AutoConfig.from_pretrained("m", trust_remote_code=True)
     assert guarded.AutoModel.from_pretrained("m", config=config, trust_remote_code=True).origin() == "own"
+
+
+def test_a_model_is_made_of_an_approved_config(project: Path) -> None:  # noqa: F811
+    """`from_config`: the approved code of the model that the config is from, and no other."""
+    path = coded.build_unknown(project / "m")
+    approve(path)
+    config = guarded.AutoConfig.from_pretrained("m", trust_remote_code=True)
+    model = guarded.AutoModel.from_config(config, trust_remote_code=True)
+    assert model.origin() == "own" and model.config._name_or_path == "m" == config._name_or_path
+    config.auto_map["AutoModelForCTC"] = "configuration.BertConfig"
+    with pytest.raises(PolicyDenied, match="is no entry of the approved code"):
+        guarded.AutoModelForCTC.from_config(config, trust_remote_code=True)
+    (path / "modeling.py").write_text("x = 1\n")
+    with pytest.raises(PolicyDenied, match="changed"):
+        guarded.AutoModel.from_config(config, trust_remote_code=True)
+
+
+@pytest.mark.parametrize("place", ["", "sub/"])
+def test_a_model_in_a_folder(place: str, project: Path) -> None:  # noqa: F811
+    """transformers looks for its code at the root; where it is beside the config, it is found there."""
+    coded.build_unknown(project / "m/sub")
+    if not place:
+        for name in ("configuration.py", "modeling.py"):
+            (project / "m/sub" / name).rename(project / "m" / name)
+    approve("m")
+    assert guarded.AutoModel.from_pretrained("m", subfolder="sub", trust_remote_code=True).origin() == "own"
+
+
+def test_a_pipeline_of_a_native_task(project: Path) -> None:  # noqa: F811
+    """`pipeline("feature-extraction", …)` takes the model's own class and tokenizer."""
+    path = coded.build_tokenizer(project / "m")
+    coded.write(path, "modeling.py", coded.NATIVE)
+    repos.rewrite(path / "config.json", auto_map={"AutoModel": "modeling.Model"})
+    with pytest.raises(PolicyDenied, match="nobody approved"):
+        guarded.pipeline("feature-extraction", model="m", trust_remote_code=True)
+    approve(path)
+    pipe: Any = guarded.pipeline("feature-extraction", model="m", trust_remote_code=True)
+    assert pipe.model.origin() == pipe.tokenizer.origin() == "own"
+    assert pipe("w1 w2")
+
+
+def test_a_code_revision_is_no_pin(project: Path) -> None:  # noqa: F811
+    """Code is known by its digest; an argument that would be left unheard is refused."""
+    approve(coded.build_unknown(project / "m"))
+    with pytest.raises(UsageError, match="code_revision"):
+        guarded.AutoModel.from_pretrained("m", code_revision="main", trust_remote_code=True)
 
 
 def test_generate_takes_an_approved_function_later(project: Path) -> None:  # noqa: F811

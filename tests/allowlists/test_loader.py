@@ -15,6 +15,7 @@ from safeload.engine.allowlists import default_allowlist, parse_allowlists
 
 GOOD = """
 library = "x"
+versions = "1"
 [[globals]]
 module = "a.b"
 names = ["C", "D"]
@@ -41,10 +42,13 @@ def test_a_good_file_is_read() -> None:
         ('library = "x"', "library = 1", "x.toml"),
         ('library = "x"', 'library = "x"\nextra = 1', "x.toml"),
         ('library = "x"', 'library = "x"\nlibrary = "y"', "line 3"),
-        ('names = ["C", "D"]', 'names = ["C",', "line 5"),
-        ('reason = "r"', "reason = r", "line 8"),
-        ('reason = "r"', "reason", "line 8"),
-        ("[[globals]]", "[globals]", "line 3"),
+        ('versions = "1"', "", "x.toml"),
+        ('versions = "1"', "versions = 1", "x.toml"),
+        ('names = ["C", "D"]', 'names = ["C",', "line 6"),
+        ('reason = "r"', "reason = r", "line 9"),
+        ('reason = "r"', "reason", "line 9"),
+        ('reason = "r"', 'reason = "r"\nversions = 1', "globals[0].versions"),
+        ("[[globals]]", "[globals]", "line 4"),
         ('module = "a.b"', "", "globals[0].module"),
         ('module = "a.b"', 'module = "a..b"', "globals[0].module"),
         ('module = "a.b"', 'module = "a.*"', "globals[0].module"),

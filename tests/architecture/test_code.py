@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.architecture.source import Source, calls, lines_of_code, sources
+from tests.architecture.source import ROOT, Source, calls, lines_of_code, sources
 
 CORE = [source for source in sources() if source.ring == "core"]
 
@@ -60,6 +60,17 @@ def _allowed_lines(source: Source) -> set[int]:
     lines = [call.lineno for call, called in calls(source) if called == name]
     assert len(lines) == 1 and found.lineno < lines[0] <= (found.end_lineno or 0)
     return set(lines)
+
+
+def test_the_package_of_approved_code_holds_none() -> None:
+    """The one file outside of `safeload` that is installed does nothing but let a started process find what it may."""
+    (path,) = (ROOT / "safeload_approved").rglob("*.py")
+    _, *rest = ast.parse(path.read_text(encoding="utf-8")).body
+    assert [ast.unparse(node) for node in rest] == [
+        "from safeload.engine.approved import inherit",
+        "__path__ = []",
+        "inherit()",
+    ]
 
 
 EACH = pytest.mark.parametrize("source", sources(), ids=lambda source: source.module)

@@ -29,9 +29,10 @@ TABLE = {
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     # zstd is what the standard library cannot unpack before Python 3.14; it comes with an extra.
     "formats": Row(("core", "formats", *BELOW), theirs_in=(("formats.unpack_extra", "zstandard"),)),
-    # Rules about code look at what `formats.python` reads; their examples are read by it, as those of pickles by core.
+    # Rules about code look at what `formats.python` reads, those about templates at what `formats.jinja` does; their
+    # examples are read by it, as those of pickles by core.
     "rules": Row(
-        ("core", "rules", "formats.base", "formats.python", *BELOW),
+        ("core", "rules", "formats.base", "formats.python", "formats.jinja", *BELOW),
         theirs_in=(("rules.fickling", "fickling"),),
     ),
     "allowlists": Row(("core", "allowlists")),
@@ -53,10 +54,15 @@ TABLE = {
             ("sources.fsspec_ranges", "fsspec"),
         ),
     ),
-    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006).
+    # h5py and its numpy: the structure of HDF5 files that somebody asks to convert (docs/decisions/0006). bandit: a
+    # second analyser of code, for who asks for it.
     "engine": Row(
         ("core", "formats", "rules", "allowlists", "trust", "sources", "engine", "__version__", *BELOW),
-        theirs_in=(("engine.convert.hdf5", "h5py"), ("engine.convert.hdf5", "numpy")),
+        theirs_in=(
+            ("engine.convert.hdf5", "h5py"),
+            ("engine.convert.hdf5", "numpy"),
+            ("engine.audit.second", "bandit"),
+        ),
     ),
     "reporters": Row(
         ("core", "reporters", *BELOW),
@@ -64,24 +70,56 @@ TABLE = {
         (("reporters._bill", "cyclonedx"), ("reporters._bill", "packageurl")),
     ),
     # The demonstration is an adapter with a command of its own, so the command line may start that one adapter.
-    "cli": Row(("core", "trust", "engine", "reporters", "cli", "demo", "__version__", *BELOW), ("rich",)),
+    # So is what writes skops files: objects are an adapter's business, and a command may ask for them.
+    # `safeload run` starts a program under guard.
+    "cli": Row(
+        ("core", "trust", "engine", "reporters", "cli", "demo", "guarding", "to_skops", "__version__", *BELOW), ("rich",)
+    ),
     "__main__": Row(("cli",)),
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
-    "": Row(("core", "engine")),
+    "": Row(("core", "engine", "guarding")),
 }
+SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models")
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
+    "adapt_library": Row(("core",)),
+    "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
+    # Libraries that stand on transformers: what loads within them is guarded as it is there.
+    "sentence_transformers": Row(("core", "engine", *SHARED, "transformers"), ("sentence_transformers",)),
+    "peft": Row(("core", "engine", *SHARED, "transformers"), ("peft",)),
+    "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),
+    "diffusers": Row(("core", "engine", *SHARED, "diffusers", "transformers"), ("diffusers",)),
+    "timm": Row(("core", "engine", *SHARED), ("timm", "numpy", "safetensors")),
+    "huggingface_hub": Row(("core", "engine", *SHARED), ("huggingface_hub",)),
     "demo": Row(("core", "engine", "transformers", "demo"), ("transformers", "torch")),
+    # Doors name their counterparts, and find them when somebody comes: no adapter is imported for a guard to be on.
+    "guarding": Row(
+        ("core", "engine", "adapt", "registry", "guarding"),
+        theirs_in=(
+            ("guarding.start.sitecustomize", "sitecustomize"),
+            ("guarding.pytest_plugin", "pytest"),
+            ("guarding.libraries.yaml", "yaml"),
+        ),
+    ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
-    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy"), ("numpy",)),
+    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy",)),
+    "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
+    "to_skops": Row(("core", "engine", "joblib"), ("skops",)),
     "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),
 }
-EAGER = {"core.keys", "trust.private_key", "transformers", "adapt"}
+EAGER = {
+    "core.keys",
+    "trust.private_key",
+    "transformers",
+    "adapt",
+    "adapt_sklearn._checks",
+    "adapt_sklearn._compiled",
+}
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 
 

@@ -209,21 +209,18 @@ def test_a_model_with_an_adapter_inside_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("template", [steering.ESCAPE, steering.LOOP])
-def test_a_template_that_escapes_or_loops_is_found(tmp_path: Path, template: str) -> None:
-    """A template that tries to escape or to loop is a finding of every report."""
-    with admit(steering.build_template(tmp_path / "m", template=template)) as admission:
-        found = [finding for finding in admission.report.findings if "template" in finding.rule]
-    assert found
-    assert all("chat_template.jinja" in str(finding.location) for finding in found)
+def test_a_template_that_escapes_or_never_ends_is_refused(tmp_path: Path, template: str) -> None:
+    """A dangerous template denies like a dangerous pickle, wherever a load would hand it over."""
+    path = steering.build_template(tmp_path / "m", template=template)
+    for load in (lambda: admit(path), lambda: AutoTokenizer.from_pretrained(path)):
+        with pytest.raises(PolicyDenied, match=r"chat_template\.jinja"):
+            load()
 
 
-def test_the_sandbox_holds_an_escaping_template(tmp_path: Path) -> None:
-    """The tokenizer loads, and rendering the template ends in the sandbox's error."""
-    from jinja2.exceptions import SecurityError
-
-    tokenizer = AutoTokenizer.from_pretrained(steering.build_template(tmp_path / "m", template=steering.ESCAPE))
-    with pytest.raises(SecurityError):
-        tokenizer.apply_chat_template([{"role": "user", "content": "w1"}], tokenize=False)
+def test_a_dangerous_template_does_not_keep_a_model_from_its_weights(tmp_path: Path) -> None:
+    """A load that hands no template over does not ask what it says."""
+    path = steering.build_template(tmp_path / "m", template=steering.ESCAPE)
+    same(AutoModel.from_pretrained(path), transformers.AutoModel.from_pretrained(path).state_dict())
 
 
 def test_code_planted_around_the_model_has_no_effect(

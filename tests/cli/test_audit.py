@@ -61,3 +61,29 @@ def test_a_model_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.Ca
     """A missing directory is exit 2."""
     assert main(["audit", str(tmp_path / "none")]) == 2
     assert "next:" in capsys.readouterr().err
+
+
+def test_a_page_is_written_and_has_the_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--format html -o FILE` writes one page; the exit code is that of the audit."""
+    model = write(tmp_path / "m", config=CONFIG, modeling_x="import os\nos.system('<b>')\n")
+    page = tmp_path / "audit.html"
+    assert main(["audit", str(model), "--format", "html", "-o", str(page)]) == 1
+    text = page.read_text("utf-8")
+    assert "code-process" in text and "&lt;b&gt;" in text and "<b>'" not in text
+    assert capsys.readouterr().out == ""
+
+
+def test_a_page_shows_the_version_that_it_is_compared_with(tmp_path: Path) -> None:
+    """With `--against`, the older code stands beside the new."""
+    old = write(tmp_path / "old", config=CONFIG, modeling_x="import os\nx = 1\n")
+    new = write(tmp_path / "new", config=CONFIG, modeling_x="import os\nx = 2\n")
+    page = tmp_path / "audit.html"
+    main(["audit", str(new), "--against", str(old), "--format", "html", "-o", str(page)])
+    assert "class='code two'" in page.read_text("utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The place is said, and the exit code is 2."""
+    model = write(tmp_path / "m", config=CONFIG, modeling_x="x = 1\n")
+    assert main(["audit", str(model), "--format", "html", "-o", str(tmp_path / "no" / "a.html")]) == 2
+    assert "was not written" in capsys.readouterr().err

@@ -80,15 +80,9 @@ def build(names: frozenset[str], *, variant: int = 0, zipped: bool = True) -> Bu
     """The checkpoint for one set of globals. Variants differ in values, views and how enumerations are spelled."""
     if any(name.startswith("__torch__.") for name in names):
         return _script(names)
-    stage = _Stage(names, variant)
-    value = stage.value()
-    buffer = io.BytesIO()
-    module = types.ModuleType("replay")
-    module.Pickler, module.dump = stage.pickler(), pickle.dump  # type: ignore[attr-defined]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the legacy format looks for the source of our stand-ins
-        torch.save(value, buffer, pickle_module=module, pickle_protocol=2, _use_new_zipfile_serialization=zipped)
-    return Built(buffer.getvalue(), tuple(sorted(map(bits, stage.written))), frozenset(stage.named))
+    stage = Stage(names, variant)
+    data = stage.saved(stage.value(), zipped=zipped)
+    return Built(data, tuple(sorted(map(bits, stage.written))), frozenset(stage.named))
 
 
 def bits(value: Any) -> Bits:
@@ -131,7 +125,7 @@ def _parts(item: Any) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reduced:
+class Reduced:
     """An object that pickles as one call."""
 
     callee: Any
@@ -143,8 +137,8 @@ class _Reduced:
 
 
 @dataclass(slots=True)
-class _Stage:
-    """Everything that is made for one checkpoint."""
+class Stage:
+    """Everything that is made for one checkpoint, under names of libraries that need not be there."""
 
     names: frozenset[str]
     variant: int
@@ -161,11 +155,21 @@ class _Stage:
         self.kept.append(made)
         return made
 
-    def instance(self, name: str, **state: Any) -> object:
+    def instance(self, name: str, /, **state: Any) -> object:
         """An object as picklers make them: without arguments, its state set afterwards."""
         made = self.stand_in(name)()
         vars(made).update(state)
         return made
+
+    def saved(self, value: object, *, zipped: bool = True) -> bytes:
+        """A value as `torch.save` writes it."""
+        buffer = io.BytesIO()
+        module = types.ModuleType("replay")
+        module.Pickler, module.dump = self.pickler(), pickle.dump  # type: ignore[attr-defined]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the legacy format looks for the source of our stand-ins
+            torch.save(value, buffer, pickle_module=module, pickle_protocol=2, _use_new_zipfile_serialization=zipped)
+        return buffer.getvalue()
 
     def pickler(self) -> type:
         stage = self
@@ -303,12 +307,12 @@ class _Stage:
 
             yield anything
         if self.has("dill._dill._load_type"):
-            yield _Reduced(self.stand_in("dill._dill._load_type"), ("NoneType",))
+            yield Reduced(self.stand_in("dill._dill._load_type"), ("NoneType",))
 
     def member(self, name: str) -> object:
         """A member of an enumeration: by its value, or as some versions of Python write it, by its name."""
         kind = self.stand_in(name)
-        return _Reduced(getattr, (kind, "LINEAR")) if self.variant % 3 == 2 else _Reduced(kind, ("linear",))
+        return Reduced(getattr, (kind, "LINEAR")) if self.variant % 3 == 2 else Reduced(kind, ("linear",))
 
     def configuration(self, name: str) -> object:
         """A node of omegaconf: its metadata names types, and children refer to their parent."""
@@ -332,7 +336,7 @@ class _Stage:
             if name == whole:
                 continue
             if last == "IterableSimpleNamespace":
-                helpers.append(_Reduced(self.stand_in(name), (), {"task": "detect"}))
+                helpers.append(Reduced(self.stand_in(name), (), {"task": "detect"}))
             elif ".loss" in name and last.startswith("v8"):
                 helpers.append(self.instance(name, device=torch.device("cpu"), hyp=None, nc=self.variant))
             else:
@@ -374,7 +378,7 @@ def _without_hooks(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _script(names: frozenset[str]) -> Built:
     """A TorchScript program whose modules are called as these names say, but for what torch adds to tell them apart."""
-    stage = _Stage(names, 0)
+    stage = Stage(names, 0)
 
     class Root(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

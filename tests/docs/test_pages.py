@@ -11,8 +11,9 @@ import pytest
 
 from safeload.cli.main import main
 from safeload.core import errors
+from safeload.engine.audit.approve import approve
 from safeload.reporters.json import document
-from tests.adapters import repos
+from tests.adapters import coded, repos
 from tests.docs.help_page import PAGE, page
 from tests.docs.pages import PAGES, ROOT, blocks, commands, links
 from tests.reporters.reports import EVIL
@@ -39,9 +40,18 @@ def models(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield folder
 
 
+def _bring_code(page: Path, folder: Path) -> None:
+    """For the page that is about it: a model with code of its own, which is approved."""
+    if page.name == "running-approved-code.md":
+        coded.build_native(folder / "with-code")
+        (folder / "with-code/modeling.py").write_text(coded.NATIVE)
+        approve("with-code", criteria=["safe-to-run"], who="jo")
+
+
 @pytest.mark.parametrize("path", WITH_CODE, ids=_name)
 def test_the_examples_run(path: Path, models: Path) -> None:
     """The Python of a page runs from top to bottom, as a reader would type it."""
+    _bring_code(path, models)
     namespace: dict[str, object] = {"__name__": "__example__"}
     for block in blocks(path, "python"):
         source = "\n" * block.line + block.text
@@ -51,6 +61,7 @@ def test_the_examples_run(path: Path, models: Path) -> None:
 @pytest.mark.parametrize("path", WITH_COMMANDS, ids=_name)
 def test_the_commands_run(path: Path, models: Path) -> None:
     """Every command line of ours in a page ends with code 0."""
+    _bring_code(path, models)
     for line in commands(path):
         _, *arguments = shlex.split(line)
         assert main(arguments) == 0, line

@@ -125,7 +125,7 @@ def shape(value: Any) -> list[tuple[object, ...]]:
         if mutable:
             numbers.setdefault(id(one), len(numbers))
         keep.append(one)
-        told.append((type(one), numbers.get(id(one), -1)))
+        told.append((type(one), numbers[id(one)] if mutable else -1))
         if known and mutable:
             continue
         if isinstance(one, dict):
@@ -293,6 +293,24 @@ def test_numpy_comes_back_as_it_was(protocol: int) -> None:
         assert got.tolist() == value.tolist()
 
 
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_two_arrays_never_share_the_bytes_of_one_constant(protocol: int) -> None:
+    """A file that gives one constant to two arrays, or to an array and itself, gets copies, as from pickle."""
+    raw = bytes(100_000)
+    state = (1, (100_000,), numpy.dtype("u1"), False, raw)
+
+    class Array:
+        def __reduce__(self) -> Any:
+            return numpy.zeros(0).__reduce__()[0], (numpy.ndarray, (0,), b"b"), state
+
+    one, other, constant = pickle.loads(standard.dumps([Array(), Array(), raw], protocol))
+    assert constant == raw
+    assert not numpy.shares_memory(one, other)
+    assert one.flags.writeable
+    one[:] = 7
+    assert not other.any()
+
+
 def test_the_rest_of_the_module_is_picklers_own() -> None:
     """A changed import keeps a program working that also writes, and catches pickle's errors."""
     assert pickle.dumps is standard.dumps
@@ -324,11 +342,36 @@ def test_objects_may_refer_back_to_what_holds_them(protocol: int) -> None:
     assert got.parent.parent is None
 
 
-@pytest.mark.parametrize("kind", [Stateful, list, int, 3, "Settings", collections.namedtuple("Pair", "a b")])
+class Hashed:
+    def __hash__(self) -> int:
+        raise AssertionError("a method ran")
+
+
+class Leaving:
+    def __del__(self) -> None:
+        Leaving.ran = True  # type: ignore[attr-defined]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    name: str
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_frozen_dataclasses_may_be_keys(protocol: int) -> None:
+    """What the standard library wrote for them runs on their fields, which are there."""
+    value = {Frozen("a"): 1, Frozen("b"): [Frozen("a")]}
+    assert pickle.loads(standard.dumps(value, protocol), classes=[Frozen]) == value
+
+
+@pytest.mark.parametrize(
+    "kind", [Stateful, Hashed, Leaving, list, int, 3, "Settings", collections.namedtuple("Pair", "a b")]
+)
 def test_classes_that_need_their_methods_are_refused(kind: Any) -> None:
     """A class whose instances are more than attributes is refused before anything is read."""
     with pytest.raises(UsageError):
         pickle.loads(standard.dumps(1), classes=[kind])
+    assert not hasattr(Leaving, "ran")
 
 
 @pytest.mark.parametrize(
@@ -492,6 +535,50 @@ def test_deep_nesting_and_doubling_are_stopped_or_read() -> None:
     doubling = b"\x80\x04}K\x01" + b"2\x86" * 60 + b"Ns."
     with pytest.raises(MalformedInput, match="parts"):
         pickle.loads(doubling)
+
+
+_SAME = [number * ((1 << 61) - 1) for number in range(1, 30_000)]
+"""Numbers of one hash."""
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda: dict.fromkeys(range(3)) | {"a": _Crowd(dict)},
+        lambda: _Crowd(set),
+        lambda: _Crowd(frozenset),
+        lambda: _Crowd(collections.OrderedDict),
+        lambda: _Crowd(collections.Counter),
+    ],
+)
+def test_keys_that_were_chosen_to_be_slow_are_refused(data: Callable[[], object], protocol: int) -> None:
+    """Thirty thousand numbers of one hash would keep a dictionary busy for half a minute, and more for longer."""
+    with pytest.raises(MalformedInput, match="slow"):
+        pickle.loads(standard.dumps(data(), protocol))
+
+
+class _Crowd:
+    """Pickles as a container of such keys, without making one."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        keys: list[Any] = [(number, "x") for number in _SAME]
+        if self.kind in (set, frozenset):
+            return self.kind, (_SAME,)
+        if self.kind is dict:
+            return self.kind, ([[key, 1] for key in keys],)
+        return self.kind, (), None, None, iter([(key, 1) for key in keys])
+
+
+def test_many_equal_or_ordinary_keys_are_no_crowd() -> None:
+    """Only different keys of one hash are counted."""
+    value = [dict.fromkeys(range(5_000)), set(range(5_000)), {float(n): n for n in range(3_000)}]
+    assert pickle.loads(standard.dumps(value)) == value
+    many = b"\x80\x04}(" + b"K\x01K\x02" * 5_000 + b"u."
+    assert pickle.loads(many) == {1: 2}
 
 
 @pytest.mark.parametrize(

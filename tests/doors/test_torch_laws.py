@@ -201,6 +201,15 @@ def test_nested_tensors_are_torchs() -> None:
             assert torch.equal(one, other)
 
 
+def test_numbers_that_do_not_lie_in_row_order_mean_what_was_checked() -> None:
+    """torch reads the sizes of components in row order, however they lie: turned ones would be other sizes."""
+    sizes, strides = torch.tensor([[1, 2], [2, 3]]), torch.tensor([[2, 1], [3, 1]])
+    turned = [one.t().contiguous().t() for one in (sizes, strides)]
+    parts = (torch.arange(8.0), *turned, torch.tensor([0, 7, 2, 7])[::2])
+    made = safe_torch.load(saved(Call(torch._utils._rebuild_nested_tensor, *parts)))
+    assert [one.tolist() for one in made.unbind()] == [[[0.0, 1.0]], [[2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]]
+
+
 @pytest.mark.parametrize("empty", [(0, 2), (0, 0), (2, 0)])
 def test_nested_tensors_without_components_stay_inert(empty: tuple[int, int]) -> None:
     """torch's operators crash on these, so they are records."""

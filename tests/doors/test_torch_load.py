@@ -431,3 +431,12 @@ def test_programs_and_distributed_checkpoints_give_their_tensors(tmp_path: Path)
     assert torch.equal(script["weight"], layer.weight) and torch.equal(parts["w"], layer.weight)
     with pytest.raises(SafeloadError):
         safe_torch.load(tmp_path / "layer.pt")
+
+
+@pytest.mark.parametrize("module", ["torch._tensor", "torch.tensor"])
+def test_attributes_are_kept_as_older_versions_wrote_them(module: str) -> None:
+    """Before torch 1.12 another function of the same arguments stood for a tensor with attributes."""
+    data = saved(_marked(), zipped=False)
+    older = data.replace(b"ctorch._tensor\n_rebuild_from_type_v2\n", f"c{module}\n_rebuild_from_type\n".encode())
+    assert older != data
+    same(safe_torch.load(older), safe_torch.load(data))

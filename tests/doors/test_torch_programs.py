@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from safeload import PolicyDenied, UsageError
+from safeload import PolicyDenied, UsageError, convert
 from safeload import torch as safe_torch
 from safeload.core.errors import MalformedInput, SafeloadError
 from safeload.torch import export, jit
@@ -312,3 +312,14 @@ def test_what_loads_nothing_is_torchs_own() -> None:
     for module, name in ((safe_torch, "package"), (jit, "jit_module_from_flatbuffer"), (export, "unflatten")):
         with pytest.raises(AttributeError, match="guards what loads files"):
             getattr(module, name)
+
+
+def test_an_exported_program_is_converted(exported: Any, tmp_path: Path) -> None:
+    """`convert` writes its tensors as safetensors, as it does those of a TorchScript archive."""
+    from safetensors.torch import load_file
+
+    module = model()
+    path = tmp_path / "m.pt2"
+    path.write_bytes(exported(module))
+    convert(str(path), into=str(tmp_path / "m.safetensors"))
+    equal(dict(sorted(load_file(tmp_path / "m.safetensors").items())), dict(sorted(module.state_dict().items())))

@@ -361,7 +361,7 @@ def test_code_that_is_needed_is_denied_with_each_file(tmp_path: Path) -> None:
     """A model type that nobody has needs the author's code, and the refusal names it and the next command."""
     folder = write_all(
         model(tmp_path / "m", model_type="madeup", auto_map={"AutoModel": "custom.Model"}),
-        {"custom.py": "", "b.py": ""},
+        {"custom.py": "from .b import x\n", "b.py": ""},
     )
     with pytest.raises(PolicyDenied) as denied:
         admit(folder, request=Request(purpose="model", native_types=frozenset({"bert"})))

@@ -139,8 +139,8 @@ def test_a_file_that_changes_while_it_is_judged_is_refused(tmp_path: Path, monke
     folder = age(model(tmp_path / "m"))
     genuine = build.build_small
 
-    def meanwhile(*args: Any) -> None:
-        genuine(*args)
+    def meanwhile(*args: Any, **kwargs: Any) -> None:
+        genuine(*args, **kwargs)
         overwrite(folder / "model.safetensors")
 
     monkeypatch.setattr(build, "build_small", meanwhile)
@@ -346,7 +346,7 @@ def changed(*args: Any) -> Any:
     raise VerificationFailed("it changed", mismatches={"model": "it changed"})
 
 
-def interrupt(*args: Any) -> Any:
+def interrupt(*args: Any, **kwargs: Any) -> Any:
     raise KeyboardInterrupt
 
 

@@ -15,7 +15,7 @@ from safeload.rules.base import Context, Rule
 from safeload.rules.taxonomies import TITLES, is_entry
 
 RULES = all_rules()
-ANNOUNCED = {formats.TensorView, formats.TensorTable, formats.Config}
+ANNOUNCED = {formats.TensorView, formats.TensorTable, formats.NumpyArray, formats.Config}
 """Parts that hold plain data, of which there is nothing to say; what steers in a config becomes a `Reference`."""
 
 

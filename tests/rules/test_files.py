@@ -8,10 +8,10 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.finding import Finding, Status
 from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
-from safeload.formats.base import Code, Irregularity, Opaque, Part, Reference, Text
+from safeload.formats.base import Code, Irregularity, Opaque, Part, Reference, Template
+from safeload.formats.jinja.lexer import tokens
 from safeload.rules import judge
 from safeload.rules.base import Context
-from safeload.rules.jinja import tokens
 from tests.rules.streams import findings, rules, status, stream
 
 HERE = Location("file")
@@ -22,7 +22,7 @@ def worst(*parts: Part) -> Status:
 
 
 def template(text: str) -> list[Finding]:
-    return list(findings(Text(location=HERE, text=text, role="chat-template")))
+    return list(findings(Template(location=HERE, text=text)))
 
 
 # ── unreadable ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -63,7 +63,7 @@ def test_nothing_approves_without_a_record_or_without_a_demand() -> None:
 
 def test_a_record_of_other_code_says_what_changed() -> None:
     """The refusal names the files that changed since the nearest record."""
-    assert "m.py changed since jo read it" in why(audit("b", files=files_of("b")))
+    assert "since jo approved it, m.py changed" in why(audit("b", files=files_of("b")))
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,32 @@ def test_one_changed_byte_never_drops_a_rule(at: int, byte: int) -> None:
     except ConfigError:
         return
     assert (len(policy.rules), len(policy.revoked), len(policy.signers)) == (1, 1, 2)
+
+
+def test_what_approvals_of_code_need() -> None:
+    """Criteria, how many auditors, and whose word counts; a rule has what it leaves out from the defaults."""
+    assert (
+        parse("version = 1\n").defaults.criteria == "safe-to-run" and parse("version = 1\n").defaults.auditors is None
+    )
+    text = f'version = 1\n{SIGNER}[defaults]\ncriteria = "ours"\nauditors = ["acme"]\n[[rule]]\nmatch = ["a/b"]\n'
+    policy = parse(text)
+    for one in (policy.defaults, policy.rules[0].settings):
+        assert (one.criteria, one.min_auditors, one.auditors) == ("ours", 1, {"acme"})
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('criteria = "Safe To Run"', "defaults.criteria: it must be the name of criteria"),
+        ('criteria = ["safe-to-run"]', "defaults.criteria: it must be a text"),
+        ("min-auditors = 0", "defaults.min-auditors: it must lie between 1"),
+        ("min-auditors = true", "defaults.min-auditors: it must be a number"),
+        ("auditors = []", "defaults.auditors: it names nobody"),
+        ('auditors = ["acme", "acme"]', "defaults.auditors[1]: 'acme' is there twice"),
+        ('auditors = ["acne"]', "defaults.auditors[0]: there is no signer 'acne'"),
+        ('auditors = ["acme"]\nmin-auditors = 2', "defaults.min-auditors: 2 of 1 can never be met"),
+    ],
+)
+def test_approvals_that_nobody_can_give_are_errors(line: str, why: str) -> None:
+    """Unknown signers, nobody, no number, and more auditors than there are names."""
+    assert why in refused(f"version = 1\n{SIGNER}[defaults]\n{line}\n")

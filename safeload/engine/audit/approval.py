@@ -156,7 +156,7 @@ def demands(applied: Iterable[Applied]) -> tuple[Demand, ...]:
 
 
 def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterable[VerifiedSignature] = ()) -> Code:
-    """The code as `approvals_for` judges it."""
+    """The code as `approvals_for` judges it. `names` are those of the model."""
     files = {file.name: file.sha256 for file in closure.files}
     signers = frozenset((one.signer, one.identity) for one in signatures if files and one.covers >= files.keys())
     return Code(
@@ -167,23 +167,22 @@ def code_of(closure: Closure, *, names: tuple[str, ...] = (), signatures: Iterab
         unfollowed=frozenset(unfollowed(closure)),
         faults=tuple(_faults(closure)),
         names=names,
+        others=tuple(repository.lower() for repository, _ in closure.repositories),
         signers=signers,
     )
 
 
 def unfollowed(closure: Closure) -> dict[str, str]:
-    """Each place that an approval must name, as `file.py:12`, and what happens there."""
+    """Each place that an approval must name, as `file.py:12`, and what happens there, however mild."""
     from safeload.core.allowlist import Allowlist
-    from safeload.core.finding import Severity
     from safeload.rules.base import Context
     from safeload.rules.code_unfollowed import RULE
 
     found: dict[str, str] = {}
     for file in closure.files:
         for finding in RULE.check(RULE, file.facts, Context(allowlist=Allowlist())) if file.facts else ():
-            if finding.severity > Severity.LOW:
-                line = (finding.location.path or "").removeprefix("line ")
-                found.setdefault(f"{file.name}:{line}", finding.message)
+            line = (finding.location.path or "").removeprefix("line ")
+            found.setdefault(f"{file.name}:{line}", finding.message)
     return found
 
 
@@ -196,6 +195,9 @@ def _faults(closure: Closure) -> Iterable[str]:
             yield f"{escape(file.name)} cannot be approved: {file.fault.why or file.fault.what}"
         if file.facts is not None and PACKAGE in file.facts.imports:
             yield f"{escape(file.name)} cannot be approved: it imports {PACKAGE}, where the code of other models lies"
+    for name in sorted({entry.target for entry in closure.entries} | {*closure.imports}):
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            yield f"{escape(name)} cannot be approved: it holds what is not a character"
     for name, why in unusable([file.name for file in closure.files]):
         yield f"{escape(name)} cannot be approved: {why}"
     for missing in closure.missing:

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from safeload.core.errors import UsageError
+from safeload.core.errors import ConfigError, LimitExceeded, UsageError
 from safeload.core.names import escape
 from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.engine.audit.recording import record
-from safeload.engine.enforce import guard_for, locked_revision, refuse_within
+from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.resolve import resolve
+from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
 from safeload.trust.approvals import Answer
@@ -65,6 +66,7 @@ def approve(
     criteria: Collection[str],
     who: str,
     unfollowed_named: Collection[str] = (),
+    closure: str = "",
     base: str = "",
     expires: date | None = None,
     note: str = "",
@@ -83,6 +85,7 @@ def approve(
 
     Args:
         unfollowed_named: every place that cannot be followed by reading, as `file.py:12`.
+        closure: the digest of the code that was read; anything else is refused, should it have changed meanwhile.
         base: only what changed since this closure was read: a delta.
         exempt: nobody read it yet; needs `expires`.
         key: signs the record, so that a policy can tell whose it is.
@@ -94,17 +97,17 @@ def approve(
     """
     request, options = request or Request(), options or Options()
     today = today or datetime.now(UTC).date()
-    _check_words(criteria, who, base, expires, note, exempt, today)
+    _check_words(criteria, who, (closure, base), expires, note, exempt, today)
     name = os.fspath(reference)
     request = as_locked(name, request, options)
-    snapshot, closure = closure_of(name, request=request, options=options)
-    path = _target(options)
+    snapshot, found = closure_of(name, request=request, options=options)
+    path = target(options)
     refuse_within(snapshot, path)
     guard = guard_for(snapshot, options, asked=request.revision)
-    _check_code(snapshot, closure, unfollowed_named, base)
-    code = code_of(closure)
+    _check_code(snapshot, found, unfollowed_named, closure, base)
+    code = code_of(found)
     audit = Audit(
-        closure=closure.digest,
+        closure=found.digest,
         base=base,
         who=who,
         criteria=frozenset(criteria),
@@ -114,16 +117,24 @@ def approve(
         files=code.files,
         day=today,
         expires=expires,
-        model=snapshot.reference if snapshot.kind in ("hub", "cache") else "",
+        model=snapshot.root if snapshot.kind in ("hub", "cache") else "",
         revision=snapshot.revision or "",
         note=note,
         exempt=exempt,
     )
-    audit = record(path, audit, key)
-    return Approval(audit, path, key is not None, judged(guard, closure))
+    audit = record(path, audit, key, store=Store(options.store))
+    return Approval(audit, path, key is not None, _answer(guard, found))
 
 
-def _target(options: Options) -> str:
+def _answer(guard: Guard, closure: Closure) -> Answer:
+    """What the records say now. The record is written: what stands against it is no failure of writing it."""
+    try:
+        return judged(guard, closure)
+    except (ConfigError, UsageError, LimitExceeded) as error:
+        return Answer(reasons=(f"{error.what}: {error.why or error.remedy}",))
+
+
+def target(options: Options) -> str:
     """The nearest file of records upward; else one at the root of the project. Not a link to it."""
     chosen = None if options.audits is None else os.fspath(options.audits)
     found = chosen or layers.nearest(audit_file.NAME) or os.path.join(layers.project_root(), audit_file.NAME)
@@ -131,7 +142,13 @@ def _target(options: Options) -> str:
 
 
 def _check_words(
-    criteria: Collection[str], who: str, base: str, expires: date | None, note: str, exempt: bool, today: date
+    criteria: Collection[str],
+    who: str,
+    digests: tuple[str, str],
+    expires: date | None,
+    note: str,
+    exempt: bool,
+    today: date,
 ) -> None:
     """Raise `UsageError` for what cannot be written down, whatever the code is."""
 
@@ -145,19 +162,18 @@ def _check_words(
         refuse("nobody is named" if not who.strip() else f"{escape(who)!r} holds no letter", "--as NAME")
     if not criteria:
         refuse("no criteria are named", "--criteria safe-to-run")
-    if exempt and base:
+    if exempt and digests[1]:
         refuse("a delta was read, and an exemption was not", "leave one of --from and --exempt out")
     if exempt and expires is None:
         refuse("an exemption needs its last day", "--expires 2027-03-31")
     if expires is not None and expires < today:
         refuse(f"it would have expired on {expires}, before today", "--expires with a day to come")
-    if base and not audit_file.is_closure(base):
-        refuse(
-            f"{escape(base)!r} is no digest of code, h1:…", "safeload audit REF --suggest names the one to start from"
-        )
+    for digest in digests:
+        if digest and not audit_file.is_closure(digest):
+            refuse(f"{escape(digest)!r} is no digest of code, h1:…", "safeload audit REF --suggest names one")
 
 
-def _check_code(snapshot: Snapshot, closure: Closure, named: Collection[str], base: str) -> None:
+def _check_code(snapshot: Snapshot, closure: Closure, named: Collection[str], expected: str, base: str) -> None:
     reference = escape(snapshot.reference)
     code = code_of(closure)
     if not closure.entries and not closure.files:
@@ -165,6 +181,9 @@ def _check_code(snapshot: Snapshot, closure: Closure, named: Collection[str], ba
         raise UsageError("nothing was approved", where=reference, why=why, remedy=remedy)
     if code.faults:
         why = "; ".join(code.faults)
+        raise UsageError("nothing was approved", where=reference, why=why, remedy=f"safeload audit {reference}")
+    if expected and expected != closure.digest:
+        why = f"the code is {closure.digest}, and not the one that you read: it changed, or this is another revision"
         raise UsageError("nothing was approved", where=reference, why=why, remedy=f"safeload audit {reference}")
     if base == closure.digest:
         why, remedy = "this is the very code that --from names", "leave --from out"

@@ -12,6 +12,7 @@ from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location, escape
 from safeload.engine.audit.closure import Closure, CodeFile, Missing, find_closure
+from safeload.engine.audit.names import misleading
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.rules import judge
@@ -46,16 +47,26 @@ class Change:
     """The lines of a unified diff."""
 
 
-def audit(target: str | os.PathLike[str], *, options: Options | None = None, request: Request | None = None) -> Audit:
+def audit(
+    target: str | os.PathLike[str],
+    *,
+    options: Options | None = None,
+    request: Request | None = None,
+    bandit: bool = False,
+) -> Audit:
     """Say which code a model would bring along, and what that code can do, without running any of it.
 
     Promised: every file that is named by a config, or imported from one that is, as far as its source tells; each
     place where that cannot be told is a finding. Not promised: that code without findings is harmless. The answer is
     for a person who reads the code, not instead of one.
 
+    Args:
+        bandit: ask bandit about each file as well; its results are findings, and take none away.
+
     Raises:
         SourceError: the model could not be found or fetched.
         LimitExceeded: the code has more files than anybody could read.
+        UsageError: bandit is asked for and not installed.
     """
     options, request = options or Options(), request or Request()
     snapshot = resolve(
@@ -70,6 +81,10 @@ def audit(target: str | os.PathLike[str], *, options: Options | None = None, req
     closure = find_closure(snapshot, options, request)
     files = tuple(_file_report(file, closure) for file in closure.files)
     report = Report(target=os.fspath(target), files=(*files, *_unfound(closure)))
+    if bandit:
+        from safeload.engine.audit.second import with_bandit
+
+        report = with_bandit(report, closure.files)
     return Audit(reference=snapshot.reference, revision=snapshot.revision, closure=closure, report=report)
 
 
@@ -78,7 +93,7 @@ def _file_report(file: CodeFile, closure: Closure) -> FileReport:
     findings = judge(parts, Context(allowlist=Allowlist()), fault=file.fault, location=Location(file.name))
     lost = (missing for missing in closure.missing if missing.importer == file.name)
     absent = (_absent(file.name, missing) for missing in lost)
-    loudest = tuple(sorted((*findings, *absent), key=lambda finding: -finding.severity))
+    loudest = tuple(sorted((*misleading(file.name), *findings, *absent), key=lambda finding: -finding.severity))
     return FileReport(path=file.name, format="python", size=len(file.source), findings=loudest, sha256=file.sha256)
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from safeload.core.digest import sha256
 from safeload.core.errors import ConfigError, SafeloadError, SourceError, UsageError
 from safeload.engine.audit import recording
 from safeload.engine.audit.check import check, suggest
 from safeload.engine.lock import lock
 from safeload.engine.request import Request
+from safeload.sources.store import Store
 from safeload.trust import layers
+from tests.engine import signing
 from tests.engine.audit.coded import (
     AUTO_MAP,
     BLOCKS,
@@ -28,6 +31,7 @@ from tests.engine.audit.coded import (
     key,
     make_project,
     policy,
+    raw_key,
     runs,
 )
 from tests.engine.models import model, write
@@ -95,6 +99,16 @@ def test_no_criteria_are_no_approval() -> None:
         approve("m", criteria=[], who="jo")
 
 
+def test_what_changed_since_it_was_read_is_not_approved(project: Path) -> None:
+    """Named by the digest of what was read, other code is refused, and the refusal says which code it is."""
+    read = check("m").closure.digest
+    write(project / "m/blocks.py", BLOCKS + "import os\n")
+    with pytest.raises(UsageError, match="not the one that you read") as caught:
+        approved(closure=read)
+    now = check("m").closure.digest
+    assert now in str(caught.value) and approved(closure=now).audit.closure == now
+
+
 def test_a_delta_from_itself_is_refused() -> None:
     """Code cannot be what changed since itself."""
     digest = approved().audit.closure
@@ -116,6 +130,7 @@ def test_a_delta_from_itself_is_refused() -> None:
             "blocks.py:3",
         ),
         ({"blocks": "def f(n):\n    return __import__(n)\n"}, "blocks.py:2"),
+        ({"blocks": "import torch\ndef f(n):\n    return getattr(torch, n)\n"}, "blocks.py:3"),
     ],
 )
 def test_what_nobody_can_have_read_is_refused(project: Path, files: dict[str, Any], why: str) -> None:
@@ -259,16 +274,6 @@ def test_two_who_approve_at_once_are_both_in_it(project: Path) -> None:
     assert sorted(os.listdir()) == [".git", "audits.toml", "audits.toml.sig", "keys", "m"]
 
 
-def test_a_lock_that_is_held_is_waited_for_and_no_longer(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another one who writes all the time is an error, and a lock file that somebody left lying is none."""
-    monkeypatch.setattr(recording, "_PATIENCE", 0.1)
-    with recording._alone(str(project / "audits.toml")), pytest.raises(SourceError, match="another one holds it"):
-        approved()
-    (project / ".audits.toml.lock").write_text("")
-    approved()
-    assert not (project / ".audits.toml.lock").exists()
-
-
 def test_an_editor_that_saves_meanwhile_is_noticed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changed after it was read is not overwritten."""
     approved()
@@ -286,12 +291,86 @@ def test_an_editor_that_saves_meanwhile_is_noticed(project: Path, monkeypatch: p
     assert path.read_text() == changed
 
 
-def test_a_lock_file_that_is_a_link_is_not_followed(project: Path) -> None:
-    """Nothing outside the project is created through it."""
-    (project / ".audits.toml.lock").symlink_to(project / "victim")
-    with pytest.raises(SourceError):
-        approved()
-    assert not (project / "victim").exists()
+# ── records of other files ──
+
+
+def elsewhere(project: Path, **more: Any) -> Path:
+    """The file of records as it is on another branch: with one approval more than there is here."""
+    path = project / "audits.toml"
+    before = {
+        name: (project / name).read_bytes() for name in ("audits.toml", "audits.toml.sig") if (project / name).exists()
+    }
+    approved(**more)
+    other = project / "other.toml"
+    for suffix in ("", ".sig"):
+        if (project / f"audits.toml{suffix}").exists():
+            os.replace(project / f"audits.toml{suffix}", f"{other}{suffix}")
+    for name, data in before.items():
+        (project / name).write_bytes(data)
+    assert path.exists() == bool(before)
+    return other
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_branches_are_merged_by_taking(project: Path, turned: bool) -> None:
+    """The records of both, their signatures and violations, whichever takes the other; taking again changes nothing."""
+    policy(project / "safeload.toml", '[defaults]\nauditors = ["jo", "ana"]\nmin-auditors = 2\n')
+    other = elsewhere(project, who="ana", key=key("ana"))
+    write(other, other.read_text() + '# found today\n[[violation]]\nmatch = ["Evil/*"]\nreason = "a\\nb"\n')
+    approved(key=key("jo"))
+    ours = project / "audits.toml"
+    assert not runs() and not runs(audits=other)
+    store = Store()
+    one, two = (ours, other) if not turned else (other, ours)
+    before = one.read_text()
+    assert recording.take(str(one), str(two), store=store) == (1, 0 if turned else 1)
+    found = layers.read_audits(str(one))
+    assert {audit.who for audit in found.own} == {"jo", "ana"} and found.violations[0].patterns == ("evil/*",)
+    assert runs(audits=one) and one.read_text().startswith(before.rstrip())
+    after = one.read_text()
+    assert recording.take(str(one), str(two), store=store) == (0, 0) and one.read_text() == after
+    assert len(Path(f"{one}.sig").read_bytes().splitlines()) == 2
+
+
+def test_a_file_of_records_can_begin_with_those_of_another(project: Path) -> None:
+    """Where there is no file yet, taking makes one."""
+    other = elsewhere(project)
+    assert recording.take(str(project / "audits.toml"), str(other), store=Store()) == (1, 0) and runs()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[criteria.ours]\ndescription = "x"\nimplies = ["safe-to-deploy"]\n', "do not mean the same here"),
+        ('[criteria.mine]\ndescription = "x"\n', "do not mean the same here"),
+        ('[[violation]]\nmatch = ["path:m"]\n', "it is about paths"),
+        ("[[violation]]\n", "it needs one of"),
+    ],
+)
+def test_what_would_mean_something_else_is_not_taken(project: Path, text: str, why: str) -> None:
+    """Criteria of the same name and another meaning, unknown ones, and paths; nothing is written then."""
+    write(project / "audits.toml", 'version = 1\n[criteria.ours]\ndescription = "x"\n')
+    name = "mine" if "mine" in text else "ours"
+    digest = check("m").closure.digest
+    record = f'[[audit]]\nclosure = "{digest}"\nwho = "jo"\ncriteria = ["{name}"]\n' if "criteria" in text else ""
+    other = write(project / "other.toml", f"version = 1\n{text}{record}")
+    before = (project / "audits.toml").read_text()
+    with pytest.raises(ConfigError, match=why):
+        recording.take(str(project / "audits.toml"), str(other), store=Store())
+    assert (project / "audits.toml").read_text() == before
+
+
+def test_what_others_trust_and_import_is_not_taken(project: Path) -> None:
+    """Only the records of the file itself: publishers, imports and what came by those stay theirs."""
+    pin = sha256(write(project / "third.toml", 'version = 1\n[[violation]]\nmatch = ["a/b"]\n').read_bytes())
+    trusted = (
+        f'[[trusted]]\nsigner = "acme"\nmatch = ["**"]\ncriteria = ["safe-to-run"]\nstart = {TODAY}\nend = {TODAY}\n'
+    )
+    imported = f'[imports.third]\nfile = "third.toml"\nsha256 = "{pin}"\n'
+    other = write(project / "other.toml", f"version = 1\n{trusted}{imported}")
+    assert recording.take(str(project / "audits.toml"), str(other), store=Store()) == (0, 0)
+    found = layers.read_audits("audits.toml")
+    assert not found.publishers and not found.imports and not found.violations
 
 
 # ── check and suggest ─────────────────────────────────────────────────────────────────────────────────────────
@@ -302,6 +381,15 @@ def test_one_approval_may_not_be_enough(project: Path) -> None:
     policy(project / "safeload.toml", "[defaults]\nmin-auditors = 2\n")
     assert "1 of the 2 auditors needed" in " ".join(approved().answer.reasons)
     assert approved(who="ana").answer.approvals
+
+
+def test_broken_records_elsewhere_are_told_and_do_not_undo_the_approval(tmp_path: Path) -> None:
+    """The record is written, and the answer says that the records of the system cannot be read."""
+    write(tmp_path / "etc/audits.toml", "version = 3\n")
+    done = approved()
+    assert not done.answer.approvals and "etc/audits.toml was not used" in done.answer.reasons[0]
+    (tmp_path / "etc/audits.toml").unlink()
+    assert runs()
 
 
 def test_suggested_is_the_smallest_difference_to_what_is_approved(project: Path) -> None:
@@ -368,3 +456,56 @@ def test_the_commit_of_the_lock_is_what_is_approved(project: Path, hub: Hub) -> 
     lock("org/model")
     hub.add("org/model", files | {"modeling_x.py": b"import os\n"})
     assert approved("org/model").audit.revision == first and runs("org/model")
+
+
+# ── what an enemy would try ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "line"),
+    [
+        ({"AutoModel": "modeling_x.X\ud800"}, ""),
+        (AUTO_MAP, "__import__('\\ud800')\n"),
+        (AUTO_MAP, "import importlib\nimportlib.import_module('.\\udcff', __package__)\n"),
+    ],
+)
+def test_names_that_are_no_text_are_refused(project: Path, auto_map: Any, line: str) -> None:
+    """Half a character in a class or an import cannot be written down, and is an error of ours, not a crash."""
+    coded(project / "n", auto_map=auto_map, blocks=BLOCKS + line)
+    assert "cannot be approved" in said(reference="n") and not runs("n")
+
+
+@pytest.mark.parametrize("name", ['m"odeling', "m'odeling", "m#odeling", "[[audit]]", "m]odeling"])
+def test_names_that_toml_means_something_by_are_written_as_they_are(project: Path, name: str) -> None:
+    """Quotes, comments and headers in the names of files and classes stay what they are."""
+    coded(project / "n", auto_map={"AutoModel": f"{name}.X\n[[audit]]"}, **{name: "from .blocks import Block\n"})
+    done = approved("n", who='jo"\n[[violation]]\n', note="'''\n\"\"\"")
+    approved("n", who="ana")
+    approved("n", who='jo"\n[[violation]]\n')
+    found = layers.read_audits("audits.toml")
+    assert not found.violations and len(found.own) == 2 and done.audit.files.keys() == {f"{name}.py", "blocks.py"}
+    assert runs("n")
+
+
+@pytest.mark.parametrize("name", ["audits.toml", "audits.toml.sig"])
+def test_what_is_no_file_is_not_read(project: Path, name: str) -> None:
+    """A pipe or a directory in the place of the records is an error, at once."""
+    approved()
+    (project / name).unlink(missing_ok=True)
+    os.mkfifo(project / name, 0o600)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        runs()
+    (project / name).unlink()
+    (project / name).mkdir()
+    with pytest.raises(ConfigError):
+        approved()
+
+
+def test_a_model_cannot_say_who_it_is(project: Path) -> None:
+    """Patterns are about where a model lies, and not about what its config calls it."""
+    policy(project / "safeload.toml", "[defaults]\n")
+    trusted = '[[trusted]]\nsigner = "acme"\nmatch = ["acme/*"]\ncriteria = ["safe-to-run"]\nimports = ["torch"]\n'
+    write(project / "audits.toml", f"version = 1\n{trusted}start = {TODAY}\nend = {TODAY}\n")
+    model(project / "m", model_type="x", auto_map=AUTO_MAP, _name_or_path="acme/model")
+    signing.sign(project / "m", raw_key("acme"))
+    assert not runs()

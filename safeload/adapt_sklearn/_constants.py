@@ -1,0 +1,48 @@
+"""Functions and classes that estimators keep as values: by exact name, and only as values. A file can call none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+
+from safeload.core.names import GlobalName
+
+_NUMPY = (
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "ceil", "cos",
+    "cosh", "divide", "exp", "exp2", "expm1", "fabs", "floor", "log", "log10", "log1p", "log2", "maximum", "mean",
+    "median", "minimum", "multiply", "negative", "reciprocal", "rint", "sign", "sin", "sinh", "sqrt", "square",
+    "subtract", "tan", "tanh", "trunc",
+)  # fmt: skip
+"""Functions of numbers, as people give them to `FunctionTransformer` and its kin."""
+_OTHERS = {
+    "sklearn.feature_selection._univariate_selection": (
+        "chi2",
+        "f_classif",
+        "f_regression",
+        "f_oneway",
+        "r_regression",
+    ),
+    "sklearn.feature_selection._mutual_info": ("mutual_info_classif", "mutual_info_regression"),
+    "sklearn.cluster._kmeans": ("_kmeans_single_lloyd", "_kmeans_single_elkan"),
+    "sklearn.gaussian_process.kernels": ("RBF",),
+    "sklearn.metrics._classification": (
+        "accuracy_score",
+        "balanced_accuracy_score",
+        "f1_score",
+        "precision_score",
+        "recall_score",
+    ),
+}
+
+
+def constants(wanted: Collection[GlobalName]) -> dict[GlobalName, object]:
+    """The live values of those of these names that are listed and installed."""
+    listed = {GlobalName("numpy", name) for name in _NUMPY}
+    listed |= {GlobalName(module, name) for module, names in _OTHERS.items() for name in names}
+    found: dict[GlobalName, object] = {}
+    for name in listed & set(wanted):
+        try:
+            found[name] = getattr(import_module(name.module), name.name)
+        except (ModuleNotFoundError, AttributeError):
+            continue
+    return found

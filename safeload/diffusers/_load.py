@@ -1,0 +1,149 @@
+"""`from_pretrained` of pipelines, models, schedulers and processors, guarded: admit first, then call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from safeload import adapt, adapt_after, adapt_models
+from safeload.core.errors import UsageError
+from safeload.diffusers import _late
+from safeload.engine.request import Request
+from safeload.engine.seatbelt import Trap
+from safeload.transformers import _arguments
+
+_CODE = "import code from a model"
+TRAPS = (
+    Trap("diffusers.utils.dynamic_modules_utils", "get_cached_module_file", _CODE),
+    Trap("diffusers.utils.dynamic_modules_utils", "get_class_in_module", _CODE),
+)
+NAMES = ("pretrained_model_name_or_path", "pretrained_model_or_path")
+_PROGRAM = "it is a program, and safeload has no approvals for those of diffusers yet"
+REFUSED = {
+    "custom_pipeline": (_PROGRAM, "use a pipeline that diffusers has"),
+    "custom_revision": (_PROGRAM, "leave it out"),
+    "use_onnx": ("ONNX runs programs of the model", "leave it out"),
+    "load_connected_pipeline": ("it would load other models that the card of this one names", "load them one by one"),
+    "use_flashpack": ("safeload does not read that format", "leave it out"),
+    "from_flax": ("safeload does not read Flax weights here", "convert them first"),
+}
+_STEMS = (("diffusion_pytorch_model", "diffusion_pytorch_model"), ("model", "pytorch_model"))
+_WEIGHTS = tuple(
+    name
+    for safe, pickled in _STEMS
+    for name in (
+        *(f"{safe}.safetensors", f"{safe}.safetensors.index.json"),
+        *(f"{pickled}.bin", f"{pickled}.bin.index.json"),
+    )
+)
+"""What models call their weights, best first: those of diffusers, and of transformers for `AutoModel`."""
+
+
+def guard_from_pretrained(call: adapt.Call) -> Any:
+    """Guard `from_pretrained` of any class.
+
+    Raises:
+        PolicyDenied: the model was refused, or the library tried what must not happen.
+        UsageError: an argument would weaken the load.
+    """
+    named = adapt.by_name(call)
+    named |= named.pop("kwargs", {}) if isinstance(named.get("kwargs"), dict) else {}
+    holder = next((name for name in NAMES if name in named), NAMES[0])
+    screen(named)
+    reference = adapt_models.reference_in(named, holder)
+    if reference is None:
+        return call.method(*call.args, **call.kwargs)
+    request = _request(call.owner, named)
+    with adapt_models.Loading(reference, call.options) as loading:
+        named[holder] = str(loading.admit(reference, request).path)
+        if is_pipeline(call.owner) or _is(call.owner, "ModelMixin", "AutoModel"):
+            named |= {"use_safetensors": True, "trust_remote_code": False}
+        result = loading.run(lambda: call.method(**named, local_files_only=True), TRAPS)
+    finish(result, loading)
+    return result
+
+
+def guard_from_pipe(call: adapt.Call) -> Any:
+    """A pipeline of another one's components: nothing to admit, and no program to take."""
+    screen(dict(call.kwargs))
+    adapt_models.refuse(call.kwargs, {"trust_remote_code": (_PROGRAM, "leave it out")})
+    with adapt_models.Loading("a pipeline", call.options) as loading:
+        return loading.run(lambda: call.method(*call.args, **call.kwargs), TRAPS)
+
+
+def guard_download(call: adapt.Call) -> Any:
+    """`download` fetches a pipeline and nobody judges it."""
+    raise UsageError(
+        "download() is refused",
+        why="it fetches files that are not judged, programs among them",
+        remedy="from_pretrained(…), or: safeload admit MODEL --into DIRECTORY",
+    )
+
+
+def screen(named: dict[str, Any]) -> None:
+    """Refuse the arguments that would weaken a load. Raises `UsageError`."""
+    adapt_models.refuse(named, REFUSED)
+    _arguments.screen(named)
+
+
+def _request(owner: type, named: dict[str, Any]) -> Request:
+    access = adapt_models.take_access(named)
+    common: dict[str, Any] = {
+        "revision": named.pop("revision", None),
+        "variant": named.pop("variant", None),
+        "use_safetensors": named.pop("use_safetensors", None),
+        "trust_remote_code": named.pop("trust_remote_code", None) or None,
+        "access": access,
+    }
+    if is_pipeline(owner):
+        return Request(purpose="parts", without=tuple(sorted(named)), **common)
+    subfolder = str(named.pop("subfolder", None) or "")
+    if _is(owner, "ModelMixin", "AutoModel"):
+        return Request(purpose="model", subfolder=subfolder, weights=_WEIGHTS, **common)
+    common |= {"variant": None, "use_safetensors": None}
+    return Request(purpose="processor", subfolder=subfolder, **common)
+
+
+def is_pipeline(owner: type) -> bool:
+    """Whether a class is a pipeline, or chooses one."""
+    return _is(owner, "DiffusionPipeline") or owner.__name__.startswith("AutoPipeline")
+
+
+def _is(owner: type, *names: str) -> bool:
+    return any(base.__name__ in names for base in owner.__mro__)
+
+
+# --- afterwards -----------------------------------------------------------------------------------------------------
+
+
+def finish(result: Any, loading: adapt_models.Loading) -> None:
+    """Let a result show what was asked for, keep what it was loaded from, and guard what it loads later."""
+    if isinstance(result, tuple):
+        result = result[0]
+    for part in parts_of(result):
+        _show(part, loading)
+        if hasattr(part, "modules"):
+            adapt_models.dress_modules(part, loading)
+        if part is result or hasattr(part, "modules"):
+            adapt_after.hold(part, loading.keeper)
+            _late.install(type(part))
+        elif not adapt_models.dress_one(part, loading):
+            adapt_after.hold_apart(part, loading.keeper)  # it writes its attributes to files
+
+
+def parts_of(result: Any) -> Iterator[Any]:
+    """A pipeline and its components; a component itself."""
+    yield result
+    components = getattr(result, "components", None)
+    if isinstance(components, dict):
+        yield from (part for part in components.values() if part is not None and hasattr(part, "__dict__"))
+
+
+def _show(part: Any, loading: adapt_models.Loading) -> None:
+    """The place that diffusers remembers in a config, as the user would name it."""
+    config = getattr(part, "_internal_dict", None)
+    if config is None or "_name_or_path" not in config:
+        return
+    name = str(config["_name_or_path"])
+    if (shown := loading.shown(name)) != name:
+        part.register_to_config(_name_or_path=shown)

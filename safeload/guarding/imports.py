@@ -1,0 +1,63 @@
+"""Doors of modules that are imported after a guard came on: they are put in when the module is done, before anybody
+who imports it sees it.
+
+A finder in front of all others lets them find a module, and has its loader say when the module has run. Nothing else of
+the module changes: not its spec, not its loader, not its file. `importlib.reload` comes by here as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class Finder:
+    """Watches for modules.
+
+    Args:
+        wants: whether a module, by its full name, has doors.
+        done: puts them in, once the module has run.
+    """
+
+    def __init__(self, wants: Callable[[str], bool], done: Callable[[ModuleType], None]) -> None:
+        self._wants = wants
+        self._done = done
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not self._wants(fullname):
+            return None
+        for finder in list(sys.meta_path):
+            if finder is self:
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                self._follow(spec)
+                return spec
+        return None
+
+    def _follow(self, spec: ModuleSpec) -> None:
+        loader: Any = spec.loader
+        run = getattr(loader, "exec_module", None)
+        if run is None or isinstance(loader, type):
+            return  # a namespace, or a loader that is one for all modules: those are imported when the guard comes on
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module
+            loader.exec_module(module)
+            self._done(module)
+
+        loader.exec_module = exec_module
+
+    def install(self) -> None:
+        """Stand in front of all finders."""
+        self.remove()
+        sys.meta_path.insert(0, self)  # no `MetaPathFinder`: `importlib.abc` costs more than all of this
+
+    def remove(self) -> None:
+        """Stand there no more."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]

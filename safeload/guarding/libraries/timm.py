@@ -1,0 +1,33 @@
+"""timm: `create_model`, where it fetches or reads weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeload.guarding.doors import Function, Library
+
+_ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
+def _without_weights(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of `create_model(model_name, pretrained, …)` makes a model of timm's own, with random weights."""
+    name = args[0] if args else kwargs.get("model_name", "")
+    loads = kwargs.get("pretrained") or (len(args) > 1 and args[1]) or kwargs.get("checkpoint_path")
+    overlay = kwargs.get("pretrained_cfg") or kwargs.get("pretrained_cfg_overlay")
+    return not loads and not overlay and len(args) <= 2 and not str(name).startswith(_ELSEWHERE)
+
+
+LIBRARY = Library(
+    name="timm",
+    doors=(
+        Function(
+            homes=("timm:create_model", "timm.models._factory:create_model"),
+            ours="safeload.timm.create_model",
+            passes=_without_weights,
+        ),
+        *(
+            Function(homes=(f"timm.models:{name}", f"timm.models._helpers:{name}"), ours=f"safeload.timm.{name}")
+            for name in ("load_checkpoint", "load_state_dict")
+        ),
+    ),
+)

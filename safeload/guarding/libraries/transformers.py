@@ -1,0 +1,36 @@
+"""transformers: every class with `from_pretrained`, `pipeline`, and what fetches code."""
+
+from __future__ import annotations
+
+from safeload.guarding.doors import Function, Library, Methods
+
+_CODE = "it is code of a model, and safeload runs only what was approved, in the course of a load"
+_KERNEL = "it is native code from a repository, which nobody approved"
+_LOAD = "AutoModel.from_pretrained(…, trust_remote_code=True); see: safeload approve"
+
+LIBRARY = Library(
+    name="transformers",
+    doors=(
+        Methods(
+            library="transformers",
+            pattern=r"from_pretrained|from_\w*_pretrained|_?from_config",
+            ours="safeload.transformers",
+            guards="safeload.transformers._surface.guards",
+        ),
+        Function(homes=("transformers.pipelines:pipeline",), ours="safeload.transformers.pipeline"),
+        *(
+            Function(
+                homes=(f"transformers.dynamic_module_utils:{name}", f"transformers.generation.utils:{name}"),
+                why=_CODE,
+                remedy=_LOAD,
+                inside=True,
+            )
+            for name in ("get_class_in_module", "get_cached_module_file")
+        ),
+        *(
+            Function(homes=(f"transformers.integrations.hub_kernels:{name}",), why=_KERNEL, remedy="", inside=True)
+            for name in ("load_and_register_attn_kernel", "get_kernel")
+        ),
+        Function(homes=("kernels:get_kernel", "kernels.utils:get_kernel"), why=_KERNEL, remedy="", inside=True),
+    ),
+)

@@ -1,0 +1,42 @@
+"""PyYAML: loaders that make objects of any class. They are given the safe loader instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeload.guarding.doors import Function, Library
+
+_UNSAFE = frozenset({"Loader", "CLoader", "UnsafeLoader", "CUnsafeLoader"})
+
+
+def _safe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of `load(stream, Loader)` names a loader that makes plain data, or one of the program's own."""
+    loader = args[1] if len(args) > 1 else kwargs.get("Loader")
+    return loader is not None and not (
+        getattr(loader, "__module__", "").partition(".")[0] == "yaml" and getattr(loader, "__name__", "") in _UNSAFE
+    )
+
+
+def load(stream: Any, Loader: Any = None, *, safeload: Any = None) -> Any:
+    """Plain data of a document; what names a class is an error of PyYAML's."""
+    import yaml
+
+    return yaml.safe_load(stream)
+
+
+def load_all(stream: Any, Loader: Any = None, *, safeload: Any = None) -> Any:
+    """The same, of all documents of a stream."""
+    import yaml
+
+    return yaml.safe_load_all(stream)
+
+
+LIBRARY = Library(
+    name="yaml",
+    doors=(
+        Function(homes=("yaml:load",), ours=f"{__name__}.load", passes=_safe),
+        Function(homes=("yaml:load_all",), ours=f"{__name__}.load_all", passes=_safe),
+        Function(homes=("yaml:unsafe_load",), ours=f"{__name__}.load"),
+        Function(homes=("yaml:unsafe_load_all",), ours=f"{__name__}.load_all"),
+    ),
+)

@@ -1,0 +1,99 @@
+"""What travels to the processes that a guarded one starts, and which of them would not be reached."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import safeload
+from safeload.core.errors import UsageError
+from safeload.core.limits import Limits
+from safeload.core.policy import AllOf
+from safeload.guarding.children import START, VARIABLE, environment, from_text, to_text, without, would_be_guarded
+from safeload.guarding.state import Settings
+
+PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(lambda name: f"/{name}")
+
+
+@given(PATHS, PATHS, st.booleans(), st.frozensets(st.text()), st.sampled_from(["auto", "pinned", "private"]))
+def test_settings_survive_the_way(policy: str, lock: str, strict: bool, modules: Any, integrity: Any) -> None:
+    """What the child reads is what the parent wrote."""
+    options = safeload.Options(policy=os.path.abspath(policy), lock=os.path.abspath(lock), integrity=integrity)
+    settings = Settings(options=options, strict=strict, unsafe_pickles_of=modules)
+    assert from_text(to_text(settings)) == settings
+
+
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(str))
+def test_any_text_is_settings_or_an_error_of_ours(text: str) -> None:
+    """Nothing else comes out, whatever the variable says."""
+    try:
+        assert isinstance(from_text(text), Settings)
+    except UsageError as error:
+        assert VARIABLE in str(error)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        safeload.Options(policy=AllOf()),
+        safeload.Options(limits=Limits(depth=5)),
+        safeload.Options(unsafe_convert_dangerous=True),
+    ],
+    ids=["a-policy-object", "limits", "unsafe"],
+)
+def test_what_cannot_travel_is_an_error(options: safeload.Options) -> None:
+    """A child that would be guarded otherwise than its parent is not announced as guarded."""
+    with pytest.raises(UsageError, match="cannot be told"):
+        to_text(Settings(options=options))
+
+
+@pytest.mark.parametrize("path", [None, "", "/a", "/a:/b", ":/a", "/a::/b"])
+def test_the_environment_is_the_users_with_ours_in_front(path: str | None) -> None:
+    """Entries keep their order, the empty ones that mean the working directory included; twice adds nothing."""
+    before = {"HOME": "/h"} | ({} if path is None else {"PYTHONPATH": path})
+    once = environment("{}", before)
+    assert once["PYTHONPATH"] == (f"{START}:{path}" if path else START) and once["HOME"] == "/h"
+    assert environment("{}", once) == once
+    assert without(once) == {"HOME": "/h"} | ({"PYTHONPATH": path} if path else {})
+
+
+GUARDED = {VARIABLE: "{}", "PYTHONPATH": START}
+
+
+@pytest.mark.parametrize(
+    ("command", "environ", "reached"),
+    [
+        ([sys.executable, "app.py"], GUARDED, True),
+        (["python3", "-c", "pass"], GUARDED, True),
+        (["python3", "-O", "-m", "x", "-I"], GUARDED, True),
+        (["python3", "-X", "dev", "app.py"], GUARDED, True),
+        (["python3.11", "-I", "app.py"], GUARDED, False),
+        (["python3", "-sE", "app.py"], GUARDED, False),
+        (["/usr/bin/python", "-OS", "-c", "pass"], GUARDED, False),
+        (["python3", "app.py"], {}, False),
+        (["python3", "app.py"], {VARIABLE: "{}"}, False),
+        (["python3", "app.py"], {b"PYTHONPATH": START.encode(), VARIABLE.encode(): b"{}"}, True),
+        (["pypy3", "-E"], GUARDED, False),
+        (["/bin/ls", "-I"], {}, True),
+    ],
+    ids=str,
+)
+def test_which_python_would_be_guarded(command: list[str], environ: Any, reached: bool) -> None:
+    """One that ignores its environment, or gets another one, would not."""
+    assert would_be_guarded(None, command, environ) is reached
+
+
+def test_strictly_such_a_python_is_not_started() -> None:
+    """And without `strict` it is: programs have their reasons."""
+    import subprocess
+
+    line = [sys.executable, "-I", "-c", "print('ran')"]
+    with safeload.guard():
+        assert subprocess.run(line, capture_output=True, check=True).stdout == b"ran\n"
+    with safeload.guard(strict=True), pytest.raises(safeload.PolicyDenied, match="was not started"):
+        subprocess.run(line, check=False)

@@ -48,7 +48,7 @@ FORMATS: dict[str, Any] = {
     'paddle': (5522, (('paddle', ('.pdmodel',), False, {'first': b'\n\x12"*\x8a\x92\xa2\xaa'}), ('paddle-parameters', ('.pdiparams',), False, {'begins': (b'\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00',)}))),
     'parts': (5700, ()),
     'pickle_file': (1738, (('pickle', ('.pkl', '.pickle', '.p', '.pck', '.bin', '.pt', '.pth', '.ckpt', '.dill', '.metadata', '.dat', '.dpr', '.tar'), False, {'first': b'().012BCFGIJKLMNPQRSTUVX]abcdeghijlopqrstu}\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98'}),)),
-    'pickle_head': (4952, ()),
+    'pickle_head': (5433, ()),
     'pickle_stream': (3137, ()),
     'plain': (5308, ()),
     'plain_text': (1770, ()),

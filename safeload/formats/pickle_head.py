@@ -26,6 +26,7 @@ JOBLIB = b"NumpyArrayWrapper"
 LEGACY = b"\x80LI\x8a"
 """First bytes of torch's legacy format, whose first pickle is a number."""
 _MAGIC = 0x1950A86A20F9469CFC6C
+_MAGIC_BYTES = _MAGIC.to_bytes(10, "little")
 _BEGIN = 512
 _SMALL = 64
 """Beginnings up to this length are remembered: archives hold the same small files again and again."""
@@ -34,6 +35,8 @@ _SOME = 4
 
 _BOUNDS = Limits(opcodes=_HEAD, depth=_HEAD)
 """An opcode is at least a byte, so a beginning has no more."""
+_BEGUN = Limits(opcodes=_SOME + 1, depth=_HEAD)
+"""Where those few opcodes decide, whatever comes after them."""
 
 
 def begins_with_protocol(head: bytes) -> bool:
@@ -48,6 +51,9 @@ def is_legacy(head: bytes) -> bool:
 
 @functools.lru_cache(maxsize=8)  # two formats ask this of every pickle
 def _is_magic(begin: bytes) -> bool:
+    # Opcodes compute nothing, so the number is there: as its bytes, or as text behind one of two opcodes.
+    if _MAGIC_BYTES not in begin and b"L" not in begin and b"I" not in begin:
+        return False
     value = trial(begin).value
     return type(value) is int and value == _MAGIC
 
@@ -60,7 +66,7 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     """
     if begins_with_protocol(head):
         # Two right bytes may be chance (the length of a safetensors header): a few opcodes in a row are not.
-        begun, cut = _try(head[:_FEW_BYTES], size)
+        begun, cut = _try(head[:_FEW_BYTES], size, _BEGUN)
         return cut or begun.fault is None or bool(begun.trace) or begun.opcodes > _SOME
     if not head or head[0] not in OPCODES:
         return False
@@ -94,9 +100,9 @@ def imports_something(trace: Iterable[Acting]) -> bool:
     )
 
 
-def _try(head: bytes, size: int) -> tuple[Reading, bool]:
+def _try(head: bytes, size: int, limits: Limits = _BOUNDS) -> tuple[Reading, bool]:
     """The reading of a beginning, and whether it ended only because the rest was not there."""
-    reading = trial(head)
+    reading = trial(head, limits)
     if reading.fault is None or len(head) >= size:
         return reading, False
     # An opcode whose argument is a line faults in many ways when the line is cut.
@@ -104,13 +110,14 @@ def _try(head: bytes, size: int) -> tuple[Reading, bool]:
     return reading, not rest or (len(rest) <= _LINE and rest.count(b"\n") < 2)
 
 
-def trial(head: bytes) -> Reading:
+def trial(head: bytes, limits: Limits = _BOUNDS) -> Reading:
     """Read the pickle at the beginning of `head`, as if nothing followed."""
-    return _known_trial(head) if len(head) <= _SMALL else _trial(head)
+    return _known_trial(head, limits) if len(head) <= _SMALL else _trial(head, limits)
 
 
-def _trial(head: bytes) -> Reading:
-    limits = _BOUNDS if len(head) <= _HEAD else replace(_BOUNDS, opcodes=len(head))
+def _trial(head: bytes, limits: Limits) -> Reading:
+    if limits is _BOUNDS and len(head) > _HEAD:
+        limits = replace(_BOUNDS, opcodes=len(head))
     return read_pickle(MemoryBlob(head), location=Location(""), limits=limits)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.formats.base import Irregularity, PickleStream, TensorTable
-from safeload.formats.pickle_head import is_pickle
+from safeload.formats.pickle_head import begins_with_protocol, is_legacy, is_pickle, trial
 from safeload.formats.tree import named_tensors, tree
 from tests.corpus.build import Payload, make_zip, named, payload, text
 from tests.corpus.build import Zipped as Member
@@ -239,3 +239,25 @@ def test_an_archive_member_that_is_a_pickle_is_one_in_any_protocol() -> None:
 def test_a_payload_far_behind_the_beginning_is_found(first: list, protocol: int) -> None:
     """A beginning that is nothing but plain data, for longer than a sniff looks, is still a pickle."""
     assert runs_system(reading(pickle.dumps([first, Payload()], protocol), "model.safetensors"))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_torchs_number_is_recognised_however_it_is_written(protocol: int) -> None:
+    """As bytes or as text, behind opcodes that leave nothing; and a number beside it is not it."""
+    number = 0x1950A86A20F9469CFC6C
+    assert is_legacy(pickle.dumps(number, protocol))
+    assert is_legacy(b"\x80\x02N0" + pickle.dumps(number, protocol))
+    assert is_legacy(b"\x80\x02\x8b\x0a\0\0\0" + number.to_bytes(10, "little") + b".")
+    assert is_legacy(b"\x80\x02\x8a\x0c" + number.to_bytes(12, "little") + b".")
+    assert not is_legacy(pickle.dumps(number + 1, protocol))
+    assert not is_legacy(pickle.dumps([number], protocol))
+
+
+@given(st.binary(max_size=40))
+def test_a_few_opcodes_say_what_all_of_them_say(rest: bytes) -> None:
+    """Whether bytes begin a pickle is decided by their first opcodes as it would be by all."""
+    head = b"\x80\x04" + rest
+    whole = trial(head)
+    if begins_with_protocol(head):
+        expected = whole.fault is None or bool(whole.trace) or whole.opcodes > 4
+        assert is_pickle(head, len(head), "x.bin") is expected

@@ -37,13 +37,12 @@ def _take(parsed: argparse.Namespace) -> int:
     from safeload.engine.audit.approve import target
     from safeload.engine.audit.recording import take
     from safeload.engine.options import Options
-    from safeload.sources.store import Store
 
     if parsed.reference is not None or parsed.check or parsed.suggest or parsed.revision or parsed.policy:
         raise UsageError("nothing was taken over", why="--take stands alone", remedy="safeload audit --take FILE")
     options = Options(audits=parsed.audits)
     path = target(options)
-    audits, violations = take(path, parsed.take, store=Store(options.store))
+    audits, violations = take(path, parsed.take)
     if parsed.json:
         _dump({"schema": "safeload.audit-take/1", "audits": path, "added": audits, "violations": violations})
     else:

@@ -50,7 +50,7 @@ def record(path: str, audit: Audit, key: PrivateKey | None = None, *, store: Sto
     return audit
 
 
-def take(path: str, other: str, *, store: Store) -> tuple[int, int]:
+def take(path: str, other: str, *, store: Store | None = None) -> tuple[int, int]:
     """Add the records of another file itself, and their signatures, that the file at `path` does not have.
 
     Nothing is taken away, so that it is the same in which order files are taken. What the other file imports and trusts
@@ -63,7 +63,7 @@ def take(path: str, other: str, *, store: Store) -> tuple[int, int]:
         ConfigError: a file cannot be read or added to, or a record cannot mean here what it means there.
         SourceError: the file cannot be written, or changed meanwhile.
     """
-    with _alone(path, store):
+    with _alone(path, store or Store()):
         before, known = _read(path)
         theirs = layers.read_audits(other)
         audits, violations = missing_in(known, theirs)

@@ -49,7 +49,9 @@ class NotApproved:
     def decide(self, evidence: Evidence) -> Verdict:
         reference = escape(evidence.reference)
         criteria = " ".join(f"--criteria {escape(name)}" for name in self.answer.wanted)
-        next_step = f"safeload approve {reference} {criteria} --as YOU" if criteria else f"safeload audit {reference}"
+        # In the policy's own words, so that one step is said once.
+        approving = f"read it, then: safeload approve {reference} {criteria} --as YOU"
+        next_step = approving if criteria else f"safeload audit {reference}"
         reasons = tuple(Reason(text, next_step) for text in self.answer.reasons)
         return Verdict("approvals", allowed=not reasons, reasons=reasons)
 

@@ -90,9 +90,9 @@ def test_other_names_are_the_library_s_own_objects() -> None:
 
 def test_a_class_whose_backend_is_missing_keeps_the_library_s_message() -> None:
     """The library's stand-in passes through, and says on use what to install."""
-    genuine, passed = transformers.AriaImageProcessor, guarded.AriaImageProcessor
+    genuine, passed = transformers.MarianTokenizer, guarded.MarianTokenizer
     assert type(passed).__name__ == type(genuine).__name__ == "DummyObject"
-    with pytest.raises(ImportError, match="pip install pillow"):
+    with pytest.raises(ImportError, match="requires the SentencePiece library"):
         passed.from_pretrained("x")
 
 

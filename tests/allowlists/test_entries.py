@@ -173,5 +173,7 @@ def test_what_is_live_is_listed() -> None:
     excused = {
         GlobalName("builtins", "type"),
         GlobalName("torch.storage", "_load_from_bytes"),
+        # dill's own would call what it is given, so scans do not list it; ours takes numpy's reconstruction only.
+        GlobalName("dill._dill", "_create_array"),
     }
     assert sorted(str(name) for name in live - excused if name not in default_allowlist()) == []

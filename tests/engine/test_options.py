@@ -87,8 +87,8 @@ def test_defaults_are_the_safe_ones() -> None:
 
 @pytest.mark.parametrize("purpose", get_args(Purpose))
 def test_who_wants_weights(purpose: Any) -> None:
-    """Models, pipelines and everything do; configs and tokenizers do not."""
-    assert Request(purpose=purpose).wants_weights == (purpose in ("model", "pipeline", "everything"))
+    """Models, whole or in parts, pipelines and everything do; configs and tokenizers do not."""
+    assert Request(purpose=purpose).wants_weights == (purpose in ("model", "pipeline", "parts", "everything"))
 
 
 def test_options_and_requests_travel_to_other_processes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +124,12 @@ def test_numbers_in_a_row_are_one_step() -> None:
 def test_a_file_of_nothing_but_fields_is_undecided(name: str, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """All readers of a file together visit fewer fields than it has bytes, and say that they stopped."""
     accounts: list[Work] = []
-    monkeypatch.setattr(inside, "Work", lambda **given: accounts.append(Work(**given)) or accounts[-1])
+
+    def opened(**given: Any) -> Work:
+        accounts.append(Work(**given))
+        return accounts[-1]
+
+    monkeypatch.setattr(inside, "Work", opened)
     report = inspect(MemoryBlob(raw), name, Limits()).report
     assert report.status is Status.UNDECIDED and "unreadable" in {finding.rule for finding in report.findings}
     assert len(accounts) == 1  # which the last step overdrew: among nodes of one name, by all of them

@@ -21,6 +21,7 @@ from safeload.reporters import names
 if TYPE_CHECKING:
     from safeload.engine.accepted import Accepted
     from safeload.engine.baseline import Baseline
+    from safeload.engine.options import Options
     from safeload.engine.rulebook import Selection
     from safeload.engine.triage import Triaged
     from safeload.reporters.base import About, Reporter
@@ -58,7 +59,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
     parser.add_argument("--no-cache", action="store_true", help="remember nothing, and read every file again")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
-    parser.add_argument("--with", dest="second", choices=["fickling"], help="ask another analyser as well")
+    parser.add_argument(
+        "--with",
+        choices=["fickling", "detect-secrets"],
+        action="append",
+        default=[],
+        help="ask another analyser as well: fickling about pickles, detect-secrets about texts",
+    )
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
 
@@ -170,20 +177,17 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
             return scan_stream(
                 sys.stdin.buffer,
                 name="stdin" if parsed.stdin_name is None else parsed.stdin_name,
+                options=_options(parsed),
                 digests=asked.digests,
             )
-        options, request = None, None  # which are made only if something is asked for: that takes time
-        if parsed.second is not None:
-            from safeload.engine.options import Options
-
-            options = Options(second_opinion=True)
+        request = None  # which is made only if something is asked for: that takes time
         if parsed.revision:
             from safeload.engine.request import Request
 
             request = Request(revision=parsed.revision)
         return scan(
             path,
-            options=options,
+            options=_options(parsed),
             request=request,
             digests=asked.digests,
             progress=progress,
@@ -191,6 +195,16 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
             cache=not parsed.no_cache,
             note=asked.notes.append,
         )
+
+
+def _options(parsed: argparse.Namespace) -> Options | None:
+    """Which other analysers are asked; nothing is made if none is: that takes time."""
+    asked: list[str] = getattr(parsed, "with")
+    if not asked:
+        return None
+    from safeload.engine.options import Options
+
+    return Options(second_opinion="fickling" in asked, secret_opinion="detect-secrets" in asked)
 
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:

@@ -16,6 +16,7 @@ from safeload.sources.pinned import Identity, PinnedFile
 
 if TYPE_CHECKING:
     from safeload.engine.audit.closure import Closure
+    from safeload.engine.options import Options
     from safeload.sources.digest_memo import DigestMemo
 
 _MOMENT = 0.025
@@ -29,12 +30,12 @@ class Held:
     """
 
     def __init__(
-        self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None, *, second_opinion: bool = False
+        self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None, *, options: Options | None = None
     ) -> None:
         self.snapshot = snapshot
         self.limits = limits
         self.memo = memo
-        self.second_opinion = second_opinion
+        self.options = options
         self.settled = True
         """Whether the last change of every file was over when it was opened: only then does its identity stand for
         its content."""
@@ -64,7 +65,7 @@ class Held:
     def inspect(self, path: str) -> Inspected:
         if path not in self.inspected:
             self.inspected[path] = inspect(
-                self.open(path), path, self.limits, shown=self.shown(path), second_opinion=self.second_opinion
+                self.open(path), path, self.limits, shown=self.shown(path), options=self.options
             )
         return self.inspected[path]
 

@@ -14,6 +14,7 @@ from safeload.engine.inspect import inspect
 from safeload.rules.taxonomies import complete
 
 if TYPE_CHECKING:
+    from safeload.engine.options import Options
     from safeload.sources.base import Opened, Scannable
 
 
@@ -24,15 +25,16 @@ def look(
     *,
     shown: str,
     digests: Status | None = None,
-    second_opinion: bool = False,
+    options: Options | None = None,
 ) -> FileReport:
     """The report on an open file; undecided if it cannot be read, or not to its end for the digest.
 
     Args:
+        options: ask other analysers as well, if they say so.
         digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
     """
     try:
-        report = inspect(file, path, limits, shown=shown, second_opinion=second_opinion).report
+        report = inspect(file, path, limits, shown=shown, options=options).report
     except SafeloadError as error:
         return unreadable(path, error)
     if digests is None or report.status < digests:

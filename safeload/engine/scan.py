@@ -55,13 +55,10 @@ def scan(
     Raises:
         SourceError: the target could not be found or fetched.
         LimitExceeded: the target has more files than `options.limits.members`.
-        UsageError: `options.second_opinion` needs fickling, and it is not installed.
+        UsageError: `options` ask for another analyser, and it is not installed.
     """
     limits = _limits(options)
-    if options is not None and options.second_opinion:
-        from safeload.rules import fickling
-
-        fickling.require()
+    if options is not None and require_opinions(options):
         workers, cache = 1, False  # the other analyser answers here, and what it says is kept nowhere
     snapshot = _snapshot(os.fspath(target), limits, request)
     snapshot.fetch(snapshot.listing)
@@ -80,6 +77,19 @@ def scan(
         if note is not None:
             for text in (*snapshot.notes, *_account(snapshot)):
                 note(text)
+
+
+def require_opinions(options: Options) -> bool:
+    """Whether other analysers are to be asked. Raises `UsageError` if one of them is not installed."""
+    if options.second_opinion:
+        from safeload.rules import fickling
+
+        fickling.require()
+    if options.secret_opinion:
+        from safeload.rules import detect_secrets
+
+        detect_secrets.require()
+    return options.second_opinion or options.secret_opinion
 
 
 def _limits(options: Options | None) -> Limits:
@@ -145,9 +155,11 @@ def scan_stream(
     """Report on one file that a stream holds, called `name`. The target of the report is `-`.
 
     Raises:
-        UsageError: `name` is no plain file name.
+        UsageError: `name` is no plain file name, or another analyser is asked for and is not installed.
         SourceError: the stream cannot be read, or is longer than `StreamSnapshot` takes.
     """
+    if options is not None:
+        require_opinions(options)
     from safeload.sources.stream import StreamSnapshot
 
     with StreamSnapshot(stream, name=name) as snapshot:
@@ -242,7 +254,7 @@ def _one(
                 _limits(options),
                 shown=shown(snapshot, path),
                 digests=digests,
-                second_opinion=options is not None and options.second_opinion,
+                options=options,
             )
     except SafeloadError as error:
         return unreadable(path, error)

@@ -29,6 +29,8 @@ class Context:
     """Names of the formats that claimed the file, best first."""
     second_opinion: bool = False
     """Whether fickling is asked about each pickle as well."""
+    secret_opinion: bool = False
+    """Whether detect-secrets is asked about each text as well."""
     memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
     """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 

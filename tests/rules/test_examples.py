@@ -28,7 +28,8 @@ def _examples(kind: str) -> list[object]:
 
 
 def _asked(part: Part) -> tuple[Finding, ...]:
-    return judge((part,), Context(allowlist=default_allowlist(), parts=(part,), second_opinion=True))
+    allowlist = default_allowlist()
+    return judge((part,), Context(allowlist=allowlist, parts=(part,), second_opinion=True, secret_opinion=True))
 
 
 @pytest.mark.parametrize(("rule", "part"), _examples("bad"))

@@ -64,6 +64,7 @@ def _asked(rule: Rule, part: Part) -> tuple[Finding, ...]:
         allowlist=default_allowlist(),
         parts=(part,),
         second_opinion=rule.id == "fickling-opinion",
+        scanned={"example.safetensors"} if rule.id == "shard-unread" else None,
         secret_opinion=rule.id == "secret-opinion",
     )
     return judge([part], context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """The other files that are there, for a file that names some of them: by their paths, as the file's own is."""
+
+    scanned: Container[str]
+    beside: Container[str] = ()
+    """Those that are not scanned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
     """A file's parts, exactly as they were judged, with the report on them."""
 
@@ -31,11 +41,19 @@ class Inspected:
         return self.report.path
 
 
-def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "", options: Options | None = None) -> Inspected:
+def inspect(
+    blob: Blob,
+    path: str,
+    limits: Limits,
+    *,
+    shown: str = "",
+    options: Options | None = None,
+    company: Company | None = None,
+) -> Inspected:
     """Read a file in every format that claims it, and judge its parts. Never raises for what the file holds.
 
     `shown` is what remedies call the file, where that differs from its path in the target. Of `options`, those count
-    that ask other analysers as well; a `UsageError` says if one is not installed.
+    that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is.
     """
     location = Location(path)
     read = formats.read(blob, location, limits)
@@ -46,6 +64,8 @@ def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "", options: 
         claimed_by=read.formats,
         second_opinion=options is not None and options.second_opinion,
         secret_opinion=options is not None and options.secret_opinion,
+        scanned=company.scanned if company is not None else None,
+        beside=company.beside if company is not None else (),
     )
     findings = rules.judge(read.parts, context, fault=read.fault, location=location)
     report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)

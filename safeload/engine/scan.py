@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeGuard, cast
 
 from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.limits import Limits
+from safeload.engine.inspect import Company
 from safeload.engine.looked import look, shown, unreadable
 from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """`(files done, files in all)`."""
+_INDEX = re.compile(r"\.index(?:\.[^/.]+)?\.json\Z")
+"""Names of files that say which files hold a model's weights."""
 _CONNECTIONS = 8
 _WORTH = 300
 """Files that are worth the start of another process."""
@@ -189,8 +193,11 @@ def scan_snapshot(
     if _is_remote(snapshot):
         return Report(target=target, files=_at_once(snapshot, paths, options, digests, done))
     limits = _limits(options)
-    known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
-    left = [path for path in paths if path not in known]
+    # What is said of an index depends on other files, so that is not remembered; and only this process knows of them.
+    indexes = [path for path in paths if _INDEX.search(path)]
+    lone = [path for path in paths if not _INDEX.search(path)] if indexes else paths
+    known = {} if results is None else _known(cast(Snapshot, snapshot), lone, results, done)
+    left = [path for path in lone if path not in known]
     opened = results.opened if results is not None else None
     begun = time.monotonic()
     if (many := _workers(workers, len(left))) > 1:
@@ -206,6 +213,7 @@ def scan_snapshot(
             results.found(report)
         results.save()
     known |= zip(left, found, strict=True)
+    known |= zip(indexes, _each(snapshot, indexes, options, digests, done, None), strict=True)
     return Report(target=target, files=tuple(known[path] for path in paths))
 
 
@@ -255,9 +263,27 @@ def _one(
                 shown=shown(snapshot, path),
                 digests=digests,
                 options=options,
+                company=_company(snapshot) if _INDEX.search(path) else None,
             )
     except SafeloadError as error:
         return unreadable(path, error)
+
+
+def _company(snapshot: Scannable) -> Company:
+    """What an index may name. Beside a single file of this machine there may be others, of which nothing is known."""
+    if snapshot.kind == "file" and snapshot.root != "-":
+        return Company(scanned=snapshot.listing, beside=_Neighbours(os.path.dirname(snapshot.root)))
+    return Company(scanned=snapshot.listing)
+
+
+class _Neighbours(Container[str]):
+    """The files of a folder. Only whether a name is there is looked at."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and "\0" not in path and os.path.isfile(os.path.join(self._folder, path))
 
 
 def _at_once(

@@ -147,7 +147,7 @@ RULES: dict[str, Any] = {
     'keras_unlisted': (2060, ('safeload.formats.parts.Component',)),
     'name_disagrees': (1399, ('safeload.formats.base.Irregularity',)),
     'not_the_file': (2631, ('safeload.formats.parts.Opaque',)),
-    'opaque_file': (1989, ('safeload.formats.parts.Opaque',)),
+    'opaque_file': (2284, ('safeload.formats.parts.Opaque',)),
     'opaque_member': (2061, ('safeload.formats.parts.Member',)),
     'operator_reaches_out': (2070, ('safeload.formats.parts.Operator',)),
     'operator_unlisted': (1680, ('safeload.formats.parts.Operator',)),

@@ -16,7 +16,6 @@ from safeload.sources.pinned import Identity, PinnedFile
 
 if TYPE_CHECKING:
     from safeload.engine.audit.closure import Closure
-    from safeload.engine.options import Options
     from safeload.sources.digest_memo import DigestMemo
 
 _MOMENT = 0.025
@@ -29,13 +28,10 @@ class Held:
     `open` and `inspect` raise what `Snapshot.open` raises; asking twice for a file gives the same one.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None, *, options: Options | None = None
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None) -> None:
         self.snapshot = snapshot
         self.limits = limits
         self.memo = memo
-        self.options = options
         self.settled = True
         """Whether the last change of every file was over when it was opened: only then does its identity stand for
         its content."""
@@ -64,9 +60,7 @@ class Held:
 
     def inspect(self, path: str) -> Inspected:
         if path not in self.inspected:
-            self.inspected[path] = inspect(
-                self.open(path), path, self.limits, shown=self.shown(path), options=self.options
-            )
+            self.inspected[path] = inspect(self.open(path), path, self.limits, shown=self.shown(path))
         return self.inspected[path]
 
     def shown(self, path: str) -> str:

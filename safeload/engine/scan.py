@@ -263,14 +263,16 @@ def _one(
                 shown=shown(snapshot, path),
                 digests=digests,
                 options=options,
-                company=_company(snapshot) if _INDEX.search(path) else None,
+                company=company(snapshot, path),
             )
     except SafeloadError as error:
         return unreadable(path, error)
 
 
-def _company(snapshot: Scannable) -> Company:
+def company(snapshot: Scannable, path: str) -> Company | None:
     """What an index may name. Beside a single file of this machine there may be others, of which nothing is known."""
+    if not _INDEX.search(path):
+        return None
     if snapshot.kind == "file" and snapshot.root != "-":
         return Company(scanned=snapshot.listing, beside=_Neighbours(os.path.dirname(snapshot.root)))
     return Company(scanned=snapshot.listing)

@@ -301,8 +301,8 @@ def _explain(parsed: argparse.Namespace) -> int:
                     explained.append(explain_stream(sys.stdin.buffer, name=name, options=options))
                 else:
                     explained += explain(path, options=options, request=request)
-        except SafeloadError as error:
-            errors.append(error)
+        except SafeloadError as failure:
+            errors.append(failure)
     write = write_json if parsed.json else write_text
     write(explained, sys.stdout)
     for error in errors:

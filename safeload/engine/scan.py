@@ -273,8 +273,10 @@ def company(snapshot: Scannable, path: str) -> Company | None:
     """What an index may name. Beside a single file of this machine there may be others, of which nothing is known."""
     if not _INDEX.search(path):
         return None
-    if snapshot.kind == "file" and snapshot.root != "-":
-        return Company(scanned=snapshot.listing, beside=_Neighbours(os.path.dirname(snapshot.root)))
+    if snapshot.kind == "file":
+        root = cast(Snapshot, snapshot).root
+        if root != "-":
+            return Company(scanned=snapshot.listing, beside=_Neighbours(os.path.dirname(root)))
     return Company(scanned=snapshot.listing)
 
 

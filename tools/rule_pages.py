@@ -60,11 +60,14 @@ def _entry(entry: str) -> str:
 
 
 def _asked(rule: Rule, part: Part) -> tuple[Finding, ...]:
-    return _findings(part, second_opinion=rule.id == "fickling-opinion")
-
-
-def _findings(part: Part, *, second_opinion: bool) -> tuple[Finding, ...]:
-    return judge([part], Context(allowlist=default_allowlist(), parts=(part,), second_opinion=second_opinion))
+    context = Context(
+        allowlist=default_allowlist(),
+        parts=(part,),
+        second_opinion=rule.id == "fickling-opinion",
+        scanned={"example.safetensors"} if rule.id == "shard-unread" else None,
+        secret_opinion=rule.id == "secret-opinion",
+    )
+    return judge([part], context)
 
 
 def _code(text: str) -> str:

@@ -31,6 +31,10 @@ def write_text(explanations: Iterable[Explanation], stream: TextIO) -> None:
             for step in one.steps:
                 for line in _lines(step, colour):
                     print(f"    {line}", file=stream)
+            if one.source:
+                print("    the same as Python, by fickling:", file=stream)
+                for line in one.source.split("\n"):
+                    print(f"      {escape(line, 2_000)}", file=stream)
         for finding in explanation.others:
             print(f"  {_status(finding.status, colour)}  {_place(finding.location)}", file=stream)
             print(f"    {escape(finding.message, 2_000)}  [{finding.rule}]", file=stream)
@@ -100,6 +104,7 @@ def _stream(one: Stream) -> dict[str, Any]:
             }
             for step in one.steps
         ],
+        **({"source": one.source} if one.source else {}),
     }
 
 

@@ -21,6 +21,8 @@ from safeload.reporters import names
 if TYPE_CHECKING:
     from safeload.engine.accepted import Accepted
     from safeload.engine.baseline import Baseline
+    from safeload.engine.explain import Explanation
+    from safeload.engine.options import Options
     from safeload.engine.rulebook import Selection
     from safeload.engine.triage import Triaged
     from safeload.reporters.base import About, Reporter
@@ -58,7 +60,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     accepted.add_argument("--no-policy", action="store_true", help="suppress nothing")
     parser.add_argument("--no-cache", action="store_true", help="remember nothing, and read every file again")
     parser.add_argument("--workers", metavar="N", type=int, help="processes that read files; by default one per core")
-    parser.add_argument("--with", dest="second", choices=["fickling"], help="ask another analyser as well")
+    parser.add_argument(
+        "--with",
+        choices=["fickling", "detect-secrets"],
+        action="append",
+        default=[],
+        help="ask another analyser as well: fickling about pickles, detect-secrets about texts",
+    )
     parser.add_argument("--watch", action="store_true", help="scan what arrives in a folder, until interrupted")
 
 
@@ -70,9 +78,9 @@ def run(parsed: argparse.Namespace) -> int:
 
         return watch(parsed)
     asked = _asked(parsed)
-    reports, errors = _reports(parsed, asked)
     if parsed.explain:
-        return _explain(parsed, reports, errors)
+        return _explain(parsed)
+    reports, errors = _reports(parsed, asked)
     triaged = _triaged(parsed, asked, reports)
     about = _about(parsed, triaged)
     _write(parsed, asked.reporter, triaged, errors, about)
@@ -123,18 +131,29 @@ def _require_sense(parsed: argparse.Namespace) -> None:
         raise UsageError("--stdin-name was not used", why="no target is -", remedy="safeload scan - --stdin-name NAME")
     if parsed.json and parsed.format not in (None, "json"):
         raise UsageError(f"--json and --format {parsed.format} contradict each other", remedy="leave one of them out")
-    if parsed.explain and (_STANDARD_INPUT in parsed.paths or parsed.output is not None):
-        raise UsageError(
-            "--explain was not used",
-            why="it reads files by name, and prints",
-            remedy="write standard input to a file first; leave --output out",
-        )
+    if parsed.explain:
+        _require_explicable(parsed)
     if parsed.policy is not None and parsed.no_policy:
         raise UsageError("--policy and --no-policy contradict each other", remedy="leave one of them out")
     for option, path in (("--output", parsed.output), ("--write-baseline", parsed.write_baseline)):
         for target in parsed.paths:
             if path is not None and os.path.exists(path) and os.path.exists(target) and os.path.samefile(path, target):
                 raise UsageError(f"{option} {escape(path)} was not used", why="it would replace what is scanned")
+
+
+def _require_explicable(parsed: argparse.Namespace) -> None:
+    """Raise `UsageError` for what --explain cannot honour: it prints all that it knows, of files that are here."""
+    unused = ["output", "baseline", "write_baseline", "select", "ignore", "show_accepted"]
+    for name in unused:
+        if getattr(parsed, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"--explain does not go with {option}", why="it prints all", remedy="leave one out")
+    if parsed.format not in (None, "json", "terminal"):
+        raise UsageError(
+            f"--explain does not go with --format {escape(parsed.format)}",
+            why="it is for people, or with --json for programs",
+            remedy="leave --format out",
+        )
 
 
 def _listed(texts: list[str]) -> tuple[str, ...]:
@@ -170,20 +189,17 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
             return scan_stream(
                 sys.stdin.buffer,
                 name="stdin" if parsed.stdin_name is None else parsed.stdin_name,
+                options=_options(parsed),
                 digests=asked.digests,
             )
-        options, request = None, None  # which are made only if something is asked for: that takes time
-        if parsed.second is not None:
-            from safeload.engine.options import Options
-
-            options = Options(second_opinion=True)
+        request = None  # which is made only if something is asked for: that takes time
         if parsed.revision:
             from safeload.engine.request import Request
 
             request = Request(revision=parsed.revision)
         return scan(
             path,
-            options=options,
+            options=_options(parsed),
             request=request,
             digests=asked.digests,
             progress=progress,
@@ -191,6 +207,16 @@ def _report(path: str, parsed: argparse.Namespace, asked: _Asked) -> Report:
             cache=not parsed.no_cache,
             note=asked.notes.append,
         )
+
+
+def _options(parsed: argparse.Namespace) -> Options | None:
+    """Which other analysers are asked; nothing is made if none is: that takes time."""
+    asked: list[str] = getattr(parsed, "with")
+    if not asked:
+        return None
+    from safeload.engine.options import Options
+
+    return Options(second_opinion="fickling" in asked, secret_opinion="detect-secrets" in asked)
 
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:
@@ -256,16 +282,29 @@ def _write(
     note(f"{words}; written to {parsed.output}")
 
 
-def _explain(parsed: argparse.Namespace, reports: list[Report], errors: list[SafeloadError]) -> int:
-    """What each file would do, instead of the table. The exit code is that of the scan."""
+def _explain(parsed: argparse.Namespace) -> int:
+    """What each file would do, instead of the table. The exit code is that of the worst, as for a scan."""
     from safeload.cli.explain import write_json, write_text
-    from safeload.engine.explain import explain
+    from safeload.engine.explain import explain, explain_stream
     from safeload.engine.request import Request
     from safeload.reporters.base import code
 
+    options = _options(parsed)
     request = Request(revision=parsed.revision) if parsed.revision else None
+    explained: list[Explanation] = []
+    errors: list[SafeloadError] = []
+    for path in parsed.paths:
+        try:
+            with scanning(path):
+                if path == _STANDARD_INPUT:
+                    name = "stdin" if parsed.stdin_name is None else parsed.stdin_name
+                    explained.append(explain_stream(sys.stdin.buffer, name=name, options=options))
+                else:
+                    explained += explain(path, options=options, request=request)
+        except SafeloadError as failure:
+            errors.append(failure)
     write = write_json if parsed.json else write_text
-    write([file for report in reports for file in explain(report.target, request=request)], sys.stdout)
+    write(explained, sys.stdout)
     for error in errors:
         show_error(error)
-    return code(reports, errors)
+    return code([Report(target="", files=tuple(one.report for one in explained))], errors)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import BinaryIO
 
-from safeload.core.errors import SafeloadError
+from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Finding, Status
-from safeload.core.names import Location
+from safeload.core.names import Location, escape
 from safeload.engine.allowlists import default_allowlist
-from safeload.engine.held import Held
-from safeload.engine.inspect import Inspected
+from safeload.engine.inspect import Inspected, inspect
+from safeload.engine.looked import shown, unreadable
 from safeload.engine.options import Options
 from safeload.engine.request import Request
+from safeload.engine.scan import company, require_opinions
 from safeload.formats.base import PickleStream
 from safeload.rules.base import Context
+from safeload.rules.fickling import pseudo_source
 from safeload.rules.script import Step, script
+from safeload.sources.base import Snapshot
+from safeload.sources.remote import is_remote
 from safeload.sources.resolve import resolve
 
-__all__ = ["Explanation", "Step", "Stream", "explain", "explained_file"]
+__all__ = ["Explanation", "Step", "Stream", "explain", "explain_stream", "explained_file"]
 
 _STEPS_TELL = ("pickle-dangerous-", "pickle-unlisted-", "pickle-build-", "pickle-item-", "pickle-trailing")
 """Rules whose findings the steps of a pickle tell already."""
@@ -33,6 +38,8 @@ class Stream:
     """What a loader does with it; see `formats.base.PickleStream`."""
     protocol: int
     steps: tuple[Step, ...]
+    source: str = ""
+    """The same as Python that must not be run, in the opinion of fickling; if it was asked."""
 
     @property
     def status(self) -> Status:
@@ -57,11 +64,23 @@ def explain(
     Promised: each call, import, state and persistent load of each pickle that the formats found is in a step, in the
     order of its stream. Not promised: that a loader reads every stream, or in this order; see their roles.
 
+    With `options.second_opinion`, fickling is asked about each pickle, and decompiles it; what detect-secrets says
+    with `options.secret_opinion` is among the `others`.
+
     Raises:
         SourceError: the target could not be found or fetched.
         LimitExceeded: the target has more files than `options.limits.members`.
+        UsageError: `options` ask for another analyser, and it is not installed; or the target is an address.
     """
     options, request = options or Options(), request or Request()
+    require_opinions(options)
+    if isinstance(target, str) and is_remote(target):
+        raise UsageError(
+            "it was not explained",
+            where=escape(target),
+            why="that takes whole files, and this one is elsewhere",
+            remedy="fetch it first, and name the file",
+        )
     snapshot = resolve(
         os.fspath(target),
         revision=request.revision,
@@ -74,20 +93,43 @@ def explain(
         proxies=request.access.proxies,
     )
     snapshot.fetch(snapshot.listing)
-    explained = []
-    with Held(snapshot, options.limits) as held:
-        for path in sorted(snapshot.listing):
-            try:
-                held.inspect(path)
-            except SafeloadError as error:
-                held.note_unreadable(path, error)
-            explained.append(explained_file(held.inspected[path]))
-            held.drop(path)
-    return tuple(explained)
+    return tuple(_explained(snapshot, path, options) for path in sorted(snapshot.listing))
 
 
-def explained_file(inspected: Inspected) -> Explanation:
-    """The explanation of a file that was read already."""
+def explain_stream(stream: BinaryIO, *, name: str = "stdin", options: Options | None = None) -> Explanation:
+    """Explain one file that a stream holds, called `name`.
+
+    Raises:
+        UsageError: `name` is no plain file name, or `options` ask for another analyser, and it is not installed.
+        SourceError: the stream cannot be read, or is longer than `StreamSnapshot` takes.
+    """
+    from safeload.sources.stream import StreamSnapshot
+
+    options = options or Options()
+    require_opinions(options)
+    with StreamSnapshot(stream, name=name) as snapshot:
+        return _explained(snapshot, name, options)
+
+
+def _explained(snapshot: Snapshot, path: str, options: Options) -> Explanation:
+    try:
+        with snapshot.open(path) as file:
+            inspected = inspect(
+                file,
+                path,
+                options.limits,
+                shown=shown(snapshot, path),
+                options=options,
+                company=company(snapshot, path),
+            )
+            return explained_file(inspected, pseudo=options.second_opinion)
+    except SafeloadError as error:
+        report = unreadable(path, error)
+        return Explanation(report=report, streams=(), others=report.findings)
+
+
+def explained_file(inspected: Inspected, *, pseudo: bool = False) -> Explanation:
+    """The explanation of a file that was read already. `pseudo` asks fickling to decompile its pickles."""
     context = Context(allowlist=default_allowlist(), parts=inspected.parts, claimed_by=inspected.formats)
     streams = tuple(
         Stream(
@@ -95,6 +137,7 @@ def explained_file(inspected: Inspected) -> Explanation:
             role=part.role,
             protocol=part.reading.protocol,
             steps=script(part, context),
+            source=pseudo_source(part.reading, part.location) if pseudo else "",
         )
         for part in inspected.parts
         if isinstance(part, PickleStream)

@@ -28,13 +28,10 @@ class Held:
     `open` and `inspect` raise what `Snapshot.open` raises; asking twice for a file gives the same one.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None, *, second_opinion: bool = False
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, limits: Limits, memo: DigestMemo | None = None) -> None:
         self.snapshot = snapshot
         self.limits = limits
         self.memo = memo
-        self.second_opinion = second_opinion
         self.settled = True
         """Whether the last change of every file was over when it was opened: only then does its identity stand for
         its content."""
@@ -63,9 +60,7 @@ class Held:
 
     def inspect(self, path: str) -> Inspected:
         if path not in self.inspected:
-            self.inspected[path] = inspect(
-                self.open(path), path, self.limits, shown=self.shown(path), second_opinion=self.second_opinion
-            )
+            self.inspected[path] = inspect(self.open(path), path, self.limits, shown=self.shown(path))
         return self.inspected[path]
 
     def shown(self, path: str) -> str:

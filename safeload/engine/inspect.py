@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from safeload import formats, rules
 from safeload.core.blob import Blob
@@ -12,6 +14,18 @@ from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.formats.base import Part
 from safeload.rules.base import Context
+
+if TYPE_CHECKING:
+    from safeload.engine.options import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """The other files that are there, for a file that names some of them: by their paths, as the file's own is."""
+
+    scanned: Container[str]
+    beside: Container[str] = ()
+    """Those that are not scanned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +41,19 @@ class Inspected:
         return self.report.path
 
 
-def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "", second_opinion: bool = False) -> Inspected:
+def inspect(
+    blob: Blob,
+    path: str,
+    limits: Limits,
+    *,
+    shown: str = "",
+    options: Options | None = None,
+    company: Company | None = None,
+) -> Inspected:
     """Read a file in every format that claims it, and judge its parts. Never raises for what the file holds.
 
-    `shown` is what remedies call the file, where that differs from its path in the target. With `second_opinion`,
-    fickling is asked about each pickle as well, and a `UsageError` says if it is not installed.
+    `shown` is what remedies call the file, where that differs from its path in the target. Of `options`, those count
+    that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is.
     """
     location = Location(path)
     read = formats.read(blob, location, limits)
@@ -40,7 +62,10 @@ def inspect(blob: Blob, path: str, limits: Limits, *, shown: str = "", second_op
         parts=read.parts,
         shown=shown,
         claimed_by=read.formats,
-        second_opinion=second_opinion,
+        second_opinion=options is not None and options.second_opinion,
+        secret_opinion=options is not None and options.secret_opinion,
+        scanned=company.scanned if company is not None else None,
+        beside=company.beside if company is not None else (),
     )
     findings = rules.judge(read.parts, context, fault=read.fault, location=location)
     report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)

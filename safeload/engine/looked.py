@@ -10,10 +10,11 @@ from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.engine.inspect import inspect
+from safeload.engine.inspect import Company, inspect
 from safeload.rules.taxonomies import complete
 
 if TYPE_CHECKING:
+    from safeload.engine.options import Options
     from safeload.sources.base import Opened, Scannable
 
 
@@ -24,15 +25,18 @@ def look(
     *,
     shown: str,
     digests: Status | None = None,
-    second_opinion: bool = False,
+    options: Options | None = None,
+    company: Company | None = None,
 ) -> FileReport:
     """The report on an open file; undecided if it cannot be read, or not to its end for the digest.
 
     Args:
+        options: ask other analysers as well, if they say so.
+        company: the files that this one may name, if it is an index of others.
         digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
     """
     try:
-        report = inspect(file, path, limits, shown=shown, second_opinion=second_opinion).report
+        report = inspect(file, path, limits, shown=shown, options=options, company=company).report
     except SafeloadError as error:
         return unreadable(path, error)
     if digests is None or report.status < digests:

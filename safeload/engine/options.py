@@ -42,6 +42,9 @@ class Options:
     second_opinion: bool = False
     """Ask fickling about each pickle as well (`pip install 'safeload[fickling]'`), when scanning. It adds findings, and
     takes none away."""
+    secret_opinion: bool = False
+    """Ask detect-secrets about each text as well (`pip install 'safeload[secrets]'`), when scanning. It adds findings,
+    takes none away, and changes no verdict."""
     store: str | os.PathLike[str] | None = None
     """Where conversions and admitted directories are kept; `$SAFELOAD_HOME`, else `~/.cache/safeload`."""
 
@@ -84,12 +87,13 @@ class Options:
             )
         if self.lock is not None and not isinstance(self.lock, str | os.PathLike):
             raise UsageError("lock is not a path", why=f"it is a {type(self.lock).__name__}", remedy="Options()")
-        if not isinstance(self.second_opinion, bool):
-            raise UsageError(
-                f"second_opinion={self.second_opinion!r} is neither True nor False",
-                why="a text such as 'false' would count as true",
-                remedy="Options(second_opinion=True)",
-            )
+        for name in ("second_opinion", "secret_opinion"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} is neither True nor False",
+                    why="a text such as 'false' would count as true",
+                    remedy=f"Options({name}=True)",
+                )
         if self.audits is not None and not isinstance(self.audits, str | os.PathLike):
             raise UsageError("audits is not a path", why=f"it is a {type(self.audits).__name__}", remedy="Options()")
         if self.store is not None and not isinstance(self.store, str | os.PathLike):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeGuard, cast
 
 from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.limits import Limits
+from safeload.engine.inspect import Company
 from safeload.engine.looked import look, shown, unreadable
 from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """`(files done, files in all)`."""
+_INDEX = re.compile(r"\.index(?:\.[^/.]+)?\.json\Z")
+"""Names of files that say which files hold a model's weights."""
 _CONNECTIONS = 8
 _WORTH = 300
 """Files that are worth the start of another process."""
@@ -55,13 +59,10 @@ def scan(
     Raises:
         SourceError: the target could not be found or fetched.
         LimitExceeded: the target has more files than `options.limits.members`.
-        UsageError: `options.second_opinion` needs fickling, and it is not installed.
+        UsageError: `options` ask for another analyser, and it is not installed.
     """
     limits = _limits(options)
-    if options is not None and options.second_opinion:
-        from safeload.rules import fickling
-
-        fickling.require()
+    if options is not None and require_opinions(options):
         workers, cache = 1, False  # the other analyser answers here, and what it says is kept nowhere
     snapshot = _snapshot(os.fspath(target), limits, request)
     snapshot.fetch(snapshot.listing)
@@ -80,6 +81,19 @@ def scan(
         if note is not None:
             for text in (*snapshot.notes, *_account(snapshot)):
                 note(text)
+
+
+def require_opinions(options: Options) -> bool:
+    """Whether other analysers are to be asked. Raises `UsageError` if one of them is not installed."""
+    if options.second_opinion:
+        from safeload.rules import fickling
+
+        fickling.require()
+    if options.secret_opinion:
+        from safeload.rules import detect_secrets
+
+        detect_secrets.require()
+    return options.second_opinion or options.secret_opinion
 
 
 def _limits(options: Options | None) -> Limits:
@@ -145,9 +159,11 @@ def scan_stream(
     """Report on one file that a stream holds, called `name`. The target of the report is `-`.
 
     Raises:
-        UsageError: `name` is no plain file name.
+        UsageError: `name` is no plain file name, or another analyser is asked for and is not installed.
         SourceError: the stream cannot be read, or is longer than `StreamSnapshot` takes.
     """
+    if options is not None:
+        require_opinions(options)
     from safeload.sources.stream import StreamSnapshot
 
     with StreamSnapshot(stream, name=name) as snapshot:
@@ -177,8 +193,11 @@ def scan_snapshot(
     if _is_remote(snapshot):
         return Report(target=target, files=_at_once(snapshot, paths, options, digests, done))
     limits = _limits(options)
-    known = {} if results is None else _known(cast(Snapshot, snapshot), paths, results, done)
-    left = [path for path in paths if path not in known]
+    # What is said of an index depends on other files, so that is not remembered; and only this process knows of them.
+    indexes = [path for path in paths if _INDEX.search(path)]
+    lone = [path for path in paths if not _INDEX.search(path)] if indexes else paths
+    known = {} if results is None else _known(cast(Snapshot, snapshot), lone, results, done)
+    left = [path for path in lone if path not in known]
     opened = results.opened if results is not None else None
     begun = time.monotonic()
     if (many := _workers(workers, len(left))) > 1:
@@ -194,6 +213,7 @@ def scan_snapshot(
             results.found(report)
         results.save()
     known |= zip(left, found, strict=True)
+    known |= zip(indexes, _each(snapshot, indexes, options, digests, done, None), strict=True)
     return Report(target=target, files=tuple(known[path] for path in paths))
 
 
@@ -242,10 +262,32 @@ def _one(
                 _limits(options),
                 shown=shown(snapshot, path),
                 digests=digests,
-                second_opinion=options is not None and options.second_opinion,
+                options=options,
+                company=company(snapshot, path),
             )
     except SafeloadError as error:
         return unreadable(path, error)
+
+
+def company(snapshot: Scannable, path: str) -> Company | None:
+    """What an index may name. Beside a single file of this machine there may be others, of which nothing is known."""
+    if not _INDEX.search(path):
+        return None
+    if snapshot.kind == "file":
+        root = cast(Snapshot, snapshot).root
+        if root != "-":
+            return Company(scanned=snapshot.listing, beside=_Neighbours(os.path.dirname(root)))
+    return Company(scanned=snapshot.listing)
+
+
+class _Neighbours(Container[str]):
+    """The files of a folder. Only whether a name is there is looked at."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and "\0" not in path and os.path.isfile(os.path.join(self._folder, path))
 
 
 def _at_once(

@@ -16,7 +16,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, PickleStream
 from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
@@ -44,6 +44,13 @@ _PROTOBUF: dict[str, frozenset[int]] = {
 """Formats without a signature, whose readers pass over fields they do not know: one file can be several of them. With
 each, the numbers of the fields that hold what it runs."""
 _LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece", "opaque"}
+_ARCHIVE = r"zip|7z|rar|tar|t?gz|t?bz2|t?xz|zst"
+_SPLIT = re.compile(
+    rf"(?:\.(?:{_ARCHIVE})\.(?:[0-9]{{2,4}}|a[a-z])|\.[rz][0-9]{{2}}|-split-[a-z]"
+    rf"|\.part[-_.]?(?:[0-9]{{1,4}}|a[a-z])(?:of[0-9]{{1,4}})?(?:\.(?:{_ARCHIVE}|exe))?)\Z",
+    re.IGNORECASE,
+)
+"""Names of parts of a file that was cut in several: what it is shows only when they are joined."""
 _PERSID = b"P"
 _WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
 _LONGEST_LINE = 1 << 24
@@ -177,6 +184,9 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_pickles(blob, location, limits, claims[0]))
         except MalformedInput as error:
             fault = fault or error
+    if _SPLIT.search(called(location)):
+        parts = [part for part in parts if not isinstance(part, Opaque)]
+        parts.append(Opaque(location=location, what="part", detail="a part of a file that was cut in several"))
     if _LIKE_PROTOBUF & {format.name for format in claims}:
         start = 0
         if claims[0].name == "sentencepiece":

@@ -6,7 +6,7 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist
@@ -29,6 +29,12 @@ class Context:
     """Names of the formats that claimed the file, best first."""
     second_opinion: bool = False
     """Whether fickling is asked about each pickle as well."""
+    secret_opinion: bool = False
+    """Whether detect-secrets is asked about each text as well."""
+    scanned: Container[str] | None = None
+    """The paths of all files that are scanned with this one, where that is known and of interest."""
+    beside: Container[str] = ()
+    """Those that are there as well, and are not scanned."""
     memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
     """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 

@@ -21,12 +21,17 @@ MEDIA = frozenset(
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, Opaque) or part.what in MEDIA or part.what in STANDINS or part.what in PROGRAMS:
         return
+    if part.what == "part":
+        message = "its name says that it is one part of several, and only the whole can be judged"
+        yield rule.finding(part.location, message, remedy="join the parts, and scan what comes of it")
+        return
     what = "its content is of no format that safeload knows" if part.what == "unknown" else f"it is {part.what}"
     yield rule.finding(part.location, f"{what}, so nobody can say what loading it would do")
 
 
 def _bad() -> Iterable[Part]:
     yield samples.opaque("unknown", "weights.dat")
+    yield samples.opaque("part", "model.zip.001")
     yield samples.opaque("a-thing-nobody-thought-of")
 
 

@@ -16,8 +16,13 @@ _FILES = frozenset({"shard", "weights", "config", "tokenizer", "external-data"})
 _OUTSIDE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|^[a-z][a-z0-9+.-]{1,20}://|\x00", re.IGNORECASE)
 
 
+def leads_outside(target: str) -> bool:
+    """Whether a loader that joins this name to the folder of a model reads something outside of it."""
+    return _OUTSIDE.search(target) is not None
+
+
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if isinstance(part, Reference) and part.kind in _FILES and _OUTSIDE.search(part.target):
+    if isinstance(part, Reference) and part.kind in _FILES and leads_outside(part.target):
         yield rule.finding(
             part.location, f"points to {escape(part.target, 120)!r}, outside of the model, as its {part.kind}"
         )

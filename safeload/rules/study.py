@@ -119,6 +119,7 @@ class _Student:
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
+        self.stated: dict[GlobalName, tuple[str, str]] = {}
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
@@ -325,8 +326,8 @@ class _Student:
         target = node.target
         if isinstance(target, Global):
             self.reported.add(id(target))
-            message = f"would set attributes on {target.name} itself, for the whole process"
-            self.add(BUILD, Status.DANGEROUS, offset, str(target.name), message)
+            subject, message = self.states_of(target)
+            self.add(BUILD, Status.DANGEROUS, offset, subject, message)
         elif not isinstance(target, Call):
             what = callee_text(target)
             self.add(BUILD, Status.DANGEROUS, offset, what, f"would set attributes on {what}, which no call made")
@@ -339,6 +340,15 @@ class _Student:
             if _sets_class(node.state):
                 message = f"would change the class of {call_text(target)} after it was made"
                 self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
+
+    def states_of(self, target: Global) -> tuple[str, str]:
+        """A global whose attributes would be set, and what to say of it: put into words once, however often it is."""
+        known = self.stated.get(target.name)
+        if known is None:
+            subject = str(target.name)
+            known = (subject, f"would set attributes on {subject} itself, for the whole process")
+            self.stated[target.name] = known
+        return known
 
     def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
         """Something that an unpickler would call instead of setting a state or adding items."""

@@ -33,7 +33,7 @@ TABLE = {
     # examples are read by it, as those of pickles by core.
     "rules": Row(
         ("core", "rules", "formats.base", "formats.python", "formats.jinja", *BELOW),
-        theirs_in=(("rules.fickling", "fickling"),),
+        theirs_in=(("rules.fickling", "fickling"), ("rules.detect_secrets", "detect_secrets")),
     ),
     "allowlists": Row(("core", "allowlists")),
     "trust": Row(

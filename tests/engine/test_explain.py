@@ -146,3 +146,91 @@ def test_the_command_explains(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = io.StringIO()
     write_json(explain(tmp_path), out)
     assert json.loads(out.getvalue())["files"][0]["path"] == "model.bin"
+
+
+def _given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    class Given:
+        buffer = io.BytesIO(data)
+
+    monkeypatch.setattr("sys.stdin", Given)
+
+
+def test_standard_input_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same words and the same exit code as for a file of that name, beside other targets too."""
+    (tmp_path / "model.bin").write_bytes(pickled(CHAIN))
+    assert main(["scan", str(tmp_path), "--explain"]) == 1
+    of_file = capsys.readouterr().out
+    _given(monkeypatch, pickled(CHAIN))
+    assert main(["scan", "-", "--stdin-name", "model.bin", "--explain"]) == 1
+    assert capsys.readouterr().out == of_file
+    _given(monkeypatch, b"\x80\x04N.")
+    assert main(["scan", "-", str(tmp_path), "--explain", "--json"]) == 1
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [(file["path"], file["status"]) for file in files] == [("stdin", "safe"), ("model.bin", "dangerous")]
+
+
+def test_fickling_is_asked_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--with fickling`: its opinion stands beside the steps, and its program below them, for files and streams."""
+    (tmp_path / "model.bin").write_bytes(pickled(CHAIN))
+    for target in (str(tmp_path), "-"):
+        _given(monkeypatch, pickled(CHAIN))
+        assert main(["scan", target, "--explain", "--with", "fickling"]) == 1
+        out = capsys.readouterr().out
+        assert "[fickling-opinion]" in out
+        assert "the same as Python, by fickling:" in out and "from builtins import __import__" in out
+    assert main(["scan", str(tmp_path), "--explain", "--with", "fickling", "--json"]) == 1
+    (pickle,) = json.loads(capsys.readouterr().out)["files"][0]["pickles"]
+    assert "getattr" in pickle["source"]
+    assert main(["scan", str(tmp_path), "--explain", "--json"]) == 1
+    (pickle,) = json.loads(capsys.readouterr().out)["files"][0]["pickles"]
+    assert "source" not in pickle
+
+
+def test_detect_secrets_is_asked_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says is among the other findings."""
+    (tmp_path / "README.md").write_text("password = 'correct-" + "horse'\n")
+    assert main(["scan", str(tmp_path), "--explain", "--with", "detect-secrets"]) == 0
+    assert "[secret-opinion]" in capsys.readouterr().out
+
+
+def test_missing_shards_count_in_an_explanation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An index is judged as in a scan."""
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-1.safetensors"}}')
+    assert main(["scan", str(tmp_path), "--explain"]) == 2
+    assert "model-1.safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--format", "html"],
+        ["-o", "out"],
+        ["--baseline", "b.json"],
+        ["--write-baseline", "b.json"],
+        ["--select", "pickle-"],
+        ["--ignore", "pickle-"],
+        ["--show-accepted"],
+    ],
+)
+def test_what_an_explanation_cannot_honour_is_refused(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing that was asked for is passed over in silence."""
+    assert main(["scan", str(tmp_path), "--explain", *options]) == 2
+    captured = capsys.readouterr()
+    assert "--explain" in captured.err and not captured.out
+
+
+def test_a_target_that_is_not_there_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told at the end, and counts."""
+    (tmp_path / "model.bin").write_bytes(b"\x80\x04N.")
+    for target, why in (("./nowhere", "there is no such file"), ("https://example.org/model.bin", "elsewhere")):
+        assert main(["scan", target, str(tmp_path), "--explain"]) == 2
+        captured = capsys.readouterr()
+        assert "model.bin: safe" in captured.out and why in captured.err

@@ -28,7 +28,14 @@ def _examples(kind: str) -> list[object]:
 
 
 def _asked(part: Part) -> tuple[Finding, ...]:
-    return judge((part,), Context(allowlist=default_allowlist(), parts=(part,), second_opinion=True))
+    context = Context(
+        allowlist=default_allowlist(),
+        parts=(part,),
+        second_opinion=True,
+        secret_opinion=True,
+        scanned={"example.safetensors"},
+    )
+    return judge((part,), context)
 
 
 @pytest.mark.parametrize(("rule", "part"), _examples("bad"))

@@ -18,9 +18,9 @@ from safeload.engine.admission import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
-from safeload.engine.seatbelt import Trap
+from safeload.engine.seatbelt import Answers, Trap
 from safeload.transformers import _arguments
-from safeload.transformers._code import Approved, require_trust
+from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress
 from safeload.transformers._load import directories
@@ -55,17 +55,26 @@ class Loading:
         self.admitted |= directories(admission)
         return admission
 
-    def run(self, call: Callable[[], T], traps: tuple[Trap, ...] = ()) -> T:
-        """Make the genuine call, the seatbelt on. Raises `PolicyDenied` if it tried what must not happen."""
+    def run(self, call: Callable[[], T], traps: tuple[Trap, ...] = (), answers: Answers | None = None) -> T:
+        """Make the genuine call, the seatbelt on, with approved code where there is some; `answers` are more of them.
+
+        Raises:
+            PolicyDenied: it tried what must not happen, or the code did what no policy lists.
+        """
         approved = self.approved
-        return adapt.run(
-            self.title,
-            call,
-            admitted=self.admitted,
-            forbidden=[root for origin in self._origins for root in forbidden(origin)],
-            traps=(*TRAPS, *traps),
-            answers=approved.answers if approved else None,
-        )
+        try:
+            with approved.tripwire(self.title):
+                return adapt.run(
+                    self.title,
+                    call,
+                    admitted=self.admitted,
+                    forbidden=[root for origin in self._origins for root in forbidden(origin)],
+                    traps=(*TRAPS, *traps),
+                    answers={**approved.answers, **(answers or {})},
+                )
+        finally:
+            if approved:
+                forget()
 
     def shown(self, name: str) -> str:
         """A path in an admitted directory by what was asked for; any other text as it is."""

@@ -2,9 +2,10 @@
 
     from safeload.sentence_transformers import SentenceTransformer, CrossEncoder     # was: from sentence_transformers …
 
-Promised: what these make is what the library makes, of exactly its classes; nothing in the model's files ran. Every
-class that `modules.json` and the routers name is one of the library's own modules, and no activation is called but
-layers of torch. Options of safeload ride in one keyword: `safeload=Options(…)`.
+Promised: what these make is what the library makes, of exactly its classes; nothing in the model's files ran but code
+that was approved and asked for with `trust_remote_code=True`. Every class that `modules.json` and the routers name is
+one of the library's own modules, or lies in a file that was approved; no activation is called but layers of torch.
+Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder`. All other names are the
 library's own objects. Not guarded are its submodules (`sentence_transformers.models.Transformer("…")`), its trainers'
@@ -26,6 +27,7 @@ from safeload import adapt, adapt_after, adapt_library, adapt_models
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Access, Request
+from safeload.engine.seatbelt import Trap
 from safeload.transformers import _arguments
 from safeload.transformers._load import native_types
 
@@ -42,6 +44,8 @@ _INNER = (
 )
 _OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
 _ORIGINAL = "bert-base-uncased"
+_BY_NAME = "import_from_string"
+_IMPORTS = ("sentence_transformers.", "torch.")
 _UNSUPPORTED = ("gguf_file", "adapter_kwargs", "state_dict", "config", "offload_state_dict")
 
 
@@ -88,7 +92,7 @@ def _guard_init(call: adapt.Call) -> Any:
     with adapt_models.Loading(reference, call.options) as loading:
         admission = loading.admit(reference, request)
         named |= {holder: str(admission.path), "trust_remote_code": bool(loading.approved), "local_files_only": True}
-        model = loading.run(lambda: call.method(**named))
+        model = loading.run(lambda: call.method(**named), _traps())
     adapt_after.hold(model, loading.keeper)
     adapt_models.dress_modules(model, loading)
     card = model.model_card_data
@@ -116,7 +120,23 @@ def _guard_merge(call: adapt.Call) -> Any:
                 remedy=f"load each with safeload first: merge([{call.owner.__name__}(…), …])",
             )
     with adapt_models.Loading("a merged model", call.options) as loading:
-        return loading.run(lambda: call.method(*call.args, **call.kwargs))
+        return loading.run(lambda: call.method(*call.args, **call.kwargs), _traps())
+
+
+def _traps() -> tuple[Trap, ...]:
+    """Where the library imports a class by its name, in every place that has this function."""
+    homes = [name for name in [*sys.modules] if name.startswith("sentence_transformers.")]
+    return tuple(
+        Trap(home, _BY_NAME, "import a class by its name", judge=_import)
+        for home in homes
+        if _BY_NAME in vars(sys.modules[home])
+    )
+
+
+def _import(dotted_path: object, *_: object, **__: object) -> str:
+    """What it does: nothing worth a word for the library's own classes and the layers of torch. Where a class is in no
+    file of the model, the library would go on to import whatever is installed under that name."""
+    return "" if str(dotted_path).startswith(_IMPORTS) else f"import {escape(str(dotted_path))}"
 
 
 # --- arguments ------------------------------------------------------------------------------------------------------

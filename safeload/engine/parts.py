@@ -8,7 +8,7 @@ outside the model is refused. Weights are planned folder by folder as those of a
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,18 @@ Read = Callable[[str], Any]
 """The parsed JSON of that name; `None` if there is no such file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A class in a file of the model, or of another repository, that a part asks for."""
+
+    why: str
+    target: str
+    """By the path of its file, dotted: `custom_st.CustomModule`, `unet.my_unet.MyUNet`, `org/other--modeling.X`."""
+    repository: str
+    """Empty for the model itself."""
+    file: str
+
+
 @dataclass(slots=True)
 class Layout:
     """What a file at the top says the model is made of."""
@@ -41,6 +53,8 @@ class Layout:
     folders: dict[str, None] = field(default_factory=dict)
     """Relative to the model; the empty name is the model's own folder."""
     needs: list[CodeNeed] = field(default_factory=list)
+    code: list[Named] = field(default_factory=list)
+    """What of the needs can be read, and so approved."""
     named: int = 0
     """How often a folder was named; routers may name one again and again."""
     falls_back: bool = False
@@ -62,6 +76,22 @@ class Layout:
             raise MalformedInput("a model has too many parts", where=where, why=f"more than {_MOST}")
         return folder
 
+    def ask(self, reference: str, file: str | None, why: str, repository: str = "") -> None:
+        """Note the need for a class that does not belong to the library, and the file it is in.
+
+        Where no file is known, some installed package would be imported. No approval covers that: the need names what
+        can be no file of any closure, since those end in .py, and stays refused.
+        """
+        if file is None:
+            mark = " (no file)" if reference.endswith(".py") else ""
+            self.needs.append(CodeNeed(files=(reference + mark,), why=why))
+            return
+        path = f"{repository}--{file}" if repository else file
+        module = file.removesuffix(".py").replace("/", ".")
+        target = reference if repository else f"{module}.{reference.rpartition('.')[2]}"
+        self.needs.append(CodeNeed(files=(path,), why=why))
+        self.code.append(Named(why, target, repository, file))
+
 
 def layout_of(names: Mapping[str, str], read: Read) -> Layout | None:
     """What the model is made of; `None` if it is not made of parts.
@@ -76,6 +106,20 @@ def layout_of(names: Mapping[str, str], read: Read) -> Layout | None:
     if parts_diffusers.HOLDER in names:
         return parts_diffusers.layout(names, read)
     return None
+
+
+def code_of_parts(held: Held) -> Iterator[Named]:
+    """Which code the parts of a model ask for: what its closure begins with.
+
+    A list that cannot be used asks for none: a load of the parts is refused before it comes to code.
+    """
+    names = {path: path for path in held.snapshot.listing}
+    try:
+        layout = layout_of(names, lambda name: _parsed(held, names, name))
+    except MalformedInput:
+        return
+    if layout is not None:
+        yield from layout.code
 
 
 def plan_parts(plan: Plan, held: Held, names: Mapping[str, str], request: Request) -> None:
@@ -133,15 +177,6 @@ def require_shards(shards: Iterable[str], names: Mapping[str, str], index: str) 
             why=", ".join(escape(name) for name in missing[:20]),
             remedy="fetch the missing files, or ask the author for a complete checkpoint",
         )
-
-
-def code_need(reference: str, names: Mapping[str, str], why: str, folder: str = "") -> CodeNeed:
-    """The need for a class that does not belong to the library: in a file of the model, if one has its name."""
-    repository, _, inner = reference.rpartition("--")
-    module = inner.rpartition(".")[0] or inner
-    path = posixpath.join(folder, module.replace(".", "/") + ".py")
-    files = (names[path],) if path in names and not repository else (reference,)
-    return CodeNeed(files=files, why=why)
 
 
 def _parsed(held: Held, names: Mapping[str, str], name: str) -> Any:

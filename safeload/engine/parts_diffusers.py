@@ -7,15 +7,15 @@ here, and any other is code.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from safeload.core.errors import MalformedInput
-from safeload.core.evidence import CodeNeed
 from safeload.core.names import Location
 from safeload.engine import select
-from safeload.engine.parts import Layout, Read, code_need
+from safeload.engine.parts import Layout, Read
 
 HOLDER = select.PARTS_HOLDERS[1]
 
@@ -36,6 +36,7 @@ stable_video_diffusion t2i_adapter text_to_video_synthesis unclip unidiffuser ve
 vq_diffusion wan wuerstchen z_image
 """
 _PIPELINES = frozenset(_MODULES.split())
+_FILE = re.compile(r"[^./]+")
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -45,13 +46,13 @@ def layout(names: Mapping[str, str], read: Read) -> Layout:
     if not isinstance(document, dict):
         raise MalformedInput("a pipeline cannot be used", where=Location(HOLDER), why="it is no object")
     found = Layout(HOLDER, falls_back=True)
-    found.needs.extend(_pipeline(document.get("_class_name"), names))
+    _pipeline(found, document.get("_class_name"), names)
     for component, value in document.items():
         if component.startswith("_") or not isinstance(value, (list, tuple)) or not any(value):
             continue
         if len(value) == 2 and all(isinstance(item, str) for item in value):
             folder = found.add(component, component)
-            found.needs.extend(_component(folder, *value, names=names))
+            _component(found, folder, *value, names=names)
         elif any(isinstance(item, str) for item in value):
             raise MalformedInput(
                 "a component of the pipeline cannot be used",
@@ -61,16 +62,23 @@ def layout(names: Mapping[str, str], read: Read) -> Layout:
     return found
 
 
-def _pipeline(kind: Any, names: Mapping[str, str]) -> list[CodeNeed]:
+def _pipeline(found: Layout, kind: Any, names: Mapping[str, str]) -> None:
     """The class of the pipeline itself: by its name the library's own; as a pair it lies in a file of the model."""
     if kind is None or (isinstance(kind, str) and _CLASS.fullmatch(kind)):
-        return []
+        return
     pair = [item for item in kind if isinstance(item, str)] if isinstance(kind, list) else [str(kind)]
-    return [code_need(".".join(pair), names, f"{HOLDER} » _class_name")]
+    _ask(found, pair, "", names, f"{HOLDER} » _class_name")
 
 
-def _component(folder: str, library: str, kind: str, *, names: Mapping[str, str]) -> list[CodeNeed]:
+def _component(found: Layout, folder: str, library: str, kind: str, *, names: Mapping[str, str]) -> None:
     in_model = f"{folder}/{library}.py" in names  # it wins over a module of the same name
     if not in_model and library in _LIBRARIES | _PIPELINES and _CLASS.fullmatch(kind):
-        return []
-    return [code_need(f"{library}.{kind}", names, f"{HOLDER} » {folder}", folder)]
+        return
+    _ask(found, [library, kind], folder, names, f"{HOLDER} » {folder}")
+
+
+def _ask(found: Layout, pair: list[str], folder: str, names: Mapping[str, str], why: str) -> None:
+    """A pair of a file, without its ending, and a class in it; anything else is in no file of the model."""
+    file = posixpath.join(folder, f"{pair[0]}.py") if len(pair) == 2 and _FILE.fullmatch(pair[0]) else ""
+    there = file in names and _CLASS.fullmatch(pair[-1])
+    found.ask(".".join(pair), file if there else None, why)

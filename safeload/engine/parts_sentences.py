@@ -14,7 +14,7 @@ from typing import Any
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
 from safeload.engine import select
-from safeload.engine.parts import Layout, Read, code_need
+from safeload.engine.parts import Layout, Read
 
 HOLDER = select.PARTS_HOLDERS[0]
 
@@ -32,6 +32,9 @@ _OWN_TOKENIZER = re.compile(
     r"sentence_transformers\.(?:sentence_transformer\.)?(?:models|modules)\.tokenizer(?:\.[A-Za-z_]+)?"
     r"\.(?:WhitespaceTokenizer|PhraseTokenizer|TransformersTokenizerWrapper)"
 )
+_IN_MODEL = re.compile(r"(?:([^/]+/[^/]+)--)?([^./]+)\.[^./]+")
+"""`file.Class`, the file at the top of the model or of another repository. Anything longer is looked up among what is
+installed, also where the model has such a file."""
 _ROUTERS = ("Router", "Asym")
 
 
@@ -44,7 +47,7 @@ def layout(names: Mapping[str, str], read: Read) -> Layout:
         found.holder = holder
         folder = found.add(folder, path)
         if _OWN.fullmatch(kind) is None:
-            found.needs.append(code_need(kind, names, f"{holder} » {path}"))
+            _ask(found, kind, names, f"{holder} » {path}")
             continue
         name = kind.rpartition(".")[2]
         if name in _ROUTERS:
@@ -55,6 +58,13 @@ def layout(names: Mapping[str, str], read: Read) -> Layout:
             _refuse_path(folder, read)
     found.holder = HOLDER
     return found
+
+
+def _ask(found: Layout, kind: str, names: Mapping[str, str], why: str) -> None:
+    inside = _IN_MODEL.fullmatch(kind)
+    file = f"{inside[2]}.py" if inside else ""
+    there = bool(inside and (inside[1] or file in names))
+    found.ask(kind, file if there else None, why, (inside[1] or "") if inside else "")
 
 
 _Module = tuple[str, str, str, str]
@@ -96,7 +106,7 @@ def _check_tokenizer(found: Layout, folder: str, names: Mapping[str, str], read:
     document = read(holder)
     kind = document.get("tokenizer_class") if isinstance(document, dict) else None
     if isinstance(kind, str) and _OWN_TOKENIZER.fullmatch(kind) is None:
-        found.needs.append(code_need(kind, names, f"{holder} » tokenizer_class"))
+        _ask(found, kind, names, f"{holder} » tokenizer_class")
 
 
 def _refuse_path(folder: str, read: Read) -> None:

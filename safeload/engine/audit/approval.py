@@ -57,6 +57,23 @@ class NotApproved:
 
 
 @dataclass(frozen=True, slots=True)
+class NotInModel:
+    """Denies a load for classes that no closure holds: the library would import them from whatever is installed."""
+
+    needs: tuple[CodeNeed, ...]
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        reasons = tuple(
+            Reason(
+                f"{escape(need.why)} names {', '.join(map(escape, need.files))}, which no approval can cover",
+                "ask the author to put the class into a file of the model",
+            )
+            for need in self.needs
+        )
+        return Verdict("approvals", allowed=not reasons, reasons=reasons)
+
+
+@dataclass(frozen=True, slots=True)
 class CodeLook:
     """What was found out about the code of one load."""
 
@@ -64,12 +81,18 @@ class CodeLook:
     closure: Closure
     digests: dict[str, str]
     """sha256 of the files of the model itself that would run."""
+    beyond: tuple[CodeNeed, ...] = ()
+    """Needs of which not one file is in the closure."""
 
     def into(self, evidence: Evidence, answer: Answer) -> Evidence:
         return replace(evidence, code=(self.need,), approvals=answer.approvals)
 
     def beside(self, policy: Policy, answer: Answer) -> Policy:
-        return AllOf((policy, NotApproved(answer))) if answer.reasons else policy
+        denials = (
+            *([NotApproved(answer)] if answer.reasons else ()),
+            *([NotInModel(self.beyond)] if self.beyond else ()),
+        )
+        return AllOf((policy, *denials)) if denials else policy
 
 
 def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) -> CodeLook:
@@ -81,7 +104,9 @@ def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) 
     files = tuple(dict.fromkeys((*(file.name for file in closure.files), *absent)))
     why = ", ".join(dict.fromkeys(need.why for need in needs))
     own = {file.name: file.sha256 for file in closure.files if file.name in held.snapshot.listing}
-    return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own)
+    known = {file.name for file in closure.files}
+    beyond = tuple(need for need in needs if known and known.isdisjoint(need.files))
+    return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own, beyond)
 
 
 @dataclass(frozen=True, slots=True)

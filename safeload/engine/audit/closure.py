@@ -16,6 +16,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput, SafeloadError
 from safeload.core.names import Location, escape
 from safeload.engine.held import Held
 from safeload.engine.options import Options
+from safeload.engine.parts import code_of_parts
 from safeload.engine.request import Access, Request
 from safeload.formats.base import Code, Reference
 from safeload.formats.python.facts import Edge, Facts, read_facts
@@ -112,7 +113,7 @@ class _Search:
 
     def run(self, snapshot: Snapshot) -> Closure:
         self._hold("", snapshot)
-        for entry, repository, path in self._entries():
+        for entry, repository, path in dict.fromkeys(self._entries()):  # a part may be named in two ways
             self.entries.append(entry)
             self._want(repository, path, entry.why, 0)
         while self.pending:
@@ -132,6 +133,9 @@ class _Search:
 
     def _entries(self) -> Iterator[tuple[Entry, str, str]]:
         own = self.models[""]
+        for named in code_of_parts(own):
+            file = _name(named.repository, named.file)
+            yield Entry(why=escape(named.why), target=named.target, file=file), named.repository, named.file
         configs = [path for path in sorted(own.snapshot.listing) if path.endswith(".json")]
         own.snapshot.fetch(configs)
         for path in configs:

@@ -1,0 +1,62 @@
+"""Builders of tiny models of parts that bring their own code, for sentence-transformers and diffusers.
+
+In the form of `coded.py`: each module notes in `coded.RAN` that it was imported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.adapters import coded, sentences
+from tests.adapters.sentences import edit
+
+MODULE = """import torch
+from sentence_transformers.models import Module
+from .numbers_st import FACTOR
+class CustomModule(Module):
+    config_keys = []
+    def forward(self, features, **kwargs):
+        features["sentence_embedding"] = torch.full_like(features["sentence_embedding"], FACTOR)
+        return features
+    def save(self, output_path, *args, **kwargs):
+        pass
+    @classmethod
+    def load(cls, *args, **kwargs):
+        return cls()
+"""
+NUMBERS = "FACTOR = 7.0\n"
+WORDS = """from sentence_transformers.models.tokenizer import WhitespaceTokenizer
+class Tokenizer(WhitespaceTokenizer):
+    pass
+"""
+SENTENCE_FILES = ("custom_st.py", "numbers_st.py")
+
+
+def custom(directory: Path) -> Path:
+    """The files of a module of the author's own."""
+    coded.write(directory, "custom_st.py", MODULE)
+    coded.write(directory, "numbers_st.py", NUMBERS)
+    return directory
+
+
+def build_module(directory: Path) -> Path:
+    """A last module of the author's own, which turns every number into seven."""
+    custom(sentences.build_sentences(directory))
+    edit(directory / "modules.json", lambda modules: modules[3].update(type="custom_st.CustomModule"))
+    return directory
+
+
+def build_routed(directory: Path) -> Path:
+    """The same, as the last step of one way through a router."""
+    custom(sentences.build_router(directory))
+    edit(
+        directory / "router_config.json",
+        lambda router: router["types"].update(document_2_Dense="custom_st.CustomModule"),
+    )
+    return directory
+
+
+def modules(directory: Path) -> list[str]:
+    """The classes that `modules.json` names."""
+    return [module["type"] for module in json.loads((directory / "modules.json").read_text())]

@@ -23,7 +23,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_sentences
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Access, Request
@@ -45,6 +45,8 @@ _INNER = (
 _OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
 _ORIGINAL = "bert-base-uncased"
 _BY_NAME = "import_from_string"
+_LOOKS = "sentence_transformers.multi_vector_encoder.model"
+"""Where the library only looks what kind of class it is, and goes on without an answer."""
 _IMPORTS = ("sentence_transformers.", "torch.")
 _UNSUPPORTED = ("gguf_file", "adapter_kwargs", "state_dict", "config", "offload_state_dict")
 
@@ -95,6 +97,8 @@ def _guard_init(call: adapt.Call) -> Any:
         model = loading.run(lambda: call.method(**named), _traps())
     adapt_after.hold(model, loading.keeper)
     adapt_models.dress_modules(model, loading)
+    if loading.approved:
+        adapt_sentences.install(type(model))
     card = model.model_card_data
     card.local_files_only = asked
     if admission.revision is not None and not asked:
@@ -127,7 +131,7 @@ def _traps() -> tuple[Trap, ...]:
     """Where the library imports a class by its name, in every place that has this function."""
     homes = [name for name in [*sys.modules] if name.startswith("sentence_transformers.")]
     return tuple(
-        Trap(home, _BY_NAME, "import a class by its name", judge=_import)
+        Trap(home, _BY_NAME, "import a class by its name", ImportError if home == _LOOKS else None, judge=_import)
         for home in homes
         if _BY_NAME in vars(sys.modules[home])
     )

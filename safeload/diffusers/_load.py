@@ -7,18 +7,13 @@ from typing import Any
 
 from safeload import adapt, adapt_after, adapt_models
 from safeload.core.errors import UsageError
-from safeload.diffusers import _late
+from safeload.diffusers import _code, _late
+from safeload.diffusers._code import TRAPS
 from safeload.engine.request import Request
-from safeload.engine.seatbelt import Trap
 from safeload.transformers import _arguments
 
-_CODE = "import code from a model"
-TRAPS = (
-    Trap("diffusers.utils.dynamic_modules_utils", "get_cached_module_file", _CODE),
-    Trap("diffusers.utils.dynamic_modules_utils", "get_class_in_module", _CODE),
-)
 NAMES = ("pretrained_model_name_or_path", "pretrained_model_or_path")
-_PROGRAM = "it is a program, and safeload has no approvals for those of diffusers yet"
+_PROGRAM = "it names a program from elsewhere; only one that the model itself names can be approved"
 REFUSED = {
     "custom_pipeline": (_PROGRAM, "use a pipeline that diffusers has"),
     "custom_revision": (_PROGRAM, "leave it out"),
@@ -55,10 +50,13 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
         return call.method(*call.args, **call.kwargs)
     request = _request(call.owner, named)
     with adapt_models.Loading(reference, call.options) as loading:
-        named[holder] = str(loading.admit(reference, request).path)
+        admission = loading.admit(reference, request)
+        _code.check(call.owner, admission, pipeline=is_pipeline(call.owner))
+        named[holder] = str(admission.path)
         if is_pipeline(call.owner) or _is(call.owner, "ModelMixin", "AutoModel"):
             named |= {"use_safetensors": True, "trust_remote_code": False}
-        result = loading.run(lambda: call.method(**named, local_files_only=True), TRAPS)
+        named["local_files_only"] = True
+        result = loading.run(lambda: _code.load(call.method, admission, named), TRAPS, _code.answers(admission))
     finish(result, loading)
     return result
 

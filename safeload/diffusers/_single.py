@@ -11,6 +11,7 @@ from safeload import adapt, adapt_models
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.diffusers import _load
+from safeload.diffusers._code import TRAPS
 from safeload.engine.request import Access, Request
 
 _HOLDERS = ("pretrained_model_link_or_path", "pretrained_model_link_or_path_or_dict")
@@ -43,7 +44,7 @@ def guard_from_single_file(call: adapt.Call) -> Any:
         path = _file(link, revision, access, loading)
         named[holder] = path
         _config(named, path, revision, access, loading, pipeline=_load.is_pipeline(call.owner))
-        result = loading.run(lambda: call.method(**named, local_files_only=True), _load.TRAPS)
+        result = loading.run(lambda: call.method(**named, local_files_only=True), TRAPS)
     _load.finish(result, loading)
     return result
 

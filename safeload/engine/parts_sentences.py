@@ -35,6 +35,8 @@ _OWN_TOKENIZER = re.compile(
 _IN_MODEL = re.compile(r"(?:([^/]+/[^/]+)--)?([^./]+)\.[^./]+")
 """`file.Class`, the file at the top of the model or of another repository. Anything longer is looked up among what is
 installed, also where the model has such a file."""
+_LIBRARIES = ("sentence_transformers.", "pylate.")
+"""What so begins the library never looks for in a model, whatever files it has."""
 _ROUTERS = ("Router", "Asym")
 
 
@@ -63,7 +65,7 @@ def layout(names: Mapping[str, str], read: Read) -> Layout:
 def _ask(found: Layout, kind: str, names: Mapping[str, str], why: str) -> None:
     inside = _IN_MODEL.fullmatch(kind)
     file = f"{inside[2]}.py" if inside else ""
-    there = bool(inside and (inside[1] or file in names))
+    there = bool(inside and (inside[1] or file in names) and not kind.startswith(_LIBRARIES))
     found.ask(kind, file if there else None, why, (inside[1] or "") if inside else "")
 
 

@@ -5,10 +5,9 @@ In the form of `coded.py`: each module notes in `coded.RAN` that it was imported
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from tests.adapters import coded, sentences
+from tests.adapters import coded, diffusion, sentences
 from tests.adapters.sentences import edit
 
 MODULE = """import torch
@@ -29,6 +28,17 @@ NUMBERS = "FACTOR = 7.0\n"
 WORDS = """from sentence_transformers.models.tokenizer import WhitespaceTokenizer
 class Tokenizer(WhitespaceTokenizer):
     pass
+"""
+PIPELINE = """from diffusers import DDPMPipeline
+class MyPipeline(DDPMPipeline):
+    def origin(self):
+        return "own"
+"""
+NET = """from diffusers import UNet2DModel
+from .more import WORD
+class MyUNet(UNet2DModel):
+    def origin(self):
+        return WORD
 """
 SENTENCE_FILES = ("custom_st.py", "numbers_st.py")
 
@@ -57,6 +67,26 @@ def build_routed(directory: Path) -> Path:
     return directory
 
 
-def modules(directory: Path) -> list[str]:
-    """The classes that `modules.json` names."""
-    return [module["type"] for module in json.loads((directory / "modules.json").read_text())]
+def build_pipeline(directory: Path) -> Path:
+    """A pipeline class of the author's own, at the top."""
+    diffusion.build_ddpm(directory)
+    coded.write(directory, "my_pipeline.py", PIPELINE)
+    diffusion.edit(directory / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
+    return directory
+
+
+def build_component(directory: Path) -> Path:
+    """A network of the author's own, in its folder, and what it imports."""
+    diffusion.build_ddpm(directory)
+    coded.write(directory, "unet/my_unet.py", NET, label="unet/my_unet.py")
+    coded.write(directory, "unet/more.py", 'WORD = "own"\n')
+    diffusion.edit(directory / "model_index.json", unet=["my_unet", "MyUNet"])
+    return directory
+
+
+def build_both(directory: Path) -> Path:
+    """Both in one pipeline."""
+    build_component(directory)
+    coded.write(directory, "my_pipeline.py", PIPELINE)
+    diffusion.edit(directory / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
+    return directory

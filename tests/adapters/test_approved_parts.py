@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentence_transformers as plain
 import torch
 
+import safeload.diffusers as diffusers_guarded
 import safeload.sentence_transformers as sentences_guarded
 from safeload import PolicyDenied, UsageError
 from safeload.engine.approved import PACKAGE
@@ -110,6 +113,38 @@ def test_what_is_installed_under_that_name_is_not_imported(
     assert not coded.RAN
 
 
+def test_a_module_that_fails_is_not_looked_for_elsewhere(
+    project: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After an error the library tries what is installed under the same name."""
+    path = coded_parts.build_module(project / "m")
+    (path / "custom_st.py").write_text("raise ValueError('not today')\n")
+    coded.write(project / "site", "custom_st.py", coded_parts.MODULE)
+    monkeypatch.syspath_prepend(str(project / "site"))
+    approve(path)
+    with pytest.raises(PolicyDenied, match=r"import custom_st\.CustomModule"):
+        sentences(path)
+    assert not coded.RAN and "custom_st" not in sys.modules
+
+
+def test_a_multi_vector_encoder_takes_an_approved_module(
+    project: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It asks in another way what kind of class it is; what is installed under that name is not imported for it."""
+    if not hasattr(plain, "MultiVectorEncoder"):
+        pytest.skip("this version has none")
+    path = coded_parts.build_module(project / "m")
+    coded.write(project / "site", "custom_st.py", coded_parts.MODULE)
+    monkeypatch.syspath_prepend(str(project / "site"))
+    approve(path)
+    model = sentences_guarded.MultiVectorEncoder(str(path), device="cpu", trust_remote_code=True)
+    (own,) = (module for module in model if type(module).__name__ == "CustomModule")
+    assert type(own).__module__.startswith(f"{PACKAGE}.c") and "custom_st" not in sys.modules
+    assert sorted(coded.RAN) == sorted(coded_parts.SENTENCE_FILES)
+
+
 def test_another_class_of_an_approved_module_is_refused(project: Path) -> None:  # noqa: F811
     """The approval names the classes; one that the configs name later is none of them."""
     path = coded_parts.build_module(project / "m")
@@ -144,3 +179,165 @@ def test_the_librarys_cache_of_modules_has_no_effect(
     approve(path)
     assert sevens(sentences(path)) and not (project / "modules").exists()
     assert not [name for name in sys.modules if name.startswith("transformers_modules") and "custom_st" in name]
+
+
+@EACH
+def test_what_is_saved_loads_without_another_approval(build: Build, project: Path) -> None:  # noqa: F811
+    """All of the code is written where it was, and the configs name it as they did: the code is the same."""
+    path = build(project / "m")
+    approve(path)
+    model = sentences(path)
+    for save in (model.save_pretrained, model.save):
+        shutil.rmtree(project / "saved", ignore_errors=True)
+        save("saved")
+        for name in coded_parts.SENTENCE_FILES:
+            assert (project / "saved" / name).read_bytes() == (path / name).read_bytes()
+        assert not any(PACKAGE in file.read_text() for file in (project / "saved").rglob("*.json"))
+        assert sevens(sentences(project / "saved"))
+    assert sorted(coded.RAN) == sorted(coded_parts.SENTENCE_FILES)
+
+
+# --- diffusers ------------------------------------------------------------------------------------------------------
+
+PIPELINES: dict[str, tuple[Build, tuple[str, ...]]] = {
+    "pipeline": (coded_parts.build_pipeline, ("my_pipeline.py",)),
+    "component": (coded_parts.build_component, ("unet/more.py", "unet/my_unet.py")),
+    "both": (coded_parts.build_both, ("my_pipeline.py", "unet/more.py", "unet/my_unet.py")),
+}
+EACH_PIPELINE = pytest.mark.parametrize(("build", "files"), PIPELINES.values(), ids=PIPELINES)
+
+
+def pipeline(path: Path, trust: bool | None = True, owner: str = "DiffusionPipeline") -> Any:
+    return getattr(diffusers_guarded, owner).from_pretrained(str(path), trust_remote_code=trust)
+
+
+@EACH_PIPELINE
+def test_a_pipeline_without_an_approval_is_refused(
+    build: Build,
+    files: tuple[str, ...],
+    project: Path,  # noqa: F811
+) -> None:
+    """One reason names every file and the command that approves; nothing ran, whether or not trust is given."""
+    path = build(project / "m")
+    for trust in (True, None, False):
+        with pytest.raises(PolicyDenied) as caught:
+            pipeline(path, trust)
+        (reason,) = caught.value.verdict.denials()
+        assert all(name in reason.message for name in files)
+        assert f"safeload approve {path}" in reason.remedy
+    assert not coded.RAN
+
+
+@EACH_PIPELINE
+def test_an_approved_pipeline_runs(build: Build, files: tuple[str, ...], project: Path) -> None:  # noqa: F811
+    """What the approval names is the author's own, of approved bytes, all else the library's; each file ran once."""
+    path = build(project / "m")
+    approve(path)
+    assert not coded.RAN
+    for owner in ("DiffusionPipeline", "DDPMPipeline"):
+        pipe = pipeline(path, owner=owner)
+        for part, file in ((pipe, "my_pipeline.py"), (pipe.unet, "unet/my_unet.py")):
+            own = file in files
+            assert type(part).__module__.startswith(f"{PACKAGE}.c" if own else "diffusers.")
+            assert not own or part.origin() == "own"
+        assert pipe(num_inference_steps=1, output_type="np").images.shape == (1, 8, 8, 3)
+    assert sorted(coded.RAN) == sorted(files)
+
+
+@EACH_PIPELINE
+def test_one_byte_more_and_a_pipeline_is_refused(
+    build: Build,
+    files: tuple[str, ...],
+    project: Path,  # noqa: F811
+) -> None:
+    """A change in any file of the closure."""
+    path = build(project / "m")
+    approve(path)
+    for name in files:
+        before = (path / name).read_bytes()
+        (path / name).write_bytes(before + b"\n")
+        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
+            pipeline(path)
+        (path / name).write_bytes(before)
+    assert not coded.RAN
+
+
+@EACH_PIPELINE
+def test_an_approved_pipeline_has_to_be_asked_for(
+    build: Build,
+    files: tuple[str, ...],
+    project: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without `trust_remote_code=True`, or where the library's own switch forbids code, none runs."""
+    path = build(project / "m")
+    approve(path)
+    for trust in (None, False):
+        with pytest.raises(UsageError, match="trust_remote_code=True"):
+            pipeline(path, trust)
+    monkeypatch.setattr("diffusers.utils.dynamic_modules_utils.DIFFUSERS_DISABLE_REMOTE_CODE", True)
+    with pytest.raises(UsageError, match="DIFFUSERS_DISABLE_REMOTE_CODE"):
+        pipeline(path)
+    assert not coded.RAN
+
+
+def test_a_class_that_is_no_pipeline_is_refused(project: Path) -> None:  # noqa: F811
+    """Whatever the approved file holds under that name."""
+    path = coded_parts.build_pipeline(project / "m")
+    coded.write(
+        path, "my_pipeline.py", "class MyPipeline:\n    @classmethod\n    def from_pretrained(*a, **k): 1 / 0\n"
+    )
+    approve(path)
+    with pytest.raises(PolicyDenied, match="for a pipeline, which it is not"):
+        pipeline(path)
+
+
+def test_another_class_of_an_approved_component_is_refused(project: Path) -> None:  # noqa: F811
+    """The approval names the classes; one that the index names later is none of them."""
+    path = coded_parts.build_component(project / "m")
+    approve(path)
+    edit(path / "model_index.json", lambda index: index.update(unet=["my_unet", "UNet2DModel"]))
+    with pytest.raises(PolicyDenied, match=r"unet\.my_unet\.UNet2DModel"):
+        pipeline(path)
+
+
+def test_an_approved_component_wins_over_a_module_of_that_name(project: Path) -> None:  # noqa: F811
+    """diffusers has pipelines called `ddpm`; what was approved is what is loaded."""
+    path = coded_parts.build_component(project / "m")
+    (path / "unet/my_unet.py").rename(path / "unet/ddpm.py")
+    edit(path / "model_index.json", lambda index: index.update(unet=["ddpm", "MyUNet"]))
+    approve(path)
+    assert pipeline(path).unet.origin() == "own"
+
+
+def test_a_choosing_class_does_not_take_a_pipeline_of_its_own(project: Path) -> None:  # noqa: F811
+    """`AutoPipeline…` knows those of diffusers only, and says what to call instead."""
+    path = coded_parts.build_pipeline(project / "m")
+    approve(path)
+    with pytest.raises(UsageError, match="chooses among those of diffusers"):
+        pipeline(path, owner="AutoPipelineForText2Image")
+    assert not coded.RAN
+
+
+def test_code_of_a_single_model_stays_refused(project: Path) -> None:  # noqa: F811
+    """`auto_map` in the config of a network: approved or not, with the reason."""
+    path = coded_parts.build_component(project / "m")
+    edit(path / "unet/config.json", lambda config: config.update(auto_map={"AutoModel": "my_unet.MyUNet"}))
+    load = diffusers_guarded.AutoModel.from_pretrained
+    with pytest.raises(PolicyDenied, match="nobody approved"):
+        load(str(path), subfolder="unet", trust_remote_code=True)
+    approve(path)
+    with pytest.raises(UsageError, match="not yet that of one AutoModel"):
+        load(str(path), subfolder="unet", trust_remote_code=True)
+    assert not coded.RAN
+
+
+def test_a_tripwire_watches_a_pipeline(project: Path, marker: Path) -> None:  # noqa: F811
+    """What no policy lists does not happen while the code loads."""
+    path = coded_parts.build_pipeline(project / "m")
+    (path / "my_pipeline.py").write_text(f"open({str(marker)!r}, 'w')\n{coded_parts.PIPELINE}")
+    (project / "safeload.toml").write_text('version = 1\n[remote-code]\ncapabilities = ["none"]\n')
+    approve(path)
+    with pytest.raises(PolicyDenied, match="no policy lists, file-write"):
+        pipeline(path)
+    assert not marker.exists()

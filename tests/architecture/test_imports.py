@@ -87,7 +87,10 @@ ADAPTERS = {
     "adapt_library": Row(("core",)),
     "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
     # Libraries that stand on transformers: what loads within them is guarded as it is there.
-    "sentence_transformers": Row(("core", "engine", *SHARED, "transformers"), ("sentence_transformers",)),
+    "adapt_sentences": Row(("engine", "transformers")),
+    "sentence_transformers": Row(
+        ("core", "engine", *SHARED, "adapt_sentences", "transformers"), ("sentence_transformers",)
+    ),
     "peft": Row(("core", "engine", *SHARED, "transformers"), ("peft",)),
     "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),
     "diffusers": Row(("core", "engine", *SHARED, "diffusers", "transformers"), ("diffusers",)),

@@ -18,6 +18,7 @@ from tests.engine.models import model, write_all
 CLASS = "class Own: ...\n"
 PARTS = Request(purpose="parts", trust_remote_code=True)
 OFFLINE = Request(access=Access(local_files_only=True))
+LIBRARIES = {"sentence_transformers": CLASS, "pylate": CLASS}
 POOLING = "sentence_transformers.models.Pooling"
 
 
@@ -73,12 +74,22 @@ def test_a_router_and_a_tokenizer_of_words_lead_to_code(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["subprocess.Popen", "my_package.models.Layer", "custom.inner.Own", "Own", "", "a/b.Own"]
+    "kind",
+    [
+        "subprocess.Popen",
+        "my_package.models.Layer",
+        "custom.inner.Own",
+        "Own",
+        "",
+        "a/b.Own",
+        "sentence_transformers.Own",
+        "pylate.Own",
+    ],
 )
 def test_a_class_that_no_file_holds_stays_refused(kind: str, project: Path) -> None:
     """Also beside code that is approved, and where the model has a file of that path: the library would import
     whatever is installed under that name."""
-    sentences(project / "p", "custom_st.Own", kind, custom_st=CLASS, custom__inner=CLASS, a__b=CLASS)
+    sentences(project / "p", "custom_st.Own", kind, custom_st=CLASS, custom__inner=CLASS, a__b=CLASS, **LIBRARIES)
     assert targets() >= {("custom_st.Own", "custom_st.py")}
     approved("p")
     assert "no approval can cover" in refusal("p", request=PARTS)

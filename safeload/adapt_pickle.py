@@ -102,7 +102,14 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
             if isinstance(act, Global):
                 act.name = act.written
     names = names_in([reading])
-    table = PLAIN_TABLE | (numpy_table() or Table()) | _estimators(names) | (more or Table()) | wish.classes
+    table = (
+        PLAIN_TABLE
+        | (numpy_table() or Table())
+        | _estimators(names)
+        | _frames(names, wish)
+        | (more or Table())
+        | wish.classes
+    )
     if wish.unknown == "refuse":
         missing = unlisted(names, table, wish.inert)
         refuse(missing, door.inspected.report, door.location, call=wish.call, inert=wish.inert)
@@ -128,6 +135,19 @@ def _estimators(names: Iterable[GlobalName]) -> Table:
     from safeload.adapt_sklearn import sklearn_table
 
     return sklearn_table(names)
+
+
+def _frames(names: Iterable[GlobalName], wish: Wish) -> Table:
+    """What is known of pandas, if the file names any of it. Raises `UsageError` where it is missing and asked for."""
+    from safeload.adapt_pandas import installed, names_pandas, pandas_table
+
+    if not names_pandas(names):
+        return Table()
+    if wish.unknown == "refuse" and not installed():
+        raise UsageError(
+            "a file holds objects of pandas", why="pandas is not installed", remedy="pip install 'safeload[pandas]'"
+        )
+    return pandas_table(names)
 
 
 def _refuse_computed(stream: PickleStream) -> None:

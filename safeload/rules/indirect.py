@@ -18,6 +18,20 @@ _PLAIN_BASES = frozenset(
 _REBUILDERS = ("torch._utils", "torch._tensor", "torch.tensor")
 _TYPED_REBUILDS = frozenset({"_rebuild_from_type", "_rebuild_from_type_v2"})
 
+_MADE_OF_FIRST = frozenset(
+    {
+        "_reconstruct",
+        "__pyx_unpickle_SeedSequence",
+        "__pyx_unpickle_NDArrayBacked",
+        "__pyx_unpickle_IntervalMixin",
+        "_new_Index",
+        "_new_DatetimeIndex",
+        "_new_TimedeltaIndex",
+        "_new_IntervalIndex",
+    }
+)
+"""Helpers of numpy and pandas that call `__new__` of their first argument."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
@@ -68,7 +82,7 @@ def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
         return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
     if name.name == "_mareconstruct":
         return tuple(Hidden(item, _NO_ARGUMENTS, True) for item in args[:2])
-    if name.name in ("_reconstruct", "__pyx_unpickle_SeedSequence") and args:
+    if name.name in _MADE_OF_FIRST and args:
         return (Hidden(args[0], _NO_ARGUMENTS, True),)
     return ()
 

@@ -108,7 +108,8 @@ ADAPTERS = {
     ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
-    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy",)),
+    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pandas", "adapt_sklearn"), ("numpy",)),
+    "adapt_pandas": Row(("core", "engine", "adapt_pandas"), ("numpy", "pandas")),
     "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
@@ -121,6 +122,11 @@ EAGER = {
     "trust.private_key",
     "transformers",
     "adapt",
+    "adapt_pandas._arrays",
+    "adapt_pandas._checks",
+    "adapt_pandas._frame",
+    "adapt_pandas._index",
+    "adapt_pandas._table",
     "adapt_sklearn._checks",
     "adapt_sklearn._compiled",
 }

@@ -177,7 +177,7 @@ RULES: dict[str, Any] = {
     'shard_unread': (3328, ('safeload.formats.parts.Reference',)),
     'skops_node': (4499, ('safeload.formats.parts.Reference',)),
     'stdlib_names': (4913, ()),
-    'study': (19442, ()),
+    'study': (19908, ()),
     'taxonomies': (3646, ()),
     'template_escape': (7128, ('safeload.formats.parts.Template',)),
     'template_gate': (7571, ('safeload.formats.parts.Template',)),

@@ -33,15 +33,10 @@ def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
 
 
 def facts_of(part: Template, context: Context) -> Facts:
-    """The facts of a template, read once for all rules, and once for all templates of a file that are the same."""
+    """The facts of a template, read once for all rules."""
     known = context.memo.get(id(part))
     if not isinstance(known, Facts):
-        same = context.memo.setdefault(id(read_facts), {})
-        assert isinstance(same, dict)
-        if (known := same.get(part.text)) is None:
-            known = same[part.text] = read_facts(part.text)
-        context.memo[id(part)] = known
-    assert isinstance(known, Facts)
+        known = context.memo[id(part)] = read_facts(part.text)
     return known
 
 

@@ -14,6 +14,8 @@ from safeload.engine.live import Made
 
 _LAYOUT = "0.14.1"
 """How pandas names the layout of a state; it has not changed since that version."""
+_WIDEST_EMPTY = 1 << 16
+"""Columns of a table without rows: each is made, though it takes no bytes to write one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +86,8 @@ def frame(made: Made) -> object:
     if len({id(one.values) for one in found.blocks}) != len(found.blocks):
         raise bad("a DataFrame", "two of its blocks are one")
     tables = [_rows(one.values, height) for one in found.blocks]
+    if not height and width > _WIDEST_EMPTY:
+        raise bad("a DataFrame", "it has more columns than anybody gives a table without rows")
     if sum(map(len, tables)) != width:
         raise bad("a DataFrame", "its blocks hold another number of columns than it has")
     order = [places(one.placement, width) for one in found.blocks]

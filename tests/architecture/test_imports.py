@@ -113,6 +113,7 @@ ADAPTERS = {
     "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
     "joblib": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "joblib"), ("numpy",)),
+    "pandas": Row(("core", "engine", "adapt_pickle", "pandas")),
     "to_skops": Row(("core", "engine", "joblib"), ("skops",)),
     "pickle": Row(("core", "engine", "sources", "adapt_pickle", "pickle")),
     "torch": Row(("core", "engine", "formats", "sources", "adapt_numpy", "torch"), ("torch",)),

@@ -314,6 +314,9 @@ HOSTILE = {
     "empty values, and endless": lambda: _frame(
         [_block(numpy.empty((1 << 40, 0)), slice(0, 1 << 40, 1))], pandas.RangeIndex(1 << 40), 0
     ),
+    "many columns of nothing": lambda: _frame(
+        [_block(numpy.empty((1 << 20, 0)), slice(0, 1 << 20, 1))], pandas.RangeIndex(1 << 20), 0
+    ),
     "an axis that is a list": lambda: _frame([_block(_TWO, slice(0, 2, 1))], ["a", "b"]),
     "blocks that are none": lambda: _frame([_TWO]),
     # what else a state may set

@@ -187,7 +187,7 @@ RULES: dict[str, Any] = {
     'template_unreadable': (1579, ('safeload.formats.parts.Template',)),
     'template_unseen': (4512, ('safeload.formats.parts.Template',)),
     'template_words': (3732, ('safeload.formats.parts.Template',)),
-    'templates': (3242, ()),
+    'templates': (2966, ()),
     'traps': (3141, ()),
     'unreadable': (2693, ('safeload.formats.base.PickleStream',)),
     'values': (1569, ()),

@@ -111,7 +111,8 @@ def test_no_argument_switches_safety_off(source: Source) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-BROAD = {"safeload.rules.fickling", "safeload.rules.detect_secrets"}  # whatever another's analyser raises becomes a finding or our error
+# Whatever another's analyser raises becomes a finding or our error.
+BROAD = {"safeload.rules.fickling", "safeload.rules.detect_secrets"}
 
 
 @EACH

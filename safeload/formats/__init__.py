@@ -16,7 +16,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, PickleStream
+from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.inside import Inner, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
@@ -185,6 +185,8 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
         except MalformedInput as error:
             fault = fault or error
     if _SPLIT.search(called(location)):
+        from safeload.formats.parts import Opaque
+
         parts = [part for part in parts if not isinstance(part, Opaque)]
         parts.append(Opaque(location=location, what="part", detail="a part of a file that was cut in several"))
     if _LIKE_PROTOBUF & {format.name for format in claims}:

@@ -41,6 +41,7 @@ class Hidden:
     args: Value
     plain: bool
     """Whether only `__new__` runs."""
+    kwargs: Value = None
 
 
 _NO_ARGUMENTS = Tuple((), 1)
@@ -94,6 +95,8 @@ def _copyreg(name: str, args: tuple[Value, ...]) -> tuple[Hidden, ...]:
         if isinstance(base, Global) and base.name.module == "builtins" and base.name.name in _PLAIN_BASES:
             return (made,)
         return (made, Hidden(base, Tuple((args[2],), 1), False))
+    if name == "__newobj_ex__" and len(args) == 3:
+        return (Hidden(args[0], args[1], True, args[2]),)
     if name in ("__newobj__", "__newobj_ex__") and args:
         return (Hidden(args[0], Tuple(args[1:], 1), True),)
     return ()

@@ -40,6 +40,7 @@ from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
 from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
 from safeload.rules.element_types import wrong_state
+from safeload.rules.handed_on import Handed, Late, again, reaching
 from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
@@ -106,6 +107,10 @@ _LEGACY_STREAMS = 5
 _WRITTEN_OUT = 1_000
 """Dangerous calls of a stream that are told with their arguments; findings are listed by the hundred."""
 _LEVELS = 4
+_CONVERTING = frozenset({"builtins", "collections"})
+"""Modules whose containers and numbers are made of other objects."""
+_FILLED = frozenset({"builtins", "collections", "copyreg"})
+"""Modules of what picklers fill with items."""
 
 
 class _Student:
@@ -117,6 +122,8 @@ class _Student:
         self.names: dict[GlobalName, _Kind] = {}
         self.told: dict[GlobalName, tuple[str, str]] = {}  # what is said of a name, however often it is used
         self.traps = Traps()
+        self.handed_on = Handed(allowlist)
+        self.late = Late()
         self.arguments = Arguments()
         self.written_out = 0
         self.stated: dict[GlobalName, tuple[str, str]] = {}
@@ -126,12 +133,13 @@ class _Student:
     def run(self) -> None:
         imports: list[Global] = []
         for node in self.reading.trace:
+            late = self.late.noted(node)
             if isinstance(node, Call):
                 self.called(node.callee, node, plain=node.how is How.NEWOBJ)
                 if node.items or node.pairs:
                     self.written(node)
             elif isinstance(node, Build):
-                self.build(node, node.offset)
+                self.build(node, node.offset, late)
             elif isinstance(node, Global):
                 imports.append(node)
             elif isinstance(node, Extension):
@@ -283,7 +291,13 @@ class _Student:
             self.misused(call, name, f"calls the constructor of {name} with arguments, as no pickler does")
         elif entry.use is Use.MEMBER and not looks_up_one(call):
             self.dangerous_use(call, name, "it does not look up a member, but makes a class of its arguments")
-        elif why := wrong_arguments(name, call):
+        elif not _keyless(call):
+            what = f"gives keyword arguments to {name}, as no pickler does"
+            if entry.effect is Effect.RECORD:
+                self.misused(call, name, what)
+            else:
+                self.dangerous_use(call, name, "its keyword arguments reach what no pickler writes")
+        elif why := wrong_arguments(name, call) or self.handed_on.wrong(name, call):
             self.dangerous_use(call, name, why)
         elif entry.effect is not Effect.RECORD and name != ("collections", "defaultdict"):
             # The factory of a defaultdict is judged as a name: nothing calls it while the file is read.
@@ -300,9 +314,9 @@ class _Student:
                 given = self.kind(argument.name).entry
                 if given is not None and given.use in (Use.NEW, Use.NAME):
                     self.misused(call, argument.name, f"hands {argument.name} to {name}, which might call it")
-            elif isinstance(argument, Call) and isinstance(argument.callee, Global) and name.module == "builtins":
+            elif isinstance(argument, Call) and isinstance(argument.callee, Global) and name.module in _CONVERTING:
                 given = self.kind(argument.callee.name).entry
-                if given is not None and given.use is Use.NEW:
+                if given is not None and (given.use is Use.NEW or given.effect is Effect.RECORD):
                     made = argument.callee.name
                     self.misused(call, made, f"converts an object of {made} by {name}, which calls methods of it")
 
@@ -312,7 +326,7 @@ class _Student:
         if level > _LEVELS or not isinstance(args, Tuple):
             self.computed(inner.callee, call)
             return
-        made = Call(inner.callee, args, None, How.NEWOBJ if inner.plain else How.REDUCE, call.offset, 1)
+        made = Call(inner.callee, args, inner.kwargs, How.NEWOBJ if inner.plain else How.REDUCE, call.offset, 1)
         self.called(inner.callee, made, plain=inner.plain, level=level)
 
     def misused(self, call: Call, subject: GlobalName, message: str) -> None:
@@ -322,7 +336,7 @@ class _Student:
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
-    def build(self, node: Build, offset: int) -> None:
+    def build(self, node: Build, offset: int, late: str) -> None:
         target = node.target
         if isinstance(target, Global):
             self.reported.add(id(target))
@@ -336,7 +350,7 @@ class _Student:
             if entry is not None and entry.use is Use.MEMBER:
                 message = f"would set attributes on {call_text(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
-            self.trapped(target, entry, offset)
+            self.trapped(target, entry, offset, late or again(target, entry, node) or reaching(node.state))
             if _sets_class(node.state):
                 message = f"would change the class of {call_text(target)} after it was made"
                 self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
@@ -350,11 +364,13 @@ class _Student:
             self.stated[target.name] = known
         return known
 
-    def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
+    def trapped(self, call: Call, entry: Entry | None, offset: int, known: str = "") -> None:
         """Something that an unpickler would call instead of setting a state or adding items."""
         name = call.callee.name if isinstance(call.callee, Global) else None
-        why = ""
-        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
+        why = known
+        if known:
+            pass
+        elif entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
             why = "which may be any object that it was handed"
         elif wrong := wrong_state(call):
             why = wrong
@@ -369,7 +385,7 @@ class _Student:
         entry = self.kind(call.callee.name).entry if isinstance(call.callee, Global) else None
         if call.items:
             self.trapped(call, entry, call.offset)
-        if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
+        if entry is not None and entry.effect is not Effect.RECORD and entry.name.module not in _FILLED:
             message = f"would write items into {call_text(call)} while it is being read"
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
 
@@ -379,8 +395,11 @@ def _list(words: list[str]) -> str:
 
 
 def _without_arguments(call: Call) -> bool:
-    empty = isinstance(call.args, Tuple) and not call.args.items
-    return empty and (call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs))
+    return isinstance(call.args, Tuple) and not call.args.items and _keyless(call)
+
+
+def _keyless(call: Call) -> bool:
+    return call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs)
 
 
 def _sets_class(state: Value) -> bool:

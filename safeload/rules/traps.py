@@ -53,17 +53,18 @@ class Traps:
                 continue  # nothing that could be called
             if isinstance(key, str) and key in _LOOKED_UP:
                 return key
-            if isinstance(key, Call) and isinstance(key.callee, Global) and _makes_text(key.callee.name):
+            if isinstance(key, Call) and makes_text(key):
                 return "a computed name"
         return ""
 
 
-def _makes_text(name: GlobalName) -> bool:
-    return name.module.partition(".")[0] in _TEXT_MAKERS
+def makes_text(call: Call) -> bool:
+    """Whether what a call gives may be text that is equal to any other."""
+    return isinstance(call.callee, Global) and call.callee.name.module.partition(".")[0] in _TEXT_MAKERS
 
 
 def stateless(name: GlobalName) -> bool:
     """Whether what this allowlisted callable returns is complete: it may be an object that it was handed."""
-    if name.module in ("torch._utils", "torch._tensor", "torch.tensor", "builtins"):
+    if name.module in ("torch._utils", "torch._tensor", "torch.tensor", "torch.jit._pickle", "builtins"):
         return True
-    return name.name == "scalar" or (name.module == "numpy" and name.name not in ("dtype", "ndarray"))
+    return name.name in ("scalar", "_frombuffer") or (name.module == "numpy" and name.name not in ("dtype", "ndarray"))

@@ -16,6 +16,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, Template, TensorTable, TensorView
 from safeload.formats.dtypes import width_of
+from safeload.formats.suspects import suspect_values
 from safeload.formats.tensors import contiguous
 from safeload.formats.window import Window
 
@@ -47,6 +48,8 @@ _BLOCKS = {
     15: ("Q8_K", 256, 292),
 }
 """Quantised types: name, elements of a block, bytes of a block."""
+_SAYS = 16
+"""Characters below which a value hides nothing."""
 _LONGEST_TEXT = 1 << 24
 _TEMPLATE = "tokenizer.chat_template"
 """The key of the template, and the beginning of those of further ones: `tokenizer.chat_template.tool_use`."""
@@ -143,6 +146,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         raise LimitExceeded("tensors", allowed=limits.tensors, wanted=count, where=location)
     alignment = 32
     seen: set[str] = set()
+    texts: list[str] = []
     for _ in range(pairs):
         key = reader.text()
         value = reader.value(reader.number("<I"), whole=key.startswith(_TEMPLATE))
@@ -155,9 +159,15 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             alignment = value
         if key.startswith(_TEMPLATE) and isinstance(value, str):
             yield Template(location=where, text=value)
+        elif isinstance(value, str) and len(value) > _SAYS:
+            texts.append(value)
     if not 0 < alignment <= 1 << 20:
         raise reader.bad(f"an alignment of {alignment:,} is not possible", "general.alignment")
     yield from _table(reader, blob, count, alignment)
+    if values := suspect_values(texts):
+        from safeload.formats.within_text import of_values
+
+        yield from of_values(values, location, limits)
 
 
 def _table(reader: _Reader, blob: Blob, count: int, alignment: int) -> Iterator[Part]:
@@ -193,6 +203,11 @@ def _table(reader: _Reader, blob: Blob, count: int, alignment: int) -> Iterator[
             )
         else:
             other[name] = _BLOCKS[kind][0] if kind in _BLOCKS else f"type {kind}"
+    ends = [base + offset + _size(shape, kind) for _, shape, kind, offset in listed]
+    end = (max(ends, default=reader.at) + alignment - 1) // alignment * alignment
+    if blob.size > end and all(kind in _PLAIN or kind in _BLOCKS for _, _, kind, _ in listed):
+        detail = f"{blob.size - end:,} bytes follow the last tensor"
+        yield Irregularity(location=reader.location.at(end), kind="trailing-data", detail=detail)
     yield TensorTable(location=reader.location, tensors=tensors, metadata=other)
 
 

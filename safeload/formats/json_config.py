@@ -16,15 +16,22 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats.base import Claims, Config, Format, Irregularity, Part, Reference, Template
+from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Part, Reference, Template
 from safeload.formats.inside import called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
 from safeload.formats.steering import MENTIONS, references_of, steers
 from safeload.formats.strict_json import parse_json, walk_json
+from safeload.formats.suspects import suspect_values
 
 _SUFFIXES = (".json", ".ipynb", ".webmanifest")
 _LOOKS = re.compile(rb'\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]\-0-9]|true|false|null))')
+_LIVELY = ("package.json", "tasks.json", "devcontainer.json")
+_LIFECYCLE = re.compile(
+    rb'"(?:pre|post)?(?:install|prepare|pack)"\s*:\s*"|"runOn"\s*:\s*"folderOpen"'
+    rb'|"(?:postCreate|postStart|postAttach|initialize|onCreate|updateContent)Command"\s*:'
+)
+"""Commands that installing a package, or opening a folder in an editor, runs."""
 _PROSE = (".md", ".txt", ".py", ".jinja", ".j2", ".jsonl", ".yaml", ".yml", ".csv", ".tsv", ".html", ".js")
 
 
@@ -46,6 +53,14 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     # Tokenizer files hold a million keys and no pointer; a key that is spelled with escapes is looked for as well.
     if b"\\u" in raw or any(key in raw for key in MENTIONS):
         yield from _references(document.data, location)
+    if values := suspect_values(document.data):
+        from safeload.formats.within_text import of_values
+
+        yield from of_values(values, location, limits)
+    if b"class_name" in raw or b"\\u" in raw:
+        yield from _keras(document.data, location, limits)
+    if called(location).rpartition("/")[2].lower() in _LIVELY and _LIFECYCLE.search(raw):
+        yield Code(location=location, language="set-up", source=raw)
 
 
 def _references(data: Any, location: Location) -> Iterator[Part]:
@@ -55,6 +70,19 @@ def _references(data: Any, location: Location) -> Iterator[Part]:
             yield from _templates(value, where)
             continue
         yield from references_of(key, value, where)
+
+
+def _keras(data: Any, location: Location, limits: Limits) -> Iterator[Part]:
+    """What a model would make that Keras wrote as JSON: `model.to_json()`, or a `.keras` file that was unpacked."""
+    described = data if _makes(data) else [value for _, _, value in walk_json(data, lambda key: True) if _makes(value)]
+    if described:
+        from safeload.formats.keras_objects import objects
+
+        yield from (part for part in objects(described, location, limits) if not isinstance(part, Config))
+
+
+def _makes(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
 def _templates(value: Any, where: Location) -> Iterator[Part]:
@@ -82,6 +110,10 @@ def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
             if isinstance(item, dict) and isinstance(item.get("type"), str) and "path" in item:
                 where = Location(location.file, location.member, None, f"[{index}].type")
                 yield Reference(location=where, kind="module", target=item["type"])
+    elif isinstance(data, dict) and isinstance(data.get("class"), str) and "uid" in data:  # Spark imports the class
+        if not data["class"].startswith("org.apache.spark."):
+            where = Location(location.file, location.member, None, "class")
+            yield Reference(location=where, kind="module", target=data["class"])
     elif isinstance(data, dict) and (name == "model_index.json" or "_diffusers_version" in data):
         for key, value in data.items():
             if isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value):

@@ -29,6 +29,11 @@ _MOST = 1_000
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     text = read_text(blob, location, limits)
     yield Text(location=location, text=text, role="prose")
+    yield from active_xml(text, location)
+
+
+def active_xml(text: str, location: Location) -> Iterator[Part]:
+    """What the reader of any XML document would fetch, include, run or expand."""
     kinds = (("xml-external", _EXTERNAL), ("xml-include", _INCLUDE), ("xml-include", _STYLE), ("xml-script", _SCRIPT))
     doctype = _DOCTYPE.search(text)
     for kind, pattern in kinds:

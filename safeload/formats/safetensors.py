@@ -105,6 +105,13 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         raise LimitExceeded("tensors", allowed=limits.tensors, wanted=len(entries), where=location)
     tensors = _tensors(header, entries, blob, 8 + length)
     yield TensorTable(location=location, tensors=tensors, metadata=metadata)
+    if metadata:
+        from safeload.formats.suspects import suspect_values
+
+        if values := suspect_values(metadata):
+            from safeload.formats.within_text import of_values
+
+            yield from of_values(values, location, limits)
 
 
 def _tensors(header: _Header, entries: dict[str, Any], blob: Blob, base: int) -> dict[str, TensorView]:

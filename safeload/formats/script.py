@@ -18,6 +18,7 @@ _LANGUAGES = {
     **dict.fromkeys((".js", ".mjs", ".cjs", ".ts", ".jsx", ".vbs", ".wsf", ".hta"), "script"),
     **dict.fromkeys((".rb", ".pl", ".php", ".lua", ".jl", ".r", ".java", ".scala", ".groovy"), "script"),
     **dict.fromkeys((".c", ".cc", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".rs", ".go", ".m", ".mm", ".metal"), "source"),
+    **dict.fromkeys((".ptx", ".cl", ".glsl", ".hlsl", ".wgsl", ".comp"), "source"),
 }
 _SUFFIXES = tuple(_LANGUAGES)
 _OTHERS = (

@@ -88,6 +88,8 @@ KEYS: dict[str, tuple[str, _Targets]] = {
     "class_path": ("callable", _with_dot),
     "loader_module": ("import", _all),
     "target": ("callable", lambda value: _import_path(value)),
+    "implementation": ("callable", lambda value: _import_path(value)),
+    **dict.fromkeys(("py/object", "py/type", "py/function", "py/reduce", "py/repr", "py/mod"), ("callable", _all)),
     "trust_remote_code": ("trust", lambda value: _true(value)),
 }
 PREFIXES = ("_attn_implementation", "_experts_implementation")

@@ -10,7 +10,10 @@ from safeload.core.names import Location
 from safeload.formats.base import Format, Opaque, Part, Text
 from safeload.formats.inside import called
 from safeload.formats.plain_text import LONGEST, is_text, read_text
+from safeload.formats.suspects import steers_in, suspect_text
 
+_WRITTEN = (".md", ".rst", ".csv", ".tsv", ".tex", ".log", ".bib", "license", "notice")
+"""Names of texts that people read, or that hold rows of data."""
 _VOCABULARIES = ("vocab", "merges", "tokens", "bpe", "dict", "sentencepiece", "spm", "tokenizer", "tiktoken")
 
 
@@ -19,7 +22,22 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         yield Opaque(location=location, what="text", detail=f"{blob.size:,} bytes of text, which is not read")
         return
     role = "vocabulary" if _is_vocabulary(called(location)) else "prose"
-    yield Text(location=location, text=read_text(blob, location, limits), role=role)
+    text = read_text(blob, location, limits)
+    yield Text(location=location, text=text, role=role)
+    if role == "prose":
+        prose = called(location).lower().endswith(_WRITTEN)
+        if suspect_text(text, prose=prose):
+            from safeload.formats.within_text import of_text
+
+            yield from of_text(text, location, limits, prose=prose)
+        if not prose and steers_in(text):
+            from safeload.formats.yaml_config import steering_in
+
+            yield from steering_in(text, location)
+        if text.lstrip("\ufeff \t\r\n").startswith("<"):
+            from safeload.formats.pmml import active_xml
+
+            yield from active_xml(text, location)
 
 
 def _is_vocabulary(file: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from safeload.formats.inside import called
 from safeload.formats.plain_text import is_text, read_text
 from safeload.formats.requirements import dependencies
 from safeload.formats.steering import IN_YAML, references_of
+from safeload.formats.suspects import suspect_text
 from safeload.formats.yaml_scan import scan
 
 _SUFFIXES = (".yaml", ".yml", ".hparams")
@@ -44,6 +46,28 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             yield Template(location=where, text=found.value)
         else:
             yield from references_of(found.key, found.value, where)
+    if suspect_text(text, prose=False):
+        from safeload.formats.within_text import of_text
+
+        yield from of_text(text, location, limits, prose=False)
+
+
+_SETTING = re.compile(
+    r"^[ \t\-]{0,80}[\"']?(_target_|class_path|loader_module|auto_map)[\"']?[ \t]{0,80}[:=][ \t]{0,80}"
+    r"[\"']?([\w.:/\-]{3,200})",
+    re.MULTILINE,
+)
+_PYTHON = "tag:yaml.org,2002:python/"
+
+
+def steering_in(text: str, location: Location) -> Iterator[Part]:
+    """Settings and Python's tags in a text of another name: any reader can be given any file."""
+    for found in itertools.islice(_SETTING.finditer(text), 1_000):
+        yield from references_of(found[1], found[2], Location(location.file, location.member, None, found[1]))
+    if "!!python/" in text or _PYTHON in text:
+        for tag in scan(text, ()):
+            if tag.value.startswith(_PYTHON):
+                yield Reference(location=location, kind="yaml-tag", target=tag.value)
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from safeload.core.errors import LimitExceeded
+
 _BREAK = "\n\r\x85\u2028\u2029"
 """What ends a line for some parser."""
 _COMMENT = re.compile(rf"(?:(?<=[{_BREAK}])|\A)[ \t]*#[^{_BREAK}]*")
@@ -41,7 +43,11 @@ class Found(NamedTuple):
 
 
 def scan(text: str, keys: Iterable[str]) -> Iterator[Found]:
-    """Every tag, resolved to its full name, and the scalar that follows each of `keys`. Linear in the text."""
+    """Every tag, resolved to its full name, and the scalar that follows each of `keys`. Linear in the text.
+
+    Raises:
+        LimitExceeded: there is more text in block scalars than anybody writes.
+    """
     plain = _COMMENT.sub(lambda found: " " * len(found[0]), text)
     yield from itertools.islice(_tags(plain), _MOST)
     yield from itertools.islice(_values(plain, tuple(keys)), _MOST)
@@ -78,6 +84,8 @@ def _values(text: str, keys: tuple[str, ...]) -> Iterator[Found]:
         versions.append(_ESCAPE.sub(_character, text))
     anchors: dict[str, str] = {}
     told: set[tuple[str, str]] = set()
+    left = _BLOCK_BYTES
+    yield from _by_alias(text, keys)
     for version in versions:
         for key in wanted.finditer(version):
             colon = _COLON.match(version, key.end())
@@ -85,12 +93,48 @@ def _values(text: str, keys: tuple[str, ...]) -> Iterator[Found]:
             if value is None:
                 continue
             scalar = _scalar(value)
+            if scalar.startswith(_BLOCKS):
+                block = _block(version, key.start(), value.end(), left)
+                left -= len(block)
+                scalar = block or scalar
             if value[3] is not None:
                 anchors = anchors or _anchors(version)
                 scalar = anchors.get(value[3], f"*{value[3]}")
             if version is text or (key[0], scalar) not in told:
                 told.add((key[0], scalar))
                 yield Found(key[0], scalar, key.start())
+
+
+_BLOCKS = ("|", ">")
+
+
+def _block(text: str, key: int, end: int, left: int) -> str:
+    """A block scalar: the lines after its mark that are indented deeper than the line of its key, or empty.
+
+    Raises:
+        LimitExceeded: it is longer than what is `left` for blocks.
+    """
+    line = _LINE.match(text, end)
+    first = _INDENT.match(
+        text, max(0, *(text.rfind(mark, key - _WIDE if key > _WIDE else 0, key) + 1 for mark in _BREAK))
+    )
+    indent = len(first[0]) if first else 0
+    begin = at = line.end() if line else end
+    while at < len(text) and (line := _LINE.match(text, at)) is not None:
+        bare = line[0].strip()
+        if bare and len(line[0]) - len(line[0].lstrip(" ")) <= indent:
+            break
+        at = line.end()
+        if at - begin > left:
+            raise LimitExceeded("text_bytes", allowed=_BLOCK_BYTES, wanted=_BLOCK_BYTES + 1)
+    return text[begin:at].strip()
+
+
+_BLOCK_BYTES = 1 << 24
+"""Characters of all block scalars of a file together: they may lie within each other."""
+_LINE = re.compile(rf"[^{_BREAK}]*(?:\r\n|[{_BREAK}]|\Z)")
+_WIDE = 1 << 12
+_INDENT = re.compile(r"[ ]*")
 
 
 def _anchors(text: str) -> dict[str, str]:
@@ -101,6 +145,21 @@ def _anchors(text: str) -> dict[str, str]:
         if len(found) > _MOST:
             break
     return found
+
+
+def _by_alias(text: str, keys: tuple[str, ...]) -> Iterator[Found]:
+    """Values of keys that are written as an alias of an anchored text: `*k : value`."""
+    if "*" not in text or "&" not in text:
+        return
+    names = {name: value for name, value in _anchors(text).items() if value in keys}
+    for alias in _ALIAS.finditer(text) if names else ():
+        colon = _COLON.match(text, alias.end())
+        value = _NODE.match(text, colon.end()) if alias[1] in names and colon else None
+        if value is not None:
+            yield Found(names[alias[1]], _scalar(value), alias.start())
+
+
+_ALIAS = re.compile(r"\*([^\s,\[\]{}]{1,200})")
 
 
 def _scalar(node: re.Match[str]) -> str:

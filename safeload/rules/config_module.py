@@ -9,13 +9,26 @@ from safeload.core.names import GlobalName, escape
 from safeload.formats.base import Part, Reference
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.catalogue import ability, is_stdlib
+from safeload.rules.catalogue import (
+    CODE,
+    COMMAND,
+    IMPORT,
+    MAKE,
+    NATIVE,
+    PROCESS,
+    RESOLVE,
+    UNPICKLE,
+    ability,
+    is_stdlib,
+)
 
 _HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.modules.", "onnxruntime.", "mlflow.")
 """Packages whose classes a library of models looks up by name; importing those runs nobody else's code."""
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
+    if isinstance(part, Reference) and part.kind == "mention":
+        yield from _mentioned(rule, part)
     if not isinstance(part, Reference) or part.kind not in ("module", "callable", "import"):
         return
     target = part.target
@@ -32,6 +45,18 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
         )
     elif not (_is_plain(target) and target.startswith(_HOMES) and not (part.kind == "callable" and name.islower())):
         yield rule.finding(part.location, f"names {escape(target, 120)}, which a library would import and may call")
+
+
+def _mentioned(rule: Rule, part: Reference) -> Iterator[Finding]:
+    """A value of any setting that names what runs code, or is code: whatever reads it may use it so."""
+    module, _, name = part.target.rpartition(".")
+    if not _is_plain(part.target):
+        yield rule.finding(part.location, f"holds code that a program could evaluate: {escape(part.target, 120)}")
+    elif ability(GlobalName(module, name)) in _LOUD:
+        yield rule.finding(part.location, f"a setting names {escape(part.target, 120)}, which no model needs")
+
+
+_LOUD = frozenset({CODE, COMMAND, IMPORT, MAKE, NATIVE, PROCESS, RESOLVE, UNPICKLE})
 
 
 def _is_plain(target: str) -> bool:

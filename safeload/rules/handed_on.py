@@ -74,8 +74,8 @@ class Handed:
 
     def _object(self, library: str, call: Call) -> str:
         """Why an object that a call made is none that a helper of this library is handed."""
-        package = _package(call)
-        entry = self.allowlist.get(call.callee.name) if isinstance(call.callee, Global) else None
+        package, name = _package(call), _made(call)
+        entry = self.allowlist.get(name) if name is not None else None
         if entry is None or not package:
             return ""  # a finding of its own
         if package not in _MADE_BY[library] or (entry.effect is Effect.RECORD and package not in _OWN[library]):
@@ -92,7 +92,16 @@ _OWN: dict[str, frozenset[str]] = {
 
 
 def _package(call: Call) -> str:
-    return call.callee.name.module.partition(".")[0] if isinstance(call.callee, Global) else ""
+    name = _made(call)
+    return name.module.partition(".")[0] if name is not None else ""
+
+
+def _made(call: Call) -> GlobalName | None:
+    """What a call makes an object of; `copyreg` makes one of the class that it is given."""
+    callee: Value = call.callee
+    if isinstance(callee, Global) and callee.name.module == "copyreg" and isinstance(call.args, Tuple):
+        callee = call.args.items[0] if call.args.items else None
+    return callee.name if isinstance(callee, Global) else None
 
 
 def _empty(shape: tuple[Value, ...]) -> bool:

@@ -5,6 +5,7 @@ Each entry was read in the source of the helper it is about (CPython, torch, num
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from safeload.core.allowlist import Allowlist, Use
@@ -122,6 +123,24 @@ def wrong_arguments(name: GlobalName, call: Call) -> str:
     return ""
 
 
+_ZONE = (GlobalName("zoneinfo", "ZoneInfo"), "_unpickle")
+_KEY = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
+
+
+def a_time_zone(callee: Value, call: Call) -> bool:
+    """Whether this is how Python pickles a time zone: `getattr(ZoneInfo, "_unpickle")("Europe/Berlin", True)`.
+
+    It reads the rules of that zone from the system or from `tzdata` (zoneinfo/_common.py), so the key is that of one.
+    """
+    if not isinstance(callee, Call) or not isinstance(callee.callee, Global) or not isinstance(call.args, Tuple):
+        return False
+    given, args = callee.args.items if isinstance(callee.args, Tuple) else (), call.args.items
+    zone = len(given) == 2 and isinstance(given[0], Global) and (given[0].name, given[1]) == _ZONE
+    plain = callee.kwargs is None and call.kwargs is None and not callee.states and not callee.items
+    named = len(args) == 2 and isinstance(args[0], str) and _KEY.fullmatch(args[0]) and args[1] in (0, 1)
+    return bool(callee.callee.name == ("builtins", "getattr") and zone and plain and named)
+
+
 def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
     """Whether a call of a name outside the allowlist is one of the exact forms that harmless picklers write."""
     if call.how is not How.REDUCE or not isinstance(call.args, Tuple):
@@ -135,6 +154,8 @@ def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
         owner, attribute = args
         if not isinstance(owner, Global) or not isinstance(attribute, str):
             return False
+        if (owner.name, attribute) == _ZONE:
+            return True
         entry = allowlist.get(owner.name)
         plain = attribute.isidentifier() and attribute.isupper() and not attribute.startswith("_")
         return entry is not None and entry.use is Use.MEMBER and plain

@@ -41,7 +41,16 @@ from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
 from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
 from safeload.rules.element_types import wrong_state
 from safeload.rules.handed_on import Handed, Late, again, reaching
-from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
+from safeload.rules.indirect import (
+    Hidden,
+    a_time_zone,
+    class_of,
+    excused,
+    hidden_calls,
+    looks_up_one,
+    plain_bytes,
+    wrong_arguments,
+)
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
@@ -216,7 +225,8 @@ class _Student:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
         callee = class_of(callee)
         if not isinstance(callee, Global):
-            self.computed(callee, call)
+            if not a_time_zone(callee, call):
+                self.computed(callee, call)
             return
         kind = self.kind(callee.name)
         if kind.entry is not None:

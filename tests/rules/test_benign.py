@@ -11,12 +11,14 @@ import logging
 import pathlib
 import pickle
 import random
+import zoneinfo
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -25,7 +27,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.finding import FileReport, Status
 from safeload.core.limits import Limits
 from safeload.engine.inspect import inspect
-from tests.rules.streams import findings, stream
+from tests.rules.streams import findings, status, stream, text
 
 SETS = json.loads((Path(__file__).parents[1] / "data" / "real-imports.json").read_text("utf-8"))["sets"]
 
@@ -169,3 +171,25 @@ def test_arrays_of_objects_that_the_first_numpys_wrote_are_read() -> None:
     assert report(raw, "array.pkl").status <= Status.UNVERIFIED
     worse = raw.replace(b"cnumpy\nndarray\n", b"cos\nsystem\n", 1)
     assert report(worse, "array.pkl").status is Status.DANGEROUS
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_moments_with_a_time_zone_are_safe(protocol: int) -> None:
+    """A time zone is pickled as the call of a method that was looked up; pandas 3 writes it for every such column."""
+    zone = zoneinfo.ZoneInfo("Europe/Berlin")
+    assert status(pickle.dumps(datetime.datetime(2026, 1, 1, tzinfo=zone), protocol)) is Status.SAFE
+    series = pandas.Series(pandas.to_datetime(["2026-01-01"])).dt.tz_localize(zone)
+    frame = pandas.DataFrame({"a": series, "b": pandas.array([1, None], dtype="Int64")[:1]})
+    assert status(pickle.dumps(frame, protocol)) <= Status.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "last"),
+    [("_unpickle", "../../x", True), ("_unpickle", "/etc/x", True), ("_unpickle", "a.b", True), ("_unpickle", "UTC", 7)]
+    + [("from_file", "UTC", True), ("__class__", "UTC", True)],
+)
+def test_other_methods_and_keys_of_time_zones_are_not(method: str, key: str, last: object) -> None:
+    """Only that form is known, with the key of a zone."""
+    flag = {True: b"\x88", 7: b"K\x07"}[last]
+    looked_up = b"cbuiltins\ngetattr\nczoneinfo\nZoneInfo\n" + text(method) + b"\x86R"
+    assert status(b"\x80\x04" + looked_up + text(key) + flag + b"\x86R.") is Status.DANGEROUS

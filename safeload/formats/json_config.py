@@ -46,14 +46,18 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         where = Location(location.file, location.member, None, key)
         yield Irregularity(location=where, kind="json-duplicate-key", detail=detail, two_readings=True)
     yield from _of_shapes(document.data, location)
+    known: set[str] = set()
     if is_notebook(document.data):
         yield from cells(document.data, location)
     if MARK in raw or (b"\\u" in raw and isinstance(document.data, dict) and "__loader__" in document.data):
         yield from schema_references(document.data, location)
     # Tokenizer files hold a million keys and no pointer; a key that is spelled with escapes is looked for as well.
     if b"\\u" in raw or any(key in raw for key in MENTIONS):
-        yield from _references(document.data, location)
-    if values := suspect_values(document.data):
+        for part in _references(document.data, location):
+            if isinstance(part, Template):
+                known.add(part.text)
+            yield part
+    if values := [value for value in suspect_values(document.data) if value not in known]:
         from safeload.formats.within_text import of_values
 
         yield from of_values(values, location, limits)

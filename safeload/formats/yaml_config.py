@@ -33,6 +33,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     if _ENVIRONMENT.fullmatch(name):
         yield from dependencies(text, location)
     ascii = text.isascii()
+    known: list[str] = []
     for found in scan(text, (*IN_YAML, *(("code",) if name.lower() in _NAMES else ()))):
         where = Location(location.file, location.member, found.offset if ascii else None, found.key or None)
         if not found.key:
@@ -44,11 +45,14 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
                 yield Reference(location=where, kind="code", target=found.value)
         elif found.key == "chat_template":
             yield Template(location=where, text=found.value)
+            known.append(found.value)
         else:
             yield from references_of(found.key, found.value, where)
     if suspect_text(text, prose=False):
         from safeload.formats.within_text import of_text
 
+        for template in known[:10]:  # each is judged where it stands
+            text = text.replace(template, " ")
         yield from of_text(text, location, limits, prose=False)
 
 

@@ -8,7 +8,7 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind, Use
 from safeload.rules.base import Rule
-from safeload.rules.catalogue import CODE
+from safeload.rules.catalogue import CODE, IMPORT
 from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
@@ -21,6 +21,7 @@ _NAMES = words(
     sys.addaudithook sys._getframe inspect.currentframe inspect.stack gc.get_objects gc.get_referrers ast.parse
     transformers.dynamic_module_utils transformers.utils.import_utils._LazyModule IPython cffi.FFI jinja2.Template
     jinja2.Environment torch.jit.CompilationUnit numexpr.evaluate pandas.eval sympy.sympify
+    typing.ForwardRef typing._eval_type annotationlib
     """
 )
 _METHODS = words(
@@ -32,6 +33,8 @@ _METHODS = words(
 
 _COMPILERS = ("torch.jit.", "torch.onnx.", "triton.")
 """They compile what stands in the source, where it can be read."""
+_ASKS = (".query", ".eval")
+"""Methods of pandas' tables that evaluate a text, in which `@` reaches the variables of the program."""
 _INSPECTED = "eval"  # a method of every torch module: `model.eval()`
 
 
@@ -40,7 +43,13 @@ def _chosen(use: Use) -> bool:
         return bool(use.arguments)
     if use.keywords.get("trust_remote_code"):
         return True
-    named = reaches(use, _NAMES, _METHODS) or _tricks(use)
+    if (
+        use.kind is Kind.CALL
+        and use.name.endswith(_ASKS)
+        and any(isinstance(a, str) and "@" in a for a in use.arguments)
+    ):
+        return True
+    named = reaches(use, _NAMES, _METHODS) or _tricks(use) or catalogued(use, IMPORT)
     return named or (catalogued(use, CODE) and not use.name.startswith(_COMPILERS))
 
 

@@ -12,8 +12,8 @@ from safeload.rules.code_use import checking, example, reaches, words
 
 _NAMES = words(
     """
-    os.environ os.environb os.getenv os.putenv os.unsetenv os.getlogin os.uname getpass pwd grp spwd keyring netrc
-    dotenv platform.node socket.gethostname huggingface_hub.get_token huggingface_hub.HfFolder
+    os.environ os.environb os.getenv os.getenvb os.putenv os.unsetenv os.getlogin os.uname getpass pwd grp spwd keyring
+    netrc dotenv platform.node socket.gethostname huggingface_hub.get_token huggingface_hub.HfFolder
     huggingface_hub.login secretstorage browser_cookie3 winreg
     """
 )

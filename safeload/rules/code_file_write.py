@@ -15,12 +15,14 @@ _NAMES = words(
     os.remove os.unlink os.rename os.renames os.replace os.rmdir os.removedirs os.mkdir os.makedirs os.chmod
     os.chown os.symlink os.link os.truncate os.open os.write os.mkfifo os.mknod os.utime shutil tempfile
     zipfile.ZipFile.extractall tarfile.open torch.save numpy.save numpy.savez numpy.savetxt joblib.dump pickle.dump
-    safetensors.torch.save_file fileinput mmap.mmap
+    safetensors.torch.save_file fileinput mmap.mmap logging.FileHandler logging.handlers sqlite3.connect dbm shelve
+    readline.write_history_file
     """
 )
 _METHODS = words(
     """
-    write_text write_bytes unlink rmdir mkdir touch symlink_to hardlink_to chmod extractall
+    write_text write_bytes unlink rmdir mkdir touch symlink_to hardlink_to chmod extractall to_csv to_pickle to_parquet
+    to_feather to_hdf to_excel
     """
 )
 

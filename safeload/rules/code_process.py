@@ -20,7 +20,7 @@ _NAMES = words(
     multiprocessing.Process multiprocessing.Pool multiprocessing.spawn torch.multiprocessing.Process
     torch.multiprocessing.spawn concurrent.futures.ProcessPoolExecutor asyncio.create_subprocess_exec
     asyncio.create_subprocess_shell distutils.spawn signal.pthread_kill psutil.Popen IPython.get_ipython
-    builtins.get_ipython timeit.main cProfile.run profile.run
+    builtins.get_ipython timeit.main cProfile.run profile.run platform.popen
     """
 )
 _METHODS = words(

@@ -50,11 +50,25 @@ def reaches(use: Use, names: frozenset[str], methods: frozenset[str] = frozenset
 
 
 def catalogued(use: Use, what: str) -> bool:
-    """Whether the catalogue of dangerous callables says so of something in an installed library."""
+    """Whether the catalogue of dangerous callables says so of something in an installed library.
+
+    Of the standard library it is asked about modules that hardly any code uses; its list is coarse for the others.
+    """
     if use.kind is Kind.IMPORT or not use.name or "()" in use.name:
         return False
     module, _, name = use.name.rpartition(".")
-    return bool(module) and not is_stdlib(module) and ability(GlobalName(module, name)) == what
+    rare = not is_stdlib(module) or module.partition(".")[0] in _RARE
+    return bool(module) and rare and ability(GlobalName(module, name)) == what
+
+
+_RARE = words(
+    """
+    timeit cProfile profile trace bdb pdb doctest idlelib lib2to3 ensurepip venv distutils webbrowser antigravity pydoc
+    _pyrepl profiling compileall py_compile turtledemo cgi cgitb pipes mailcap _osx_support _aix_support _interpreters
+    _xxsubinterpreters site rlcompleter modulefinder _winapi _posixsubprocess sched commands popen2 imaplib
+    """
+)
+"""Modules of the standard library that models do not need."""
 
 
 def _spellings(name: str) -> Iterator[str]:

@@ -19,6 +19,8 @@ _DUNDER = re.compile(
     r"__(?:class|mro|base|bases|subclasses|globals|builtins|import|init|new|call|getattribute|getattr|dict|code|closure|"
     r"reduce|reduce_ex|module|self|func|wrapped|loader|spec|name|doc|getitem|enter|exit|del)(?:__|\Z)"
 )
+_MANGLED = re.compile(r"_[A-Za-z]\w{0,80}?__\w")
+"""A private attribute of a class: Jinja's own objects keep their environment in one."""
 _INTERNAL = frozenset(
     {
         *("gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code", "f_globals", "f_locals", "f_builtins"),
@@ -51,8 +53,11 @@ def _written(code: list[Token]) -> Iterator[Reached]:
         after = code[index + 1] if index + 1 < len(code) else token
         if token.kind == "name":
             attribute = before.kind == "operator" and before.text == "."
-            if token.text.startswith("__") or _DUNDER.search(token.text):
+            mangled = attribute and _MANGLED.match(token.text)
+            if token.text.startswith("__") or _DUNDER.search(token.text) or mangled:
                 yield token.offset, f"reaches for {escape(token.text, 80)}", Status.DANGEROUS
+            elif attribute and token.text.startswith("_"):
+                yield token.offset, f"reaches for the inside of an object: .{escape(token.text, 80)}", Status.UNVERIFIED
             elif attribute and token.text in _INTERNAL:
                 yield token.offset, f"reaches for .{token.text}", Status.DANGEROUS
             elif token.text == "attr" and before.kind == "operator" and before.text == "|":
@@ -73,10 +78,11 @@ def _computed(facts: Facts) -> Iterator[Reached]:
     started = {lookup.offset for lookup in facts.lookups if lookup.name.startswith("__")}
     for lookup in facts.lookups:
         name = lookup.name
-        if _DUNDER.search(name) or (name.startswith("__") and name != "__"):
+        inside = name in _INTERNAL or _MANGLED.match(name)
+        if inside or _DUNDER.search(name) or (name.startswith("__") and name != "__"):
             yield lookup.offset, f"looks up {_shown(name)!r}", Status.DANGEROUS
-        elif name in _INTERNAL:
-            yield lookup.offset, f"looks up {name!r}", Status.DANGEROUS
+        elif lookup.attribute and name == ANY_TEXT:
+            yield lookup.offset, "looks up attributes by a name that it is given", Status.UNVERIFIED
         elif lookup.attribute and name == "attr":
             yield lookup.offset, "looks up attributes by computed names", Status.DANGEROUS
         elif OBJECT_TEXT in name:

@@ -186,3 +186,36 @@ def test_bad_source_is_an_error_with_a_place(data: bytes) -> None:
 def test_involved_source_ends(source: str) -> None:
     """Names that depend on themselves, towers of calls and numbers without bound are read in bounded steps."""
     read_facts(source.encode(), Location("m.py"))
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ("import os\nx: os.system('x') = 1\n", "code-process"),
+        ("import os\ndef f(a: os.system('x')): ...\n", "code-process"),
+        ("import os\ndef f() -> os.system('x'): ...\n", "code-process"),
+        ("class A:\n    a: \"__import__('os').system('x')\" = 1\n", "code-process"),
+        ("import torch\nsetattr(torch, 'lo' + 'ad', print)\n", "code-patching"),
+        ("import torch\ndef f(name):\n    setattr(torch.nn.Module, name, print)\n", "code-patching"),
+        ("import timeit\ntimeit.timeit('x')\n", "code-dynamic"),
+        ("import typing\ntyping.ForwardRef('x')._evaluate({}, {}, set())\n", "code-dynamic"),
+        ("import pandas\npandas.DataFrame().query('@f()')\n", "code-dynamic"),
+        ("import site\nsite.addsitedir('x')\n", "code-dynamic"),
+        ("import ensurepip as e\ne.bootstrap()\n", "code-process"),
+        ("import webbrowser\nwebbrowser.open('x')\n", "code-process"),
+        ("import platform\nplatform.popen('x')\n", "code-process"),
+        ("import sqlite3\nsqlite3.connect('/x')\n", "code-file-write"),
+        ("import logging\nlogging.FileHandler('/x')\n", "code-file-write"),
+        ("import os\nos.getenvb(b'x')\n", "code-environment"),
+    ],
+)
+def test_deeds_in_places_that_are_passed_over(source: str, rule: str) -> None:
+    """Annotations are evaluated, names are set by function, and rare modules do what common ones do."""
+    assert rule in {finding.rule for finding in findings(source)}
+
+
+def test_ordinary_annotations_are_quiet() -> None:
+    """Types, also as text or with a default, are no deed; nor is what a module sets on itself."""
+    source = "import torch\nx: 'torch.Tensor | None' = None\ndef f(a: 'list[int]', *, b: torch.dtype) -> 'int':\n"
+    source += "    setattr(a, 'b', b)\n    self.x.query('SELECT a')\n"
+    assert findings(source) == ()

@@ -185,8 +185,10 @@ def test_moments_with_a_time_zone_are_safe(protocol: int) -> None:
 
 @pytest.mark.parametrize(
     ("method", "key", "last"),
-    [("_unpickle", "../../x", True), ("_unpickle", "/etc/x", True), ("_unpickle", "a.b", True), ("_unpickle", "UTC", 7)]
-    + [("from_file", "UTC", True), ("__class__", "UTC", True)],
+    [
+        *(("_unpickle", "../../x", True), ("_unpickle", "/etc/x", True), ("_unpickle", "a.b", True)),
+        *(("_unpickle", "UTC", 7), ("from_file", "UTC", True), ("__class__", "UTC", True)),
+    ],
 )
 def test_other_methods_and_keys_of_time_zones_are_not(method: str, key: str, last: object) -> None:
     """Only that form is known, with the key of a zone."""

@@ -227,3 +227,39 @@ def _in_transformers() -> list[tuple[str, str]]:
 def test_no_template_of_transformers_is_refused(place: str, text: str) -> None:
     """The templates that the installed library has in its own source."""
     assert {finding.rule for finding in judged(text) if finding.status > Status.UNVERIFIED} <= {"template-unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("text", "worst"),
+    [
+        ("{{ self._TemplateReference__context.environment }}", Status.DANGEROUS),
+        ("{{ x['_TemplateReference__context'] }}", Status.DANGEROUS),
+        ("{% macro m() %}{% endmacro %}{{ m._func }}", Status.UNVERIFIED),
+        ("{{ messages|map(attribute=messages[0].content)|list }}", Status.UNVERIFIED),
+        ("{{ messages|map(attribute='content')|list }}", Status.SAFE),
+    ],
+)
+def test_the_inside_of_objects(text: str, worst: Status) -> None:
+    """Jinja's own objects keep their environment in private attributes; a message could name one."""
+    assert max((finding.status for finding in judged(text)), default=Status.SAFE) is worst
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ '%*d' % (1000000000, 1) }}",
+        "{{ [1]|slice(1000000000)|list }}",
+        "{{ [1]|batch(1000000000, 0)|list }}",
+        "{{ messages|tojson(indent=1000000000) }}",
+        "{{ (1).to_bytes(1000000000, 'big') }}",
+        "{{ x|wordwrap(5)|unheard_of(1000000000) }}",
+    ],
+)
+def test_a_large_number_is_how_much_there_will_be(text: str) -> None:
+    """Whatever fills up, cuts or repeats by a number does so a billion times."""
+    assert ("template-loop", Status.DANGEROUS) in {(finding.rule, finding.status) for finding in judged(text)}
+
+
+def test_a_large_number_that_costs_nothing_is_none() -> None:
+    """Bounds and defaults are numbers as well."""
+    assert judged("{{ x|truncate(1000000) }}{{ y|default(100000000) }}{{ [z, 1000000]|min }}") == []

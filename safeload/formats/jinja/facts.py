@@ -21,7 +21,10 @@ _GIVEN = frozenset({"lipsum", "cycler", "joiner", "namespace", "dict", "range", 
 """Names that stand for objects which every template has."""
 _MANY = 100_000
 _ENOUGH = 10**18
-_WIDTHS = frozenset({"center", "indent", "ljust", "rjust", "zfill", "lipsum", "expandtabs"})
+_COUNTLESS = frozenset(
+    {"truncate", "namespace", "dict", "range", "default", "d", "round", "int", "float", "min", "max", "get", "replace"}
+)
+"""Filters and functions that a large number costs nothing; with any other it is how much there will be of something."""
 _BY_ATTRIBUTE = frozenset({"map", "selectattr", "rejectattr", "groupby", "sort", "sum", "unique", "min", "max", "attr"})
 """Filters that look up attributes by name."""
 
@@ -354,19 +357,28 @@ class _Reader:
 
     def lengths(self, expr: Expr) -> None:
         """Repetition of text, and filters and methods that fill up to a width."""
-        if expr.kind == "binary" and expr.value in ("*", "**"):
+        if expr.kind == "binary" and expr.value in ("*", "**", "%"):
             for value in self.of(expr):
                 if folding.is_number(value):
                     self.repeats(int(value), expr.offset)
             numbers = [value for item in expr.of for value in self.of(item) if folding.is_number(value)]
             if expr.value == "*" and numbers:
                 self.repeats(int(max(numbers)), expr.offset)
-        name = expr.value if expr.kind == "filter" else expr.of[0].value if expr.kind == "call" else ""
-        if name in _WIDTHS:
+            if expr.value == "%":
+                self.starred(expr)
+        name = expr.value if expr.kind == "filter" else expr.of[0].value if expr.kind == "call" else None
+        if name is not None and name not in _COUNTLESS and name not in self.macros:
             given = [value for item in expr.of[1:] for value in self.of(item)]
             given += [value for _, item in expr.named for value in self.of(item)]
             self.repeats(int(max([value for value in given if folding.is_number(value)], default=0)), expr.offset)
         self.repeats(self.size(expr) if expr.kind == "call" else 0, expr.offset)
+
+    def starred(self, expr: Expr) -> None:
+        """A format that takes its width from what it formats: `'%*d' % (9, 1)`."""
+        formats = [value for value in self.of(expr.of[0]) if isinstance(value, str) and "*" in value]
+        for value in self.of(expr.of[1]) if formats and len(expr.of) == 2 else ():
+            given = value if isinstance(value, tuple) else (value,)
+            self.repeats(int(max([one for one in given if folding.is_number(one)], default=0)), expr.offset)
 
     def look(self, expr: Expr) -> None:
         """Note what an expression looks up by a name that it computes, and what it formats by."""
@@ -376,7 +388,7 @@ class _Reader:
         elif expr.kind == "filter":
             for name, value in expr.named:
                 if name in ("attribute", "attr"):
-                    self.lookup(value, attribute=True)
+                    self.lookup(value, attribute=True, given=True)
             if expr.value in _BY_ATTRIBUTE:
                 for argument in expr.of[1:]:
                     self.lookup(argument, attribute=True)
@@ -385,10 +397,10 @@ class _Reader:
         elif expr.kind == "call" and expr.of[0].kind == "attr" and expr.of[0].value in ("format", "format_map", "get"):
             self.lookup(expr.of[0].of[0] if expr.of[0].value != "get" else expr.of[1:2] or expr.of[0], attribute=False)
 
-    def lookup(self, expr: Expr | Sequence[Expr], *, attribute: bool) -> None:
+    def lookup(self, expr: Expr | Sequence[Expr], *, attribute: bool, given: bool = False) -> None:
         for one in (expr,) if isinstance(expr, Expr) else expr:
             for value in self.of(one):
-                if isinstance(value, str) or value is LOST or value is OBJECT:
+                if isinstance(value, str) or value is LOST or value is OBJECT or (given and value is ANY):
                     self.facts.lookups.append(Lookup(folding.text_of(value), one.offset, attribute))
 
 

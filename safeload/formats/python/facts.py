@@ -18,6 +18,7 @@ from safeload.formats.python.source import Source, parse_source, parse_text
 from safeload.formats.python.values import Const, Getter, Ref
 
 _CODE_IN_TEXT = frozenset({"builtins.exec", "builtins.eval", "builtins.compile"})
+_SETTERS = frozenset({"builtins.setattr", "builtins.delattr"})
 _DEEPEST_TEXT = 3
 _MAKING = ("__init__", "__new__", "__call__", "__post_init__")
 _IMPORT_ERRORS = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
@@ -175,17 +176,34 @@ class _Reader:
             self.pending.extend((part, inner, later) for part in body)
             outside = [node.args, *getattr(node, "decorator_list", ())]
             self.pending.extend((part, scope, when) for part in outside)
+            self._annotation(getattr(node, "returns", None), scope, when)
         elif isinstance(node, ast.ClassDef):
             self.pending.extend((part, inner, when) for part in node.body)
             self.pending.extend((part, scope, when) for part in (*node.decorator_list, *node.bases, *node.keywords))
         elif isinstance(node, ast.If) and (never := _never(node.test)):
             self.pending.extend((part, scope, When.NEVER) for part in node.body if never)
             self.pending.extend((part, scope, when) for part in node.orelse)
-        elif isinstance(node, (ast.AnnAssign, ast.arg)):  # annotations are left out: nothing is done with them
+        elif isinstance(node, (ast.AnnAssign, ast.arg)):
             if isinstance(node, ast.AnnAssign) and node.value is not None:
                 self.pending.append((node.value, scope, when))
+            self._annotation(node.annotation, scope, when)
         else:
             self.pending.extend((part, inner, when) for part in ast.iter_child_nodes(node))
+
+    def _annotation(self, node: ast.expr | None, scope: Scope, when: When) -> None:
+        """Annotations that call something are evaluated, at once or by whoever asks for them; names do nothing."""
+        if node is None or not any(isinstance(part, (ast.Call, ast.Constant)) for part in ast.walk(node)):
+            return
+        if any(isinstance(part, ast.Call) for part in ast.walk(node)):
+            self.pending.append((node, scope, when))
+        for part in ast.walk(node):
+            text = part.value if isinstance(part, ast.Constant) else None
+            if isinstance(text, str) and "(" in text and self.text_depth < _DEEPEST_TEXT:
+                try:
+                    tree = parse_text(text, self.walk.location)
+                except MalformedInput:
+                    continue  # nobody can evaluate it
+                self.walk._module(tree, line=self._line(part), inside="an annotation", depth=self.text_depth + 1)
 
     # ── imports ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,6 +281,11 @@ class _Reader:
             holders = [v for v in self.resolver.values(node.args[0], scope) if isinstance(v, Ref) and v.known]
             if not named and holders:
                 self._unfollowed(f"an attribute of {holders[0].name} whose name is computed", self._line(node))
+        elif name in _SETTERS and len(node.args) > 1:
+            called = self._plain(node.args[1], scope)
+            for holder in self.resolver.values(node.args[0], scope):
+                if isinstance(holder, Ref) and holder.known and "()" not in holder.name:
+                    self._use(f"{holder.name}.{called or '?'}", Kind.ASSIGN, node, when)
         elif name in _CODE_IN_TEXT:
             self._executed(name, first, node, scope)
 

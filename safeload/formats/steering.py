@@ -88,6 +88,8 @@ KEYS: dict[str, tuple[str, _Targets]] = {
     "class_path": ("callable", _with_dot),
     "loader_module": ("import", _all),
     "target": ("callable", lambda value: _import_path(value)),
+    "custom_imports": ("import", lambda value: _all(value.get("imports") if isinstance(value, dict) else value)),
+    "download": ("code", lambda value: _script(value)),
     "implementation": ("callable", lambda value: _import_path(value)),
     **dict.fromkeys(("py/object", "py/type", "py/function", "py/reduce", "py/repr", "py/mod"), ("callable", _all)),
     "trust_remote_code": ("trust", lambda value: _true(value)),
@@ -95,7 +97,17 @@ KEYS: dict[str, tuple[str, _Targets]] = {
 PREFIXES = ("_attn_implementation", "_experts_implementation")
 """Beginnings of keys by which configurations remember an implementation; those are kernels if they have a slash."""
 IN_YAML = (
-    *("_target_", "target", "class_path", "loader_module", "auto_map", "trust_remote_code", "chat_template"),
+    *(
+        "custom_imports",
+        "download",
+        "_target_",
+        "target",
+        "class_path",
+        "loader_module",
+        "auto_map",
+        "trust_remote_code",
+        "chat_template",
+    ),
     *("_attn_implementation", "attn_implementation", "base_model_name_or_path"),
 )
 """Those that are read from YAML; the others mean something only to libraries that read JSON."""
@@ -132,6 +144,12 @@ def _import_path(value: Any) -> Iterator[str]:
     """What `instantiate_from_config` would import; the word has other uses too."""
     if isinstance(value, str) and _PATH.fullmatch(value):
         yield value
+
+
+def _script(value: Any) -> Iterator[str]:
+    """What ultralytics executes to fetch a data set: a line for the shell, or Python. An address is only fetched."""
+    if isinstance(value, str) and (value.startswith("bash ") or re.search(r"\bimport |\n|\w\(", value)):
+        yield value.partition("\n")[0][:200]
 
 
 def _true(value: Any) -> Iterator[str]:

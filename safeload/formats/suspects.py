@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SHORTEST = 8
+_SHORTEST = 4
+_VOCABULARY = 1_000
+"""Texts in one list that are words: only long ones among them are looked at."""
 _SPELLED = 24
 _BEGINS = (
     *(
@@ -42,7 +44,11 @@ _ANYWHERE = re.compile(
     r"(?<![A-Za-z0-9+/_-])(?:gA[A-X]|e[AFJN]|H4sI|Qlp|/Td6|UEsD|KLUv|BCJN|Y[123]|K[CFGH]|4w|Yw|Z0F|80(?=0[0-5])|63(?=[5-7])|28(?=[4-7])"
     r"|1[fF]8[bB]08|78(?:9[cC]|[dD][aA])|504[bB]0304)[A-Za-z0-9+/_-]{20}"
 )
-_NAMES = re.compile(rf"(?<![\w.])(?:{'|'.join(_GATES)})[.:/][A-Za-z_]|__import__")
+NATIVE = (".so", ".dll", ".dylib", ".pyd")
+"""Ends of names of native code, which a program could load."""
+_NAMES = re.compile(
+    rf"(?<![\w.])(?:{'|'.join(_GATES)})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE
+)
 
 
 def suspect_values(data: Any) -> list[str]:
@@ -54,6 +60,8 @@ def suspect_values(data: Any) -> list[str]:
         kind = type(value)
         if kind is dict:
             waiting.extend([child for child in value.values() if type(child) is not int])
+        elif kind is list and len(value) > _VOCABULARY:
+            waiting.extend([item for item in value if type(item) is not str or len(item) >= _SPELLED])
         elif kind is list:
             waiting.extend(value)
         elif kind is str and len(value) >= _SHORTEST and _suspect(value):
@@ -64,7 +72,7 @@ def suspect_values(data: Any) -> list[str]:
 def _suspect(value: str) -> bool:
     if len(value) >= _SPELLED and (value.startswith(_BEGINS) or "base64" in value or _ANYWHERE.search(value)):
         return True
-    if "(" in value and any(call in value for call in _CALLS):
+    if value.endswith(NATIVE) or ("(" in value and any(call in value for call in _CALLS)):
         return True
     return value.startswith(_NAMED) or ("{" in value and any(word in value for word in _REACHES))
 

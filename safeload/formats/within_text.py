@@ -20,6 +20,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Code, Part, PickleStream, Reference, Template
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
+from safeload.formats.suspects import NATIVE
 from safeload.formats.wrapped import is_packed, spelled, unpacked
 
 _FLAT = 1_000
@@ -42,6 +43,7 @@ _EXPRESSION = re.compile(
     r"__import__\s{0,8}\(|\b(?:os\.(?:system|popen|exec[lv]\w{0,3}|spawn\w{0,3})|subprocess\.[A-Za-z_]{2,20}|pty\.spawn"
     r"|importlib\.import_module|(?:builtins\.)?(?:eval|exec)\s{0,8}\(\s{0,8}(?:compile|base64|bytes|input|open))\s{0,8}\("
 )
+_IMPORTS = re.compile(r"__import__\s{0,8}\(")
 _BEGINS_WITHIN = 80
 _BEFORE = re.compile(r"(?:\$\{[\w.]{1,40}:|lambda\b[^:]{0,40}:|\w{1,40}\(|[^\w\s])*\s{0,4}")
 """What stands before the call in an expression; sentences have words there."""
@@ -82,7 +84,12 @@ def _reaches(text: str) -> bool:
 
 
 def _named(value: str, location: Location) -> Iterator[Part]:
-    if len(value) > _FLAT or "\n" in value:
+    if len(value) > _FLAT:
+        return
+    if value.endswith(NATIVE) or _IMPORTS.search(value):
+        yield Reference(location=location, kind="mention", target=value)
+        return
+    if "\n" in value:
         return
     named = _NAMED.fullmatch(value)
     called = _EXPRESSION.search(value, 0, _BEGINS_WITHIN) if "(" in value and not named else None

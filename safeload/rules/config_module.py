@@ -26,6 +26,10 @@ _HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.mod
 """Packages whose classes a library of models looks up by name; importing those runs nobody else's code."""
 
 
+_FLAVOURS = "mlflow."
+"""MLflow's own loaders, which every model of its names; some of them unpickle what lies beside."""
+
+
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if isinstance(part, Reference) and part.kind == "mention":
         yield from _mentioned(rule, part)
@@ -36,26 +40,32 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
         return  # the name of a class within the library itself
     module, _, name = target.rpartition(".")
     pair = GlobalName(module, name)
-    if context.allowlist.get(pair) is None and (is_stdlib(target) or ability(pair)):
+    able = is_stdlib(target) or (ability(pair) and not (part.kind == "import" and target.startswith(_FLAVOURS)))
+    if context.allowlist.get(pair) is None and able:
         yield rule.finding(
             part.location,
             f"names {escape(target, 120)}, which is no part of a model",
             status=Status.DANGEROUS,
             severity=Severity.HIGH,
         )
-    elif not (_is_plain(target) and target.startswith(_HOMES) and not (part.kind == "callable" and name.islower())):
+    elif ability(pair) or not (
+        _is_plain(target) and target.startswith(_HOMES) and not (part.kind == "callable" and name.islower())
+    ):
         yield rule.finding(part.location, f"names {escape(target, 120)}, which a library would import and may call")
 
 
 def _mentioned(rule: Rule, part: Reference) -> Iterator[Finding]:
     """A value of any setting that names what runs code, or is code: whatever reads it may use it so."""
     module, _, name = part.target.rpartition(".")
-    if not _is_plain(part.target):
+    if part.target.endswith(_NATIVE):
+        yield rule.finding(part.location, f"names native code that a program could load: {escape(part.target, 120)}")
+    elif not _is_plain(part.target):
         yield rule.finding(part.location, f"holds code that a program could evaluate: {escape(part.target, 120)}")
     elif ability(GlobalName(module, name)) in _LOUD:
         yield rule.finding(part.location, f"a setting names {escape(part.target, 120)}, which no model needs")
 
 
+_NATIVE = (".so", ".dll", ".dylib", ".pyd")
 _LOUD = frozenset({CODE, COMMAND, IMPORT, MAKE, NATIVE, PROCESS, RESOLVE, UNPICKLE})
 
 

@@ -197,3 +197,44 @@ def test_files_that_some_program_acts_on(name: str, content: str) -> None:
 def test_their_harmless_neighbours(name: str, content: str) -> None:
     """The same files without anything to act on are safe."""
     assert status(content, name) is Status.SAFE
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("yolo.yaml", f"activation: nn.SiLU() if {COMMAND} else 0\n"),
+        ("yolo.yaml", f'backbone:\n  - [-1, 1, "{COMMAND}", [64]]\n'),
+        ("data.yaml", "path: x\ndownload: bash get.sh\n"),
+        ("data.yaml", "path: x\ndownload: |\n  import x\n  x.run()\n"),
+        ("config.json", '{"custom_imports": {"imports": ["evil"]}}'),
+        ("genai_config.json", '{"model": {"custom_ops_library": "evil.so"}}'),
+        ("config.yaml", "lib: /x/evil.dll\n"),
+        ("metadata", '{"class": "evil.Model", "uid": "x", "paramMap": {}}'),
+    ],
+)
+def test_settings_that_libraries_evaluate_import_or_open(name: str, content: str) -> None:
+    """Ultralytics evaluates activations and runs `download`, MMEngine imports, others open native code."""
+    assert status(content, name) is Status.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.yaml", "download: https://example.org/coco.zip\n"),
+        ("data.yaml", "download: true\n"),
+        ("config.yaml", "activation: nn.SiLU()\n"),
+        ("metadata", '{"class": "org.apache.spark.ml.PipelineModel", "uid": "x"}'),
+        ("vocab.json", json.dumps([f"os.{n}" for n in range(2000)])),
+    ],
+)
+def test_settings_of_the_same_names_that_are_harmless(name: str, content: str) -> None:
+    """Addresses, switches, classes of Spark, and words of a vocabulary."""
+    assert status(content, name) is Status.SAFE
+
+
+def test_a_model_of_mlflow_is_not_dangerous() -> None:
+    """Every model of MLflow names one of its loaders; the one that unpickles is said, and what it reads is judged."""
+    flavour = "flavors:\n  python_function:\n    loader_module: mlflow.{}\n"
+    assert status(flavour.format("pyfunc.model"), "MLmodel") is Status.UNVERIFIED
+    assert status(flavour.format("sklearn"), "MLmodel") <= Status.UNVERIFIED
+    assert status("flavors:\n  python_function:\n    loader_module: subprocess\n", "MLmodel") is Status.DANGEROUS

@@ -282,10 +282,11 @@ class _Reader:
             if not named and holders:
                 self._unfollowed(f"an attribute of {holders[0].name} whose name is computed", self._line(node))
         elif name in _SETTERS and len(node.args) > 1:
-            called = self._plain(node.args[1], scope)
+            plain = self._plain(node.args[1], scope)
+            attribute = plain if isinstance(plain, str) and plain else "?"
             for holder in self.resolver.values(node.args[0], scope):
                 if isinstance(holder, Ref) and holder.known and "()" not in holder.name:
-                    self._use(f"{holder.name}.{called or '?'}", Kind.ASSIGN, node, when)
+                    self._use(f"{holder.name}.{attribute}", Kind.ASSIGN, node, when)
         elif name in _CODE_IN_TEXT:
             self._executed(name, first, node, scope)
 

@@ -100,7 +100,7 @@ FORMATS: dict[str, Any] = {
     'wrapped': (4308, ()),
     'yaml_config': (3908, (('yaml', ('.yaml', '.yml', '.hparams'), False, {'begins': (b'%YAML', b'%TAG'), 'named': ('.yaml', '.yml', '.hparams', 'mlmodel')}),)),
     'yaml_scan': (7008, ()),
-    'zip_archive': (16707, ()),
+    'zip_archive': (17148, ()),
     'zip_end': (5582, ()),
     'zip_member': (6024, ()),
     'zip_other': (506, (('zip', ('.zip', '.mar', '.nemo', '.whl', '.egg'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),

@@ -167,6 +167,8 @@ def _read_records(scan: _Scan, start: int, end: End, *, shift: int) -> None:
         size, packed, header = _widen(extra, [size, packed, record[16]])
         if disk not in (0, 0xFFFF):
             scan.notes.add("zip-multi-disk", "a member claims to be on another disk", start + at)
+        if record[15] >> 16 & _KIND == _LINK:
+            scan.notes.add("zip-link", "a member is a link, which unpacking makes", start + at)
         _add_member(scan, _Header(name, flags, method, crc, packed, size, extra), header + shift)
         at = stop
     if count != end.count or at != end.size:
@@ -174,6 +176,10 @@ def _read_records(scan: _Scan, start: int, end: End, *, shift: int) -> None:
         detail = f"the directory holds {count:,} members in {at:,} bytes; {said}"
         scan.notes.add("zip-count-disagrees", detail, start, two=True)
     scan.ranges.append((start, start + at))
+
+
+_KIND, _LINK = 0o170000, 0o120000
+"""The bits of a Unix mode that say what a file is, and those of a symbolic link."""
 
 
 def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
@@ -344,8 +350,13 @@ def _salvage(scan: _Scan, at: int, stop: int) -> None:
 def _check_names(scan: _Scan) -> None:
     headers: dict[str, set[int]] = {}
     for entry in scan.entries:
-        # Without regard to case, because torch looks members up that way.
-        headers.setdefault(entry.name.casefold(), set()).add(entry.header)
+        # Without regard to case, because torch looks members up that way; some file systems compose letters, too.
+        name = entry.name.casefold()
+        if not name.isascii():
+            import unicodedata
+
+            name = unicodedata.normalize("NFKC", name)
+        headers.setdefault(name, set()).add(entry.header)
         steps = entry.name.replace("\\", "/").split("/")
         if ".." in steps or steps[0] == "" or steps[0].endswith(":"):
             detail = f"a member is named {escape(entry.name)}, outside of the archive"

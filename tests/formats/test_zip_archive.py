@@ -285,3 +285,20 @@ def test_many_roots_are_read_in_little_time() -> None:
     begin = time.process_time()
     result = reading(raw, "x.bin", Limits(streams=10))
     assert "torch-several-roots" in kinds(result) and time.process_time() - begin < 10
+
+
+def test_links_and_names_that_become_one() -> None:
+    """A member may be a link, and two names one file where letters are composed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        link = zipfile.ZipInfo("weights.bin")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    found = {note.kind for note in read_archive(MemoryBlob(out.getvalue()), Location("a.zip"), Limits()).irregularities}
+    assert found == {"zip-link"}
+    two = io.BytesIO()
+    with zipfile.ZipFile(two, "w") as archive:
+        archive.writestr("caf\u00e9.txt", "a")
+        archive.writestr("cafe\u0301.txt", "b")
+    found = {note.kind for note in read_archive(MemoryBlob(two.getvalue()), Location("a.zip"), Limits()).irregularities}
+    assert found == {"zip-duplicate-name"}

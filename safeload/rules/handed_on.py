@@ -8,7 +8,7 @@ states are what no pickler writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from safeload.core.allowlist import Allowlist, Effect, Entry
 from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Node, Set, Tuple, Value
@@ -30,6 +30,8 @@ _STATES = frozenset({"_rebuild_from_type", "_rebuild_from_type_v2", "_rebuild_pa
 _RECONSTRUCT = frozenset({"_reconstruct", "_mareconstruct"})
 _DTYPE = GlobalName("numpy", "dtype")
 _QUIET = frozenset({"builtins", "_codecs"})
+_LAYERS = 8
+"""Parts of a state that may each hold attributes: two with slots, three of files in memory."""
 _ATTRIBUTES = ("__array", "__cuda_array", "__dlpack", "__buffer")
 """Beginnings of attributes from which compiled code takes addresses."""
 
@@ -60,16 +62,12 @@ class Handed:
         waiting: list[Value] = list(args)
         while waiting:
             node = waiting.pop()
-            if not isinstance(node, Node) or id(node) in seen:
-                continue
-            if isinstance(node, Call) and (why := self._object(library, node)):
-                return why
-            seen.add(id(node))
-            if isinstance(node, (List, Set, Tuple, FrozenSet)):
-                waiting.extend(node.items)
-            elif isinstance(node, Dict):
-                for pair in node.pairs:
-                    waiting.extend(pair)
+            if isinstance(node, Call):
+                if why := self._object(library, node):
+                    return why
+            elif isinstance(node, (List, Set, Tuple, FrozenSet, Dict)) and id(node) not in seen:
+                seen.add(id(node))
+                waiting.extend(_parts(node))
         return ""
 
     def _object(self, library: str, call: Call) -> str:
@@ -81,6 +79,10 @@ class Handed:
         if package not in _MADE_BY[library] or (entry.effect is Effect.RECORD and package not in _OWN[library]):
             return f"it would look into an object of {entry.name}"
         return f"it would look into attributes of {entry.name}" if call.states and package == "collections" else ""
+
+
+def _parts(node: List | Set | Tuple | FrozenSet | Dict) -> Iterable[Value]:
+    return (part for pair in node.pairs for part in pair) if isinstance(node, Dict) else node.items
 
 
 _OWN: dict[str, frozenset[str]] = {
@@ -134,8 +136,7 @@ def _quiet(name: GlobalName) -> bool:
 
 def reaching(state: Value) -> str:
     """An attribute among those that a state sets from which compiled code would take an address; empty if none is."""
-    layers = state.items if isinstance(state, Tuple) and len(state.items) == 2 else (state,)
-    for layer in layers:
+    for layer in state.items if isinstance(state, Tuple) and len(state.items) < _LAYERS else (state,):
         for key in _keys(layer):
             if isinstance(key, str) and key.startswith(_ATTRIBUTES):
                 return key

@@ -33,6 +33,8 @@ _LIFECYCLE = re.compile(
 )
 """Commands that installing a package, or opening a folder in an editor, runs."""
 _PROSE = (".md", ".txt", ".py", ".jinja", ".j2", ".jsonl", ".yaml", ".yml", ".csv", ".tsv", ".html", ".js")
+_TABLES = re.compile(rb"\s*\[\[\s*(?!(?:true|false|null|NaN|Infinity)\b)[A-Za-z_]")
+"""A table of TOML, as lists of locked packages begin."""
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
@@ -131,7 +133,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     looks = _LOOKS.match(head) is not None
     if lower.endswith(_SUFFIXES):
         return looks or head.lstrip()[:1] in (b"{", b"[", b'"')
-    return looks and not lower.endswith(_PROSE) and tail.rstrip()[-1:] in (b"}", b"]")
+    return looks and not _TABLES.match(head) and not lower.endswith(_PROSE) and tail.rstrip()[-1:] in (b"}", b"]")
 
 
 _CLAIMS = Claims(first=b'{["' + b" \t\n\r\v\f")

@@ -32,9 +32,24 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     yield from active_xml(text, location)
 
 
-def active_xml(text: str, location: Location) -> Iterator[Part]:
-    """What the reader of any XML document would fetch, include, run or expand."""
-    kinds = (("xml-external", _EXTERNAL), ("xml-include", _INCLUDE), ("xml-include", _STYLE), ("xml-script", _SCRIPT))
+_EXTERNAL_ENTITY = re.compile(
+    r"<!ENTITY\b[^>]{0,500}?\b(?:SYSTEM|PUBLIC)\s+(?:['\"][^'\"]{0,500}['\"]\s*)?['\"]([^'\"]{0,500})['\"]",
+    re.IGNORECASE,
+)
+
+
+def active_xml(text: str, location: Location, *, model: bool = True) -> Iterator[Part]:
+    """What the reader of an XML document would fetch, include, run or expand.
+
+    Args:
+        model: it is one, and needs no declarations; documents of other kinds name the public one of theirs.
+    """
+    kinds = (
+        ("xml-external", _EXTERNAL if model else _EXTERNAL_ENTITY),
+        ("xml-include", _INCLUDE),
+        ("xml-include", _STYLE),
+        ("xml-script", _SCRIPT),
+    )
     doctype = _DOCTYPE.search(text)
     for kind, pattern in kinds:
         if kind == "xml-external" and doctype is None:

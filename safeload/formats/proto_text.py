@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.formats.base import Claims, Format, Operator, Part
+from safeload.formats.base import Claims, Format, Operator, Part, Text
 from safeload.formats.plain_text import is_text, read_text
 
 _SUFFIXES = (".pbtxt", ".prototxt", ".textproto", ".textpb", ".txtpb", ".onnxtxt", ".pbtext")
@@ -25,7 +25,9 @@ _FIELDS = {"op": "tensorflow-text", "op_type": "onnx", "type": "caffe"}
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     counts: dict[tuple[str, str], list[int]] = {}
-    for key, value, at in _strings(read_text(blob, location, limits)):
+    text = read_text(blob, location, limits)
+    yield Text(location=location, text=text, role="prose")  # label maps and settings of servers hold no operator
+    for key, value, at in _strings(text):
         if (framework := _FIELDS.get(key)) is not None:
             counts.setdefault((framework, value), [0, at])[0] += 1
     for (framework, name), (count, offset) in counts.items():

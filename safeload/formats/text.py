@@ -37,7 +37,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         if text.lstrip("\ufeff \t\r\n").startswith("<"):
             from safeload.formats.pmml import active_xml
 
-            yield from active_xml(text, location)
+            yield from active_xml(text, location, model=False)
 
 
 def _is_vocabulary(file: str) -> bool:

@@ -86,7 +86,7 @@ def _reaches(text: str) -> bool:
 def _named(value: str, location: Location) -> Iterator[Part]:
     if len(value) > _FLAT:
         return
-    if value.endswith(NATIVE) or _IMPORTS.search(value):
+    if (value.endswith(NATIVE) and " " not in value) or _IMPORTS.search(value):
         yield Reference(location=location, kind="mention", target=value)
         return
     if "\n" in value:

@@ -238,3 +238,21 @@ def test_a_model_of_mlflow_is_not_dangerous() -> None:
     assert status(flavour.format("pyfunc.model"), "MLmodel") is Status.UNVERIFIED
     assert status(flavour.format("sklearn"), "MLmodel") <= Status.UNVERIFIED
     assert status("flavors:\n  python_function:\n    loader_module: subprocess\n", "MLmodel") is Status.DANGEROUS
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "plist.xml",
+            '<?xml version="1.0"?>\n<!DOCTYPE plist PUBLIC "-//A//B" "http://www.example.org/x.dtd">\n<plist/>',
+        ),
+        ("README.txt", "uses libcuda.so\n"),
+        ("poetry.lock", '[[package]]\nname = "x"\nfiles = [\n  {file = "x.whl"},\n]\n'),
+        ("label_map.pbtxt", 'item {\n  id: 1\n  name: "x"\n}\n'),
+        ("config.pbtxt", 'name: "m"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 8\n'),
+    ],
+)
+def test_texts_of_other_programs_are_safe(name: str, content: str) -> None:
+    """Property lists, notes, locked dependencies, label maps and settings of servers."""
+    assert status(content, name) is Status.SAFE

@@ -130,7 +130,7 @@ RULES: dict[str, Any] = {
     'config_code': (2133, ('safeload.formats.parts.Reference',)),
     'config_dependency': (2062, ('safeload.formats.parts.Reference',)),
     'config_kernel': (1728, ('safeload.formats.parts.Reference',)),
-    'config_module': (4684, ('safeload.formats.parts.Reference',)),
+    'config_module': (5174, ('safeload.formats.parts.Reference',)),
     'config_redirect': (2911, ('safeload.formats.parts.Reference',)),
     'config_yaml_tag': (4298, ('safeload.formats.parts.Reference',)),
     'container_irregular': (2639, ('safeload.formats.base.Irregularity',)),

@@ -79,12 +79,16 @@ def _bad() -> Iterable[Part]:
     yield samples.reference("import", "subprocess", path="auto_mapping")
     yield samples.reference("callable", "subprocess.run", "config.yaml", "_target_")
     yield samples.reference("module", "subprocess.Popen", "model_index.json", "unet")
+    yield samples.reference("mention", "os.system", "config.yaml", "")
+    yield samples.reference("mention", "nn.SiLU() if __import__('x') else 0", "config.yaml", "")
+    yield samples.reference("mention", "lib/plugin.so", "config.yaml", "")
 
 
 def _good() -> Iterable[Part]:
     yield samples.reference("module", "sentence_transformers.models.Pooling", "modules.json", "[1].type")
     yield samples.reference("callable", "torch.nn.modules.linear.Identity", path="activation_fn")
     yield samples.reference("module", "diffusers.UNet2DConditionModel", "model_index.json", "unet")
+    yield samples.reference("mention", "os.path.join", "config.yaml", "")
 
 
 RULE = Rule(
@@ -94,7 +98,8 @@ RULE = Rule(
         "`modules.json`, `model_index.json`, `auto_mapping`, `_target_`, `loader_module` and activation functions name "
         "what to import. Names within the usual libraries are theirs to check; any other installed module can be "
         "imported this way, and what `_target_`, `class_path` or an activation names is called, with arguments that "
-        "stand beside it."
+        "stand beside it. Nobody knows every setting, so values of any other that name what runs code (`os.system`), "
+        "are code (`__import__(…)`) or name native code are reported as well."
     ),
     status=Status.UNVERIFIED,
     severity=Severity.LOW,

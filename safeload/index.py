@@ -142,7 +142,7 @@ RULES: dict[str, Any] = {
     'encoded': (4285, ()),
     'fickling': (4779, ()),
     'fickling_opinion': (3734, ('safeload.formats.base.PickleStream',)),
-    'handed_on': (7825, ()),
+    'handed_on': (8157, ()),
     'indirect': (7386, ()),
     'keras': (7045, ()),
     'keras_names': (12516, ()),

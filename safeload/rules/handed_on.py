@@ -29,6 +29,8 @@ _STATES = frozenset({"_rebuild_from_type", "_rebuild_from_type_v2", "_rebuild_pa
 """Helpers of torch whose last argument is a state: it is set, and not looked into."""
 _RECONSTRUCT = frozenset({"_reconstruct", "_mareconstruct"})
 _DTYPE = GlobalName("numpy", "dtype")
+_CONTAINERS = frozenset({"builtins", "collections"})
+"""Packages of what only holds what it was made of."""
 _QUIET = frozenset({"builtins", "_codecs"})
 _LAYERS = 8
 """Parts of a state that may each hold attributes: two with slots, three of files in memory."""
@@ -65,6 +67,9 @@ class Handed:
             if isinstance(node, Call):
                 if why := self._object(library, node):
                     return why
+                if _package(node) in _CONTAINERS and id(node) not in seen:
+                    seen.add(id(node))
+                    waiting.extend((node.args, *node.items, *(part for pair in node.pairs for part in pair)))
             elif isinstance(node, (List, Set, Tuple, FrozenSet, Dict)) and id(node) not in seen:
                 seen.add(id(node))
                 waiting.extend(_parts(node))

@@ -66,6 +66,13 @@ HOLDERS = {
 TAKERS = {
     "numpy.float64": lambda value: call(FLOAT, value),
     "a list of numbers": lambda value: call(FLOAT, b"]" + value + b"a"),
+    "a made list": lambda value: call(FLOAT, call(name("builtins", "list"), b"]" + value + b"a")),
+    "a filled list": lambda value: call(FLOAT, call(name("builtins", "list")) + value + b"a"),
+    "a tuple of a list": lambda value: call(FLOAT, call(name("builtins", "tuple"), b"]" + value + b"a")),
+    "a list of old protocols": lambda value: call(
+        FLOAT,
+        call(name("copyreg", "_reconstructor"), *(2 * [name("builtins", "list")]), b"]" + value + b"a"),
+    ),
     "numpy.dtype": lambda value: call(DTYPE, value),
     "a masked array": lambda value: call(name("numpy.ma", "MaskedArray"), value),
     "torch.Tensor": lambda value: call(name("torch", "Tensor"), value),

@@ -97,7 +97,7 @@ FORMATS: dict[str, Any] = {
     'unpack_extra': (2342, ()),
     'window': (2834, ()),
     'within_text': (7004, ()),
-    'wrapped': (4308, ()),
+    'wrapped': (4411, ()),
     'yaml_config': (3908, (('yaml', ('.yaml', '.yml', '.hparams'), False, {'begins': (b'%YAML', b'%TAG'), 'named': ('.yaml', '.yml', '.hparams', 'mlmodel')}),)),
     'yaml_scan': (7008, ()),
     'zip_archive': (17148, ()),

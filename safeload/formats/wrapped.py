@@ -99,6 +99,8 @@ def unpacked(blob: Blob, start: int, place: Location, limits: Limits) -> Iterato
         MalformedInput: it could not be read to its end, or reading it would cost too much.
     """
     content = Extent(blob, start, blob.size - start)
+    if content.size < _SHORTEST:
+        return  # too short for anything that acts, compressed or not
     found: list[Part] = []
     fault: MalformedInput | None = None
     try:

@@ -11,9 +11,9 @@ from safeload.core.digest import sha256
 from safeload.engine import enforce
 from safeload.engine.lock import describe
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Access
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 from safeload.trust.lockfile import LockedModel
 
 CARD = "README.md"
@@ -50,13 +50,8 @@ def bom(
     Raises what `lock` raises, except that nothing is refused for want of a signer.
     """
     options, access, text = options or Options(), access or Access(), os.fspath(reference)
-    snapshot = resolve(
-        text,
-        revision=enforce.locked_revision(text, revision, options) or revision,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
+    snapshot = reach(
+        text, access, revision=enforce.locked_revision(text, revision, options) or revision, limits=options.limits
     )
     on_hub = snapshot.kind in ("hub", "cache")
     name = (snapshot.answered or snapshot.root) if on_hub else os.path.basename(snapshot.root)

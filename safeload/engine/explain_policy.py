@@ -14,9 +14,9 @@ from safeload.core.policy import AllOf, NothingDiffers, Reason, Verdict
 from safeload.engine import enforce
 from safeload.engine.lock import describe, signable
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.sources.failures import os_failure
-from safeload.sources.resolve import resolve
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import LockedModel
 from safeload.trust.policy_file import NAME, PolicyFile, Settings
@@ -110,14 +110,7 @@ def explain_policy(
     text = os.fspath(reference)
     revision = enforce.locked_revision(text, request.revision, options) or request.revision
     access = request.access
-    snapshot = resolve(
-        text,
-        revision=revision,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-    )
+    snapshot = reach(text, access, revision=revision, limits=options.limits)
     if snapshot.kind == "file":
         raise UsageError(
             f"{escape(text)} was not explained",

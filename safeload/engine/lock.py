@@ -25,13 +25,13 @@ from safeload.engine import enforce
 from safeload.engine.held import Held
 from safeload.engine.lockcheck import differences
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Access
 from safeload.sources import filelock
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import SHA256
-from safeload.sources.resolve import resolve
 from safeload.sources.store import Store
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import NAME, Lock, LockedFile, LockedModel, parse_lock, path_fault, pointer_oid
@@ -295,14 +295,7 @@ class _Job:
         )
 
     def _resolve(self, reference: str, revision: str | None) -> Snapshot:
-        snapshot = resolve(
-            reference,
-            revision=revision,
-            limits=self.options.limits,
-            cache_dir=self.access.cache_dir,
-            token=self.access.token,
-            local_files_only=self.access.local_files_only,
-        )
+        snapshot = reach(reference, self.access, revision=revision, limits=self.options.limits)
         if snapshot.kind == "file":
             raise UsageError(
                 f"{escape(reference)} was not locked",

@@ -126,18 +126,7 @@ class Guard:
             return Found()
         apart = bundles_of(self.snapshot)
         whole = _Tree(everything, apart)
-        differing: list[Difference] = [*self._renamed()]
-        for _, entry in self.entries:
-            if entry is not None:
-                differing += differences(
-                    entry,
-                    self.snapshot,
-                    digests,
-                    asked=self.asked,
-                    apart=apart,
-                    hides=self.hides,
-                    whole_tree=whole.digest,
-                )
+        differing = [*self._renamed(), *self._unlike_the_lock(digests, whole.digest)]
         match = self._match(differing)
         found = Found(lock=match, differences=tuple(dict.fromkeys(differing)))
         if self._wants_signatures(match):
@@ -148,21 +137,25 @@ class Guard:
 
     def completed(self, found: Found, digests: Mapping[str, str], tree: str) -> Found:
         """What `find` would find, for a model whose every digest and signature is known."""
-        apart, differing = bundles_of(self.snapshot), [*found.differences, *self._renamed()]
+        differing = [*found.differences, *self._renamed(), *self._unlike_the_lock(digests, lambda: tree)]
+        found = replace(found, differences=tuple(dict.fromkeys(differing)))
+        found = replace(found, lock=self._match(found.differences))
+        return replace(found, marks=self.marks(found, digests))
+
+    def _unlike_the_lock(self, digests: Mapping[str, str], tree: Callable[[], str]) -> Iterator[Difference]:
+        """What is not as the locks say."""
+        apart = bundles_of(self.snapshot)
         for _, entry in self.entries:
             if entry is not None:
-                differing += differences(
+                yield from differences(
                     entry,
                     self.snapshot,
                     digests,
                     asked=self.asked,
                     apart=apart,
                     hides=self.hides,
-                    whole_tree=lambda: tree,
+                    whole_tree=tree,
                 )
-        found = replace(found, differences=tuple(dict.fromkeys(differing)))
-        found = replace(found, lock=self._match(found.differences))
-        return replace(found, marks=self.marks(found, digests))
 
     def _match(self, differing: Sequence[Difference]) -> LockMatch | None:
         """The lock that the model is in, if it is in each lock that counts, and nothing differs."""

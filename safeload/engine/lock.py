@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,10 +26,10 @@ from safeload.engine.lockcheck import differences
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Access
+from safeload.engine.whole import write_whole
 from safeload.sources import filelock
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all
-from safeload.sources.failures import os_failure
 from safeload.sources.pinned import SHA256
 from safeload.sources.store import Store
 from safeload.trust import layers, rules
@@ -365,14 +364,4 @@ def _write(path: str, data: bytes) -> None:
         SourceError: it cannot be written; the old one is untouched.
     """
     parse_lock(data, file=path)
-    draft = f"{path}.{secrets.token_hex(6)}.tmp"
-    try:
-        with open(draft, "xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        if os.path.lexists(draft):
-            os.unlink(draft)
-        raise os_failure(error, "the lock was not written", path=path) from error
+    write_whole(path, data, failed="the lock was not written")

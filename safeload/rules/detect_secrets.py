@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safeload.core.errors import UsageError
 
@@ -124,7 +124,7 @@ def _found(line: str, name: str) -> Iterator[tuple[str, str, bool, BasePlugin]]:
             yield str(plugin.secret_type), text, isinstance(plugin, RegexBasedDetector), plugin
 
 
-def _kinds(base: type) -> Iterator[type]:
+def _kinds(base: type[Any]) -> Iterator[type[Any]]:
     for kind in base.__subclasses__():
         yield kind
         yield from _kinds(kind)

@@ -185,4 +185,4 @@ def test_bad_source_is_an_error_with_a_place(data: bytes) -> None:
 )
 def test_involved_source_ends(source: str) -> None:
     """Names that depend on themselves, towers of calls and numbers without bound are read in bounded steps."""
-    read_facts(source.encode(), Location("m.py"))
+    assert read_facts(source.encode(), Location("m.py")).location == Location("m.py")

@@ -32,6 +32,7 @@ from safeload.engine.approved import ApprovedCode, approve
 from safeload.engine.audit import approval
 from safeload.engine.handover import Resources, hand_over, pinned_path
 from safeload.engine.held import Held
+from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
 from safeload.engine.plan import Plan, make_plan
 from safeload.engine.reach import reach
@@ -118,7 +119,7 @@ class _Job:
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
 
     def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
-        locked = enforce.locked_revision(reference, self.request.revision, self.options)
+        locked = locked_revision(reference, self.request.revision, self.options)
         try:
             return self._resolved(reference, subfolder, locked or self.request.revision)
         except SourceError as error:

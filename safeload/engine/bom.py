@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from safeload.core.digest import sha256
-from safeload.engine import enforce
-from safeload.engine.lock import describe
+from safeload.engine.identity import locked_revision
+from safeload.engine.lockentry import describe
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Access
@@ -50,9 +50,7 @@ def bom(
     Raises what `lock` raises, except that nothing is refused for want of a signer.
     """
     options, access, text = options or Options(), access or Access(), os.fspath(reference)
-    snapshot = reach(
-        text, access, revision=enforce.locked_revision(text, revision, options) or revision, limits=options.limits
-    )
+    snapshot = reach(text, access, revision=locked_revision(text, revision, options) or revision, limits=options.limits)
     on_hub = snapshot.kind in ("hub", "cache")
     name = (snapshot.answered or snapshot.root) if on_hub else os.path.basename(snapshot.root)
     model, _ = describe(snapshot, options, id=name, requested=revision or "", entering=False)

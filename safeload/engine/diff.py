@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from safeload.core.errors import UsageError
 from safeload.core.names import Location, escape
-from safeload.engine.lock import describe
+from safeload.engine.lockentry import describe
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Access

@@ -12,7 +12,8 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import AllOf, NothingDiffers, Reason, Verdict
 from safeload.engine import enforce
-from safeload.engine.lock import describe, signable
+from safeload.engine.identity import locked_revision, targets
+from safeload.engine.lockentry import describe, signable
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Request
@@ -108,7 +109,7 @@ def explain_policy(
     """
     request, options = request or Request(), options or Options()
     text = os.fspath(reference)
-    revision = enforce.locked_revision(text, request.revision, options) or request.revision
+    revision = locked_revision(text, request.revision, options) or request.revision
     access = request.access
     snapshot = reach(text, access, revision=revision, limits=options.limits)
     if snapshot.kind == "file":
@@ -127,7 +128,7 @@ def explain_policy(
     decisions = tuple((one, rules.decision(one, guard.now.date())) for one in guard.applied)
     return Explanation(
         reference=text,
-        names=tuple(name for group in enforce.targets(snapshot) for name in group),
+        names=tuple(name for group in targets(snapshot) for name in group),
         revision=snapshot.revision,
         layers=tuple(Layer(one, policy.decide(evidence)) for one, policy in decisions),
         locks=tuple((lock.path, entry is not None) for lock, entry in guard.entries),

@@ -12,7 +12,8 @@ from safeload.core.allowlist import Allowlist
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding, Severity
 from safeload.core.names import Location
-from safeload.formats.python.facts import When, read_facts
+from safeload.formats.python.facts import When
+from safeload.formats.python.reading import read_facts
 from safeload.rules import judge
 from safeload.rules.base import Context
 from tests.audit.evil import DEEDS, HIDINGS, module

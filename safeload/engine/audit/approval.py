@@ -140,7 +140,7 @@ def inquire(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignatu
         LimitExceeded: there are more signatures than anybody could verify.
         UsageError: a signer needs a library that is not installed.
     """
-    from safeload.engine.enforce import targets
+    from safeload.engine.identity import targets
 
     records = records_for(guard)
     names = tuple(name for group in targets(guard.snapshot) for name in group)

@@ -13,7 +13,8 @@ from safeload.core.names import escape
 from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.engine.audit.recording import record
-from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
+from safeload.engine.enforce import Guard, guard_for, refuse_within
+from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Request

@@ -20,7 +20,8 @@ from safeload.engine.parts import code_of_parts
 from safeload.engine.reach import reach
 from safeload.engine.request import Access, Request
 from safeload.formats.base import Code, Reference
-from safeload.formats.python.facts import Edge, Facts, read_facts
+from safeload.formats.python.facts import Edge, Facts
+from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
 
 _MOST_FILES = 2_000

@@ -12,11 +12,12 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import AllOf, NothingDiffers, Reason, Verdict
 from safeload.engine import enforce
-from safeload.engine.lock import describe, signable
+from safeload.engine.identity import locked_revision, targets
+from safeload.engine.lockentry import describe, signable
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.sources.failures import os_failure
-from safeload.sources.resolve import resolve
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import LockedModel
 from safeload.trust.policy_file import NAME, PolicyFile, Settings
@@ -108,16 +109,9 @@ def explain_policy(
     """
     request, options = request or Request(), options or Options()
     text = os.fspath(reference)
-    revision = enforce.locked_revision(text, request.revision, options) or request.revision
+    revision = locked_revision(text, request.revision, options) or request.revision
     access = request.access
-    snapshot = resolve(
-        text,
-        revision=revision,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-    )
+    snapshot = reach(text, access, revision=revision, limits=options.limits)
     if snapshot.kind == "file":
         raise UsageError(
             f"{escape(text)} was not explained",
@@ -134,7 +128,7 @@ def explain_policy(
     decisions = tuple((one, rules.decision(one, guard.now.date())) for one in guard.applied)
     return Explanation(
         reference=text,
-        names=tuple(name for group in enforce.targets(snapshot) for name in group),
+        names=tuple(name for group in targets(snapshot) for name in group),
         revision=snapshot.revision,
         layers=tuple(Layer(one, policy.decide(evidence)) for one, policy in decisions),
         locks=tuple((lock.path, entry is not None) for lock, entry in guard.entries),

@@ -74,7 +74,7 @@ def _spelled(blob: Blob, start: int, size: int, location: Location) -> Blob | No
             try:
                 return MemoryBlob(decode(data))
             except (ValueError, binascii.Error):
-                continue
+                continue  # it only looked like that; hexadecimal digits may be base64 as well
     return None
 
 

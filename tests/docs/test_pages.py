@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -127,3 +128,10 @@ def test_the_json_fields_are_those_that_are_explained() -> None:
     assert _rows(top) == data.keys()
     assert _rows(files) == data["files"][1].keys()
     assert _rows(findings) == data["files"][1]["findings"][0].keys()
+
+
+def test_every_schema_is_explained() -> None:
+    """docs/json.md names each schema that a document of ours has, and none that there is not."""
+    told = re.compile(r"safeload\.[a-z-]+/\d")
+    code = {name for path in (ROOT / "safeload").rglob("*.py") for name in told.findall(path.read_text("utf-8"))}
+    assert code == set(told.findall((ROOT / "docs/json.md").read_text(encoding="utf-8")))

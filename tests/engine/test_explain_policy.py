@@ -43,10 +43,16 @@ def test_the_strict_policy_is_strict(project: Path) -> None:  # noqa: F811
     admit("m").close()
 
 
+def admitted_files(reference: str) -> set[str]:
+    with admit(reference) as admission:
+        return {file.path for file in admission.files}
+
+
 def test_the_plain_policy_changes_nothing(project: Path) -> None:  # noqa: F811
     """What loads without a policy loads with the one to begin with."""
+    before = admitted_files("m")
     init()
-    admit("m").close()
+    assert before and admitted_files("m") == before
 
 
 STATES = {

@@ -13,11 +13,12 @@ from safeload.core.names import escape
 from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.engine.audit.recording import record
-from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
+from safeload.engine.enforce import Guard, guard_for, refuse_within
+from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
@@ -43,14 +44,7 @@ class Approval:
 
 def closure_of(reference: str, *, request: Request, options: Options) -> tuple[Snapshot, Closure]:
     """A model and its code. Raises as `find_closure` does."""
-    snapshot = resolve(
-        reference,
-        revision=request.revision,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-    )
+    snapshot = reach(reference, request.access, revision=request.revision, limits=options.limits)
     return snapshot, find_closure(snapshot, options, request)
 
 

@@ -17,11 +17,12 @@ from safeload.core.names import Location, escape
 from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.parts import code_of_parts
+from safeload.engine.reach import reach
 from safeload.engine.request import Access, Request
 from safeload.formats.base import Code, Reference
-from safeload.formats.python.facts import Edge, Facts, read_facts
+from safeload.formats.python.facts import Edge, Facts
+from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 
 _MOST_FILES = 2_000
 _BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
@@ -170,13 +171,7 @@ class _Search:
 
     def _model(self, repository: str) -> Held:
         if repository not in self.models:
-            found = resolve(
-                repository,
-                cache_dir=self.access.cache_dir,
-                token=self.access.token,
-                local_files_only=self.access.local_files_only,
-                limits=self.options.limits,
-            )
+            found = reach(repository, self.access, limits=self.options.limits)
             self._hold(repository, found)
         return self.models[repository]
 

@@ -14,10 +14,10 @@ from safeload.core.names import Location, escape
 from safeload.engine.audit.closure import Closure, CodeFile, Missing, find_closure
 from safeload.engine.audit.names import misleading
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.rules import judge
 from safeload.rules.base import Context
-from safeload.sources.resolve import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +69,8 @@ def audit(
         UsageError: bandit is asked for and not installed.
     """
     options, request = options or Options(), request or Request()
-    snapshot = resolve(
-        os.fspath(target),
-        revision=request.revision,
-        subfolder=request.subfolder,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
+    snapshot = reach(
+        os.fspath(target), request.access, revision=request.revision, subfolder=request.subfolder, limits=options.limits
     )
     closure = find_closure(snapshot, options, request)
     files = tuple(_file_report(file, closure) for file in closure.files)

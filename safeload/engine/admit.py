@@ -35,12 +35,13 @@ from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.plan import Plan, make_plan
 from safeload.engine.record import AdmittedFile, LeftOut, Record, to_json
-from safeload.engine.request import Request
+from safeload.engine.request import Access, Request
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.entry import Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
+from safeload.sources.program import resolve_program, split
 from safeload.sources.resolve import resolve
 from safeload.sources.store import Stage, Store
 from safeload.trust.approvals import Answer
@@ -118,7 +119,7 @@ class _Job:
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
 
     def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
-        locked = enforce.locked_revision(reference, self.request.revision, self.options)
+        locked = enforce.locked_revision(split(reference)[0], self.request.revision, self.options)
         try:
             return self._resolved(reference, subfolder, locked or self.request.revision)
         except SourceError as error:
@@ -130,17 +131,10 @@ class _Job:
             raise
 
     def _resolved(self, reference: str, subfolder: str, revision: str | None) -> Snapshot:
-        return resolve(
-            reference,
-            revision=revision,
-            subfolder=subfolder,
-            limits=self.options.limits,
-            cache_dir=self.request.access.cache_dir,
-            token=self.request.access.token,
-            local_files_only=self.request.access.local_files_only,
-            force_download=self.request.access.force_download,
-            proxies=self.request.access.proxies,
-        )
+        access = {name: getattr(self.request.access, name) for name in Access.__annotations__}
+        if self.request.purpose == "code":
+            return resolve_program(reference, revision=revision, limits=self.options.limits, **access)[0]
+        return resolve(reference, revision=revision, subfolder=subfolder, limits=self.options.limits, **access)
 
     def _admit(self, snapshot: Snapshot, depth: int) -> Admission:
         guard = enforce.guard_for(snapshot, self.options, asked=_asked(snapshot.reference, self.request.revision))
@@ -192,7 +186,7 @@ class _Job:
         used = plan.used()
         for path in sorted(used):
             held.inspect(path)
-        if snapshot.kind != "hub":
+        if snapshot.kind != "hub" and self.request.purpose != "code":
             _look_at_the_rest(held, used)
         if self._judges_findings_alone:
             self._decide(held, self._record(held, plan, {}))

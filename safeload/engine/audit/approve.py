@@ -17,6 +17,7 @@ from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_wi
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
+from safeload.sources.program import resolve_program, split
 from safeload.sources.resolve import resolve
 from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
@@ -43,20 +44,35 @@ class Approval:
 
 def closure_of(reference: str, *, request: Request, options: Options) -> tuple[Snapshot, Closure]:
     """A model and its code. Raises as `find_closure` does."""
-    snapshot = resolve(
+    snapshot = code_snapshot(reference, request=request, options=options)
+    return snapshot, find_closure(snapshot, options, request)
+
+
+def code_snapshot(reference: str, *, request: Request, options: Options) -> Snapshot:
+    """What holds the code: a model, or a file of Python with those beside it. Raises as `resolve` does."""
+    if split(reference)[1]:
+        return resolve_program(
+            reference,
+            revision=request.revision,
+            limits=options.limits,
+            cache_dir=request.access.cache_dir,
+            token=request.access.token,
+            local_files_only=request.access.local_files_only,
+        )[0]
+    return resolve(
         reference,
         revision=request.revision,
+        subfolder=request.subfolder,
         limits=options.limits,
         cache_dir=request.access.cache_dir,
         token=request.access.token,
         local_files_only=request.access.local_files_only,
     )
-    return snapshot, find_closure(snapshot, options, request)
 
 
 def as_locked(reference: str, request: Request, options: Options) -> Request:
     """The request with the commit that a lock names, as a load would have it. Raises as `locked_revision` does."""
-    locked = locked_revision(reference, request.revision, options)
+    locked = locked_revision(split(reference)[0], request.revision, options)
     return request if locked is None else replace(request, revision=locked)
 
 

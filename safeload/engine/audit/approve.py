@@ -133,13 +133,21 @@ def approve(
         files=code.files,
         day=today,
         expires=expires,
-        model=snapshot.root if snapshot.kind in ("hub", "cache") else "",
+        model=_model(snapshot),
         revision=snapshot.revision or "",
         note=note,
         exempt=exempt,
     )
     audit = record(path, audit, key, store=Store(options.store))
     return Approval(audit, path, key is not None, _answer(guard, found))
+
+
+def _model(snapshot: Snapshot) -> str:
+    """Where the code is to be had again, if it is on the hub: the model, or the one file of it that was named."""
+    if snapshot.kind not in ("hub", "cache"):
+        return ""
+    program = split(snapshot.reference)[1]
+    return f"hf://{snapshot.root}/{program}" if program and snapshot.kind == "hub" else snapshot.root
 
 
 def _answer(guard: Guard, closure: Closure) -> Answer:

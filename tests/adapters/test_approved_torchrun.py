@@ -34,7 +34,8 @@ optimiser.step()
 after = torch.cat([p.detach().flatten() for p in model.parameters()])
 both = [torch.empty_like(after) for _ in range(2)]
 dist.all_gather(both, after)
-print(f"rank {rank}: {model.origin()} {type(model).__module__} {torch.equal(*both)} {torch.equal(before, after)} {refused}")
+same, still = torch.equal(*both), torch.equal(before, after)
+print(f"rank {rank}: {model.origin()} {type(model).__module__} {same} {still} {refused}")
 dist.destroy_process_group()
 """
 

@@ -144,4 +144,5 @@ class Request:
 
     @property
     def wants_weights(self) -> bool:
+        """Whether its purpose needs the weights at all."""
         return self.purpose in ("model", "pipeline", "parts", "everything")

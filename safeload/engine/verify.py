@@ -61,6 +61,7 @@ class Verification:
 
     @property
     def signatures(self) -> tuple[VerifiedSignature, ...]:
+        """Those that held."""
         return self.report.verified
 
     @property

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats import npy

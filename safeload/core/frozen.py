@@ -43,7 +43,7 @@ class _Described:
         known = {name: field(default=default) for name, default in owner._defaults.items()}
         known |= {name: field(default_factory=factory) for name, factory in owner._factories.items()}
         rows = [(name, kind, known.get(name, field())) for name, kind in owner._fields.items()]
-        made: Any = make_dataclass(owner.__name__, rows, kw_only=True)
+        made: Any = make_dataclass(owner.__name__, rows, init=False, repr=False, eq=False, kw_only=True)
         owner.__dataclass_fields__ = made.__dataclass_fields__
         return owner.__dataclass_fields__
 

@@ -53,7 +53,7 @@ _SPLIT = re.compile(
 )
 """Names of parts of a file that was cut in several: what it is shows only when they are joined."""
 _PERSID = b"P"
-_WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
+_WORD = r"[A-Za-z_][\w.>/-]{1,200}"
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
 
@@ -235,7 +235,7 @@ def _is_named(part: Part) -> bool:
     from safeload.formats.base import Code, Component, Operator
 
     return isinstance(part, (Component, Code)) or (
-        isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
+        isinstance(part, Operator) and re.fullmatch(_WORD, part.name) is not None
     )
 
 

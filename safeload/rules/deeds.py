@@ -30,10 +30,11 @@ def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findi
     for deed in studied(part, context).of(kind):
         groups.setdefault(deed.subject, []).append(deed)
     for deeds in groups.values():
-        for deed in deeds[: _ALONE - 1]:
-            yield _finding(rule, part, [deed])
-        if deeds[_ALONE - 1 :]:
-            yield _finding(rule, part, deeds[_ALONE - 1 :])
+        first = _in_order(deeds)
+        for offset, deed in first[: _ALONE - 1]:
+            yield _finding(rule, part, [(offset, deed)], 1)
+        if first[_ALONE - 1 :]:
+            yield _finding(rule, part, first[_ALONE - 1 :], _times(deeds) - _ALONE + 1)
 
 
 def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Finding]:
@@ -44,17 +45,28 @@ def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findin
     for deed in studied(part, context).of(kind):
         groups.setdefault((deed.subject, deed.status), []).append(deed)
     for deeds in groups.values():
-        yield _finding(rule, part, deeds)
+        yield _finding(rule, part, _in_order(deeds), _times(deeds))
 
 
-def _finding(rule: Rule, part: PickleStream, deeds: list[Deed]) -> Finding:
-    first = deeds[0]
-    more = f" (and {len(deeds) - 1:,} times more)" if len(deeds) > 1 else ""
+def _times(deeds: list[Deed]) -> int:
+    return sum(1 + len(deed.again) for deed in deeds)
+
+
+def _in_order(deeds: list[Deed]) -> list[tuple[int, Deed]]:
+    """Where deeds are done, by offset: as many places as findings may name."""
+    most = _ALONE + _RELATED
+    places = [(offset, deed) for deed in deeds[:most] for offset in (deed.offset, *sorted(deed.again)[:most])]
+    return sorted(places, key=lambda place: place[0])[:most]
+
+
+def _finding(rule: Rule, part: PickleStream, places: list[tuple[int, Deed]], times: int) -> Finding:
+    offset, first = places[0]
+    more = f" (and {times - 1:,} times more)" if times > 1 else ""
     return rule.finding(
-        part.location.at(first.offset),
+        part.location.at(offset),
         first.message + more,
         status=first.status,
         severity=rule.severity if first.status is rule.status else Severity.MEDIUM,
         evidence=first.evidence,
-        related=tuple(part.location.at(deed.offset) for deed in deeds[1:_RELATED]),
+        related=tuple(part.location.at(offset) for offset, _ in places[1:_RELATED]),
     )

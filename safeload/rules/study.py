@@ -22,6 +22,7 @@ from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.finding import Status
 from safeload.core.graph import (
+    Acting,
     Build,
     Call,
     Dict,
@@ -64,6 +65,8 @@ class Deed:
     """The name it is about, escaped; findings about the same subject are grouped."""
     message: str
     evidence: tuple[str, ...] = ()
+    again: list[int] = field(default_factory=list)
+    """Where the very same is done once more: a stream may do it a million times."""
 
 
 @dataclass(slots=True)
@@ -71,16 +74,18 @@ class Study:
     """Everything that is wrong with one reading, in the order of the stream."""
 
     deeds: list[Deed] = field(default_factory=list)
+    unjudged: int | None = None
+    """From where on nothing was judged, because that would have taken too long."""
 
     def of(self, kind: str) -> list[Deed]:
         return [deed for deed in self.deeds if deed.kind == kind]
 
 
 def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
-    """Judge every act of a reading. Total, and proportional to the trace."""
+    """Judge every act of a reading. Total, and proportional to its bytes; see `_Student.look`."""
     student = _Student(reading, allowlist, level)
     student.run()
-    return Study(student.deeds)
+    return Study(student.deeds, student.unjudged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,12 @@ _LEGACY_STREAMS = 5
 _WRITTEN_OUT = 1_000
 """Dangerous calls of a stream that are told with their arguments; findings are listed by the hundred."""
 _LEVELS = 4
+_LOOKS = 1_000_000
+"""Values that are looked at for a stream, and one more for each of its bytes: acts may share arguments without end."""
+
+
+class _Enough(Exception):
+    """So much was looked at that the rest stays unjudged. Never leaves this module."""
 
 
 class _Student:
@@ -114,39 +125,71 @@ class _Student:
         self.level = level
         self.allowlist = allowlist
         self.deeds: list[Deed] = []
+        self.done: dict[tuple[str, str, str, tuple[str, ...]], Deed] = {}
+        self.judged: dict[tuple[object, ...], tuple[tuple[Deed, ...], bool, bool]] = {}
+        self.noted: list[Deed] = []  # what was said of the call at hand
+        self.looks = _LOOKS + reading.end - reading.start
+        self.unjudged: int | None = None
         self.names: dict[GlobalName, _Kind] = {}
+        self.spellings: dict[GlobalName, str] = {}
         self.told: dict[GlobalName, tuple[str, str]] = {}  # what is said of a name, however often it is used
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
-        self.stated: dict[GlobalName, tuple[str, str]] = {}
+        self.settled: dict[int, tuple[Deed, ...]] = {}  # by the identity of what states are set on
+        self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
+        self.data: dict[int, bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
     def run(self) -> None:
         imports: list[Global] = []
-        for node in self.reading.trace:
-            if isinstance(node, Call):
-                self.called(node.callee, node, plain=node.how is How.NEWOBJ)
-                if node.items or node.pairs:
-                    self.written(node)
-            elif isinstance(node, Build):
-                self.build(node, node.offset)
-            elif isinstance(node, Global):
-                imports.append(node)
-            elif isinstance(node, Extension):
-                message = f"uses entry {node.code} of the process's extension registry, which can be any function"
-                self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
+        try:
+            for node in self.reading.trace:
+                if isinstance(node, Global):
+                    imports.append(node)
+                elif isinstance(node, Build):
+                    self.build(node)
+                else:
+                    self.act(node)
+        except _Enough:
+            self.unjudged = node.offset
         if self.excused:
             self.excused -= globals_as_values(self.reading)
         for name in imports:
             self.imported(name)
         self.deeds.sort(key=lambda deed: deed.offset)
 
+    def act(self, node: Acting) -> None:
+        if isinstance(node, Call):
+            self.judge(node)
+            if node.items or node.pairs:
+                self.written(node)
+        elif isinstance(node, Extension):
+            message = f"uses entry {node.code} of the process's extension registry, which can be any function"
+            self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
+
+    def look(self, values: int) -> None:
+        """Account for values that are looked at once more for each act they are part of.
+
+        Raises:
+            _Enough: they are so many that acts must share them; what was found until here stays.
+        """
+        self.looks -= values
+        if self.looks < 0:
+            raise _Enough
+
     def add(
         self, kind: str, status: Status, offset: int, subject: str, message: str, evidence: tuple[str, ...] = ()
     ) -> None:
-        self.deeds.append(Deed(kind, status, offset, subject, message, evidence))
+        said = (kind, subject, message, evidence)
+        known = self.done.get(said)
+        if known is None:
+            self.done[said] = known = Deed(kind, status, offset, subject, message, evidence)
+            self.deeds.append(known)
+        else:
+            known.again.append(offset)
+        self.noted.append(known)
 
     # ── names ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,6 +198,13 @@ class _Student:
         if known is None:
             known = self.names[name] = self.classify(name)
         return known
+
+    def spelled(self, name: GlobalName) -> str:
+        """A name, escaped once however often it is used."""
+        text = self.spellings.get(name)
+        if text is None:
+            text = self.spellings[name] = str(name)
+        return text
 
     def classify(self, name: GlobalName) -> _Kind:
         entry = self.allowlist.get(name)
@@ -184,7 +234,7 @@ class _Student:
         kind = self.kind(node.name)
         if kind.entry is not None:
             return
-        name = str(node.name)
+        name = self.spelled(node.name)
         if kind.on_sight:
             self.add(IMPORT, Status.DANGEROUS, node.offset, name, f"would import {name}: {kind.danger}")
         elif kind.danger:
@@ -198,11 +248,34 @@ class _Student:
         told = self.told.get(node.name)
         if told is None:
             library = escape(node.name.module.partition(".")[0])
-            message = f"names {node.name}, which is outside the allowlist: an ordinary reader would import {library}"
-            told = self.told[node.name] = (str(node.name), message)
+            name = self.spelled(node.name)
+            message = f"names {name}, which is outside the allowlist: an ordinary reader would import {library}"
+            told = self.told[node.name] = (name, message)
         self.add(UNLISTED, Status.UNVERIFIED, offset, *told)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, call: Call) -> None:
+        """Judge a call of the trace; one of the same callable with the same arguments, node for node, only once."""
+        callee = call.callee
+        plain = call.how is How.NEWOBJ
+        if not isinstance(callee, Global):
+            self.called(callee, call, plain=plain)
+            return
+        without = type(call.args) is Tuple and not call.args.items
+        same = (callee.name, call.how, 0 if without else id(call.args), id(call.kwargs))
+        if (known := self.judged.get(same)) is None:
+            self.noted = []
+            self.called(callee, call, plain=plain)
+            self.judged[same] = (tuple(self.noted), id(callee) in self.reported, id(callee) in self.excused)
+            return
+        deeds, reported, excused = known
+        for deed in deeds:
+            deed.again.append(call.offset)
+        if reported:
+            self.reported.add(id(callee))
+        if excused:
+            self.excused.add(id(callee))
 
     def called(self, callee: Value, call: Call, *, plain: bool, level: int = 0) -> None:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
@@ -225,7 +298,13 @@ class _Student:
         if callee.name != ("torch.storage", "_load_from_bytes") or self.level >= _LEVELS:
             return False
         items = call.args.items if isinstance(call.args, Tuple) else ()
-        data = plain_bytes(items[0]) if len(items) == 1 else None
+        if len(items) != 1:
+            return False
+        if id(items[0]) not in self.data:
+            self.data[id(items[0])] = self.holds_only_data(plain_bytes(items[0]))
+        return self.data[id(items[0])]
+
+    def holds_only_data(self, data: Value) -> bool:
         if not isinstance(data, (bytes, Span)):
             return False
         blob: Blob = MemoryBlob(data) if isinstance(data, bytes) else Extent(self.reading.blob, data.start, data.length)
@@ -250,7 +329,7 @@ class _Student:
         self.dangerous_use(call, callee.name, why)
 
     def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
-        self.dangerous_call(call, str(name), why)
+        self.dangerous_call(call, self.spelled(name), why)
 
     def dangerous_call(self, call: Call, subject: str, why: str) -> None:
         """The deed of a call; beyond the first thousand of a stream without the arguments, which take time to write."""
@@ -291,6 +370,8 @@ class _Student:
 
     def handed(self, name: GlobalName, call: Call, level: int) -> None:
         """Judge what an allowlisted helper is given: some call it, some look into it."""
+        if isinstance(call.args, Tuple):
+            self.look(len(call.args.items))
         hidden = hidden_calls(name, call)
         for inner in hidden:
             self.hidden(inner, call, level + 1)
@@ -308,6 +389,8 @@ class _Student:
 
     def hidden(self, inner: Hidden, call: Call, level: int) -> None:
         """A call that an allowlisted helper would make for the stream."""
+        if isinstance(inner.args, List):
+            self.look(len(inner.args.items))
         args = Tuple(tuple(inner.args.items), 1) if isinstance(inner.args, List) else inner.args
         if level > _LEVELS or not isinstance(args, Tuple):
             self.computed(inner.callee, call)
@@ -322,11 +405,26 @@ class _Student:
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
-    def build(self, node: Build, offset: int) -> None:
-        target = node.target
+    def build(self, node: Build) -> None:
+        """Judge the setting of a state. What is said of the target alone is worked out once, however often it is set."""
+        target, state, offset = node.target, node.state, node.offset
+        known = self.settled.get(id(target))
+        if known is None:
+            self.noted = []
+            self.state_set_on(target, offset)
+            self.settled[id(target)] = tuple(self.noted)
+        else:
+            for deed in known:
+                deed.again.append(offset)
+        if type(state) is Tuple and isinstance(target, Call) and self.sets_class(state):
+            message = f"would change the class of {call_text(target)} after it was made"
+            self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
+
+    def state_set_on(self, target: Value, offset: int) -> None:
         if isinstance(target, Global):
             self.reported.add(id(target))
-            subject, message = self.states_of(target)
+            subject = self.spelled(target.name)
+            message = f"would set attributes on {subject} itself, for the whole process"
             self.add(BUILD, Status.DANGEROUS, offset, subject, message)
         elif not isinstance(target, Call):
             what = callee_text(target)
@@ -337,32 +435,33 @@ class _Student:
                 message = f"would set attributes on {call_text(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
             self.trapped(target, entry, offset)
-            if _sets_class(node.state):
-                message = f"would change the class of {call_text(target)} after it was made"
-                self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 
-    def states_of(self, target: Global) -> tuple[str, str]:
-        """A global whose attributes would be set, and what to say of it: put into words once, however often it is."""
-        known = self.stated.get(target.name)
-        if known is None:
-            subject = str(target.name)
-            known = (subject, f"would set attributes on {subject} itself, for the whole process")
-            self.stated[target.name] = known
-        return known
+    def sets_class(self, state: Value) -> bool:
+        """Whether the half of a state that goes through `setattr` names `__class__`."""
+        if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
+            return False
+        pairs = state.items[1].pairs
+        self.look(len(pairs))
+        return any(key == "__class__" for key, _ in pairs if isinstance(key, str))
 
     def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
         """Something that an unpickler would call instead of setting a state or adding items."""
         name = call.callee.name if isinstance(call.callee, Global) else None
-        why = ""
-        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
-            why = "which may be any object that it was handed"
-        elif wrong := wrong_state(call):
-            why = wrong
-        elif (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
-            why = f"whose {found} would be called instead"
-        if why:
-            message = f"would set a state or items on {call_text(call)}, {why}"
+        message = self.sprung.get(id(call))  # a reading is complete, so all that is said of an object holds throughout
+        if message is None:
+            why = self.trap(call, name, entry)
+            message = self.sprung[id(call)] = f"would set a state or items on {call_text(call)}, {why}" if why else ""
+        if message:
             self.add(BUILD, Status.DANGEROUS, offset, str(name or "a computed object"), message)
+
+    def trap(self, call: Call, name: GlobalName | None, entry: Entry | None) -> str:
+        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
+            return "which may be any object that it was handed"
+        if wrong := wrong_state(call):
+            return wrong
+        if (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
+            return f"whose {found} would be called instead"
+        return ""
 
     def written(self, call: Call) -> None:
         """Items that would be written into a tensor or array, one foreign index at a time."""
@@ -381,10 +480,3 @@ def _list(words: list[str]) -> str:
 def _without_arguments(call: Call) -> bool:
     empty = isinstance(call.args, Tuple) and not call.args.items
     return empty and (call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs))
-
-
-def _sets_class(state: Value) -> bool:
-    """Whether the half of a state that goes through `setattr` names `__class__`."""
-    if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
-        return False
-    return any(key == "__class__" for key, _ in state.items[1].pairs if isinstance(key, str))

@@ -11,12 +11,18 @@ from safeload.core.names import Location
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
+from safeload.rules.deeds import studied
 
 _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors version"
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, PickleStream) or part.reading.fault is None:
+    if not isinstance(part, PickleStream):
+        return
+    if (unjudged := studied(part, context).unjudged) is not None:
+        message = "its calls share so many arguments that judging them all would take too long: the rest was not judged"
+        yield rule.finding(part.location.at(unjudged), message, remedy=_AGAIN)
+    if part.reading.fault is None:
         return
     reading, fault = part.reading, part.reading.fault
     acts = sum(isinstance(node, Call) for node in reading.trace)

@@ -142,12 +142,11 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
 def _acts(reading: Reading) -> Iterator[Value]:
     """What acts hold. The states of an object are with the call that made it."""
     for node in reading.trace:
-        kind = type(node)
-        if kind is Build:
+        if isinstance(node, Build):
             if type(node.target) is not Call:
                 yield node.target
                 yield node.state
-        elif kind is Call or kind is Persistent:
+        elif isinstance(node, (Call, Persistent)):
             yield node
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from safeload.core.finding import Finding, Severity, Status
 from safeload.formats.base import Part, PickleStream
@@ -12,6 +13,8 @@ from safeload.rules.study import Deed, Study, study
 _ALONE = 20
 """Findings about one subject that are listed one by one."""
 _RELATED = 50
+_SUBJECTS = 200
+"""Subjects that findings are made about; the rest of a rule's is summed up, as a report would do anyway."""
 
 
 def studied(part: PickleStream, context: Context) -> Study:
@@ -29,7 +32,7 @@ def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findi
     groups: dict[str, list[Deed]] = {}
     for deed in studied(part, context).of(kind):
         groups.setdefault(deed.subject, []).append(deed)
-    for deeds in groups.values():
+    for deeds in _few(groups):
         first = _in_order(deeds)
         for offset, deed in first[: _ALONE - 1]:
             yield _finding(rule, part, [(offset, deed)], 1)
@@ -44,8 +47,23 @@ def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findin
     groups: dict[tuple[str, Status], list[Deed]] = {}
     for deed in studied(part, context).of(kind):
         groups.setdefault((deed.subject, deed.status), []).append(deed)
-    for deeds in groups.values():
+    for deeds in _few(groups):
         yield _finding(rule, part, _in_order(deeds), _times(deeds))
+
+
+_Key = TypeVar("_Key")
+
+
+def _few(groups: dict[_Key, list[Deed]]) -> Iterator[list[Deed]]:
+    """The first groups as they are; of all others, those of each status as one."""
+    rest: dict[Status, list[Deed]] = {}
+    for number, deeds in enumerate(groups.values()):
+        if number < _SUBJECTS:
+            yield deeds
+        else:
+            for deed in deeds:
+                rest.setdefault(deed.status, []).append(deed)
+    yield from rest.values()
 
 
 def _times(deeds: list[Deed]) -> int:

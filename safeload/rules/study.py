@@ -74,8 +74,8 @@ class Study:
     """Everything that is wrong with one reading, in the order of the stream."""
 
     deeds: list[Deed] = field(default_factory=list)
-    unjudged: int | None = None
-    """From where on nothing was judged, because that would have taken too long."""
+    unjudged: tuple[int, str] | None = None
+    """From where on nothing was judged, because that would have taken too long, and why."""
 
     def of(self, kind: str) -> list[Deed]:
         return [deed for deed in self.deeds if deed.kind == kind]
@@ -88,15 +88,23 @@ def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
     return Study(student.deeds, student.unjudged)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kind:
-    """What a name is, whatever is done with it."""
+    """What a name is, whatever is done with it: worked out once, however often it is used."""
 
+    text: str
+    """The name, escaped."""
     entry: Entry | None = None
     danger: str = ""
     """Why calling it is dangerous; empty where nothing says so."""
     on_sight: bool = False
     """Whether naming it is bad enough."""
+    able: str | None = None
+    """What the catalogue says of a name that is no danger by itself."""
+    rebuilds: bool = False
+    """Whether it is shaped like a constructor, or like a helper that picklers write."""
+    unlisted: str = ""
+    """What is said of a name outside the allowlist, once it was said."""
 
 
 _CLASS = re.compile(r"_{0,2}[A-Z]")
@@ -115,6 +123,10 @@ _LOOKS = 1_000_000
 """Values that are looked at for a stream, and one more for each of its bytes: acts may share arguments without end."""
 
 
+_NAMES = 10_000
+"""Different names that are judged; the largest pickles we know have a few hundred."""
+
+
 class _Enough(Exception):
     """So much was looked at that the rest stays unjudged. Never leaves this module."""
 
@@ -126,13 +138,12 @@ class _Student:
         self.allowlist = allowlist
         self.deeds: list[Deed] = []
         self.done: dict[tuple[str, str, str, tuple[str, ...]], Deed] = {}
-        self.judged: dict[tuple[object, ...], tuple[tuple[Deed, ...], bool, bool]] = {}
+        self.alike: dict[tuple[GlobalName, How], tuple[tuple[Deed, ...], bool, bool]] = {}
         self.noted: list[Deed] = []  # what was said of the call at hand
         self.looks = _LOOKS + reading.end - reading.start
-        self.unjudged: int | None = None
+        self.unjudged: tuple[int, str] | None = None
         self.names: dict[GlobalName, _Kind] = {}
-        self.spellings: dict[GlobalName, str] = {}
-        self.told: dict[GlobalName, tuple[str, str]] = {}  # what is said of a name, however often it is used
+        self.modules: dict[str, str] = {}  # what is wrong with each
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
@@ -144,6 +155,7 @@ class _Student:
 
     def run(self) -> None:
         imports: list[Global] = []
+        node: Acting | None = None
         try:
             for node in self.reading.trace:
                 if isinstance(node, Global):
@@ -152,12 +164,13 @@ class _Student:
                     self.build(node)
                 else:
                     self.act(node)
-        except _Enough:
-            self.unjudged = node.offset
-        if self.excused:
-            self.excused -= globals_as_values(self.reading)
-        for name in imports:
-            self.imported(name)
+            if self.excused:
+                self.excused -= globals_as_values(self.reading)
+            for node in imports:
+                self.imported(node)
+        except _Enough as enough:
+            assert node is not None, "only what is judged takes time"
+            self.unjudged = (node.offset, str(enough))
         self.deeds.sort(key=lambda deed: deed.offset)
 
     def act(self, node: Acting) -> None:
@@ -177,7 +190,7 @@ class _Student:
         """
         self.looks -= values
         if self.looks < 0:
-            raise _Enough
+            raise _Enough("its acts share more values than any pickler lets them")
 
     def add(
         self, kind: str, status: Status, offset: int, subject: str, message: str, evidence: tuple[str, ...] = ()
@@ -196,36 +209,42 @@ class _Student:
     def kind(self, name: GlobalName) -> _Kind:
         known = self.names.get(name)
         if known is None:
+            if len(self.names) >= _NAMES:
+                raise _Enough(f"it names more than {_NAMES:,} different things")
             known = self.names[name] = self.classify(name)
         return known
 
-    def spelled(self, name: GlobalName) -> str:
-        """A name, escaped once however often it is used."""
-        text = self.spellings.get(name)
-        if text is None:
-            text = self.spellings[name] = str(name)
-        return text
-
     def classify(self, name: GlobalName) -> _Kind:
-        entry = self.allowlist.get(name)
-        if entry is not None:
-            return _Kind(entry)
-        parts = name.name.split(".")
-        able = ability(GlobalName(name.module, parts[0]))
+        kind = _Kind(str(name), self.allowlist.get(name))
+        if kind.entry is None:
+            kind.danger, kind.on_sight = self.danger(name, kind)
+        return kind
+
+    def danger(self, name: GlobalName, kind: _Kind) -> tuple[str, bool]:
+        """Why calling a name is dangerous, and whether naming it is; what else there is to know stays in `kind`."""
+        parts = name.name.split(".") if "." in name.name else [name.name]
+        kind.able = able = ability(GlobalName(name.module, parts[0]))
         if is_stdlib(name.module):
             why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
-            return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
-        if imitated := looks_like(name.module):
-            return _Kind(danger=f"its module only looks like {escape(imitated)}", on_sight=True)
-        if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
-            return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
-        if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):
-            return _Kind(danger="modules carry this name of the standard library along", on_sight=True)
+            return why, bool(able) or len(parts) > 1
+        if name.module not in self.modules:
+            self.modules[name.module] = _odd_module(name.module)
+        if why := self.modules[name.module]:
+            return why, True
+        for part in parts:
+            if not part.isidentifier():
+                return _NO_IMPORT, True
+        for part in parts:
+            if part in ALIASES or (part.startswith("__") and part.endswith("__")):
+                return "modules carry this name of the standard library along", True
         if len(parts) > 1 and not all(_CLASS.match(part) for part in parts):
-            return _Kind(danger="it reaches through an object to another", on_sight=True)
+            return "it reaches through an object to another", True
         if able and (not _CLASS.match(parts[-1]) or whatever_it_is(name)):
-            return _Kind(danger=f"it {able}", on_sight=True)
-        return _Kind()
+            return f"it {able}", True
+        if len(parts) > 1:
+            kind.able = ability(name)
+        kind.rebuilds = (_CLASS.match(parts[-1]) or _REBUILDER.match(parts[-1])) is not None
+        return "", False
 
     def imported(self, node: Global) -> None:
         """Judge an import that no call or state accounted for already."""
@@ -234,40 +253,36 @@ class _Student:
         kind = self.kind(node.name)
         if kind.entry is not None:
             return
-        name = self.spelled(node.name)
         if kind.on_sight:
-            self.add(IMPORT, Status.DANGEROUS, node.offset, name, f"would import {name}: {kind.danger}")
+            message = f"would import {kind.text}: {kind.danger}"
+            self.add(IMPORT, Status.DANGEROUS, node.offset, kind.text, message)
         elif kind.danger:
-            message = f"would import {name} from the standard library, which is outside the allowlist"
-            self.add(UNLISTED, Status.UNVERIFIED, node.offset, name, message)
+            message = f"would import {kind.text} from the standard library, which is outside the allowlist"
+            self.add(UNLISTED, Status.UNVERIFIED, node.offset, kind.text, message)
         else:
-            self.unlisted(node, node.offset)
+            self.unlisted(node, kind, node.offset)
 
-    def unlisted(self, node: Global, offset: int) -> None:
+    def unlisted(self, node: Global, kind: _Kind, offset: int) -> None:
         self.reported.add(id(node))
-        told = self.told.get(node.name)
-        if told is None:
+        if not kind.unlisted:
             library = escape(node.name.module.partition(".")[0])
-            name = self.spelled(node.name)
-            message = f"names {name}, which is outside the allowlist: an ordinary reader would import {library}"
-            told = self.told[node.name] = (name, message)
-        self.add(UNLISTED, Status.UNVERIFIED, offset, *told)
+            why = "which is outside the allowlist: an ordinary reader would import"
+            kind.unlisted = f"names {kind.text}, {why} {library}"
+        self.add(UNLISTED, Status.UNVERIFIED, offset, kind.text, kind.unlisted)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def judge(self, call: Call) -> None:
-        """Judge a call of the trace; one of the same callable with the same arguments, node for node, only once."""
-        callee = call.callee
-        plain = call.how is How.NEWOBJ
-        if not isinstance(callee, Global):
+        """Judge a call of the trace; of one callable without arguments, whose calls are all alike, only the first."""
+        callee, plain = call.callee, call.how is How.NEWOBJ
+        if not isinstance(callee, Global) or not _without_arguments(call):
             self.called(callee, call, plain=plain)
             return
-        without = type(call.args) is Tuple and not call.args.items
-        same = (callee.name, call.how, 0 if without else id(call.args), id(call.kwargs))
-        if (known := self.judged.get(same)) is None:
+        alike = (callee.name, call.how)
+        if (known := self.alike.get(alike)) is None:
             self.noted = []
             self.called(callee, call, plain=plain)
-            self.judged[same] = (tuple(self.noted), id(callee) in self.reported, id(callee) in self.excused)
+            self.alike[alike] = (tuple(self.noted), id(callee) in self.reported, id(callee) in self.excused)
             return
         deeds, reported, excused = known
         for deed in deeds:
@@ -291,7 +306,7 @@ class _Student:
         elif kind.danger:
             self.dangerous(callee, call, kind.danger)
         else:
-            self.foreign(callee, call, plain=plain)
+            self.foreign(callee, kind, call, plain=plain)
 
     def loads_only_data(self, callee: Global, call: Call) -> bool:
         """Whether a call is torch's loading of a storage from bytes in this stream, and those were read and allowed."""
@@ -329,7 +344,7 @@ class _Student:
         self.dangerous_use(call, callee.name, why)
 
     def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
-        self.dangerous_call(call, self.spelled(name), why)
+        self.dangerous_call(call, self.kind(name).text, why)
 
     def dangerous_call(self, call: Call, subject: str, why: str) -> None:
         """The deed of a call; beyond the first thousand of a stream without the arguments, which take time to write."""
@@ -340,16 +355,15 @@ class _Student:
             evidence = tuple(f"{kind}: {text}" for kind, text in self.arguments.signs(call))
             self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {call_text(call)}: {why}", evidence)
 
-    def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
+    def foreign(self, callee: Global, kind: _Kind, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
-        found = {kind for kind, _ in self.arguments.signs(call)} & (LOUD_FOR_NEW if plain else LOUD)
-        last = callee.name.name.rpartition(".")[2]
-        if found:
+        signs = self.arguments.signs(call)
+        if signs and (found := {sign for sign, _ in signs} & (LOUD_FOR_NEW if plain else LOUD)):
             self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
-        elif not plain and (able := ability(callee.name)) and not _without_arguments(call):
-            self.dangerous(callee, call, f"it {able}")
-        elif plain or _CLASS.match(last) or _REBUILDER.match(last):
-            self.unlisted(callee, call.offset)
+        elif not plain and kind.able and not _without_arguments(call):
+            self.dangerous(callee, call, f"it {kind.able}")
+        elif plain or kind.rebuilds:
+            self.unlisted(callee, kind, call.offset)
         else:
             self.dangerous(callee, call, "it is a function outside the allowlist, and no pickler's own helper")
 
@@ -406,7 +420,7 @@ class _Student:
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
     def build(self, node: Build) -> None:
-        """Judge the setting of a state. What is said of the target alone is worked out once, however often it is set."""
+        """Judge the setting of a state. What is said of the target alone is worked out once."""
         target, state, offset = node.target, node.state, node.offset
         known = self.settled.get(id(target))
         if known is None:
@@ -423,7 +437,7 @@ class _Student:
     def state_set_on(self, target: Value, offset: int) -> None:
         if isinstance(target, Global):
             self.reported.add(id(target))
-            subject = self.spelled(target.name)
+            subject = self.kind(target.name).text
             message = f"would set attributes on {subject} itself, for the whole process"
             self.add(BUILD, Status.DANGEROUS, offset, subject, message)
         elif not isinstance(target, Call):
@@ -473,10 +487,21 @@ class _Student:
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
 
 
+_NO_IMPORT = "it is not a name that an import statement could spell"
+
+
+def _odd_module(module: str) -> str:
+    """What is wrong with the name of a module outside the standard library."""
+    if imitated := looks_like(module):
+        return f"its module only looks like {escape(imitated)}"
+    return "" if all(part.isidentifier() for part in module.split(".")) else _NO_IMPORT
+
+
 def _list(words: list[str]) -> str:
     return " and ".join(("an " if word[0] in "aeiou" else "a ") + word if word != "code" else word for word in words)
 
 
 def _without_arguments(call: Call) -> bool:
-    empty = isinstance(call.args, Tuple) and not call.args.items
-    return empty and (call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs))
+    if not isinstance(call.args, Tuple) or call.args.items:
+        return False
+    return call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs)

@@ -13,6 +13,7 @@ from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.deeds import studied
 
+_FORGED = "no model needs this; ask its author for a safetensors version"
 _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors version"
 
 
@@ -20,8 +21,9 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, PickleStream):
         return
     if (unjudged := studied(part, context).unjudged) is not None:
-        message = "its calls share so many arguments that judging them all would take too long: the rest was not judged"
-        yield rule.finding(part.location.at(unjudged), message, remedy=_AGAIN)
+        offset, why = unjudged
+        message = f"a pickle is not judged to its end, because that would take too long: {why}"
+        yield rule.finding(part.location.at(offset), message, remedy=_FORGED)
     if part.reading.fault is None:
         return
     reading, fault = part.reading, part.reading.fault

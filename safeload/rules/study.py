@@ -15,7 +15,6 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
@@ -39,9 +38,18 @@ from safeload.core.graph import (
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
-from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
-from safeload.rules.element_types import wrong_state
-from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
+from safeload.rules.called_names import Account, Enough, Kind, Names
+from safeload.rules.element_types import Types, wrong_state
+from safeload.rules.indirect import (
+    Hidden,
+    class_of,
+    excused,
+    hidden_calls,
+    looks_up_one,
+    plain_bytes,
+    spelled,
+    wrong_arguments,
+)
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
@@ -82,53 +90,17 @@ class Study:
 
 
 def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
-    """Judge every act of a reading. Total, and proportional to its bytes; see `_Student.look`."""
+    """Judge every act of a reading. Total, and proportional to its bytes; see `Account`."""
     student = _Student(reading, allowlist, level)
     student.run()
     return Study(student.deeds, student.unjudged)
 
 
-@dataclass(slots=True)
-class _Kind:
-    """What a name is, whatever is done with it: worked out once, however often it is used."""
-
-    text: str
-    """The name, escaped."""
-    entry: Entry | None = None
-    danger: str = ""
-    """Why calling it is dangerous; empty where nothing says so."""
-    on_sight: bool = False
-    """Whether naming it is bad enough."""
-    able: str | None = None
-    """What the catalogue says of a name that is no danger by itself."""
-    rebuilds: bool = False
-    """Whether it is shaped like a constructor, or like a helper that picklers write."""
-    unlisted: str = ""
-    """What is said of a name outside the allowlist, once it was said."""
-
-
-_CLASS = re.compile(r"_{0,2}[A-Z]")
-_REBUILDER = re.compile(
-    r"_\w{0,80}?(?:re)?(?:build|construct|ctor|unpickle|unreduce|restore|new|make|create|from|load_type)"
-    r"|build_|restore_type_tag|newObj"
-)
-"""Lower-case names of helpers that picklers write: private ones, those of Cython, and a few public ones."""
-
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_STREAMS = 5
 _WRITTEN_OUT = 1_000
-"""Dangerous calls of a stream that are told with their arguments; findings are listed by the hundred."""
+"""Calls and values of a stream that are written out in a message; findings are listed by the hundred."""
 _LEVELS = 4
-_LOOKS = 1_000_000
-"""Values that are looked at for a stream, and one more for each of its bytes: acts may share arguments without end."""
-
-
-_NAMES = 10_000
-"""Different names that are judged; the largest pickles we know have a few hundred."""
-
-
-class _Enough(Exception):
-    """So much was looked at that the rest stays unjudged. Never leaves this module."""
 
 
 class _Student:
@@ -140,16 +112,16 @@ class _Student:
         self.done: dict[tuple[str, str, str, tuple[str, ...]], Deed] = {}
         self.alike: dict[tuple[GlobalName, How], tuple[tuple[Deed, ...], bool, bool]] = {}
         self.noted: list[Deed] = []  # what was said of the call at hand
-        self.looks = _LOOKS + reading.end - reading.start
         self.unjudged: tuple[int, str] | None = None
-        self.names: dict[GlobalName, _Kind] = {}
-        self.modules: dict[str, str] = {}  # what is wrong with each
+        self.account = Account(reading.end - reading.start)
+        self.names = Names(allowlist, self.account)
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
         self.settled: dict[int, tuple[Deed, ...]] = {}  # by the identity of what states are set on
         self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
-        self.data: dict[int, bool] = {}  # by that of bytes: whether torch would load only data from them
+        self.types = Types(self.account.look)
+        self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
@@ -168,7 +140,7 @@ class _Student:
                 self.excused -= globals_as_values(self.reading)
             for node in imports:
                 self.imported(node)
-        except _Enough as enough:
+        except Enough as enough:
             assert node is not None, "only what is judged takes time"
             self.unjudged = (node.offset, str(enough))
         self.deeds.sort(key=lambda deed: deed.offset)
@@ -182,16 +154,6 @@ class _Student:
             message = f"uses entry {node.code} of the process's extension registry, which can be any function"
             self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
 
-    def look(self, values: int) -> None:
-        """Account for values that are looked at once more for each act they are part of.
-
-        Raises:
-            _Enough: they are so many that acts must share them; what was found until here stays.
-        """
-        self.looks -= values
-        if self.looks < 0:
-            raise _Enough("its acts share more values than any pickler lets them")
-
     def add(
         self, kind: str, status: Status, offset: int, subject: str, message: str, evidence: tuple[str, ...] = ()
     ) -> None:
@@ -204,47 +166,19 @@ class _Student:
             known.again.append(offset)
         self.noted.append(known)
 
+    def in_words(self, value: Value) -> str:
+        """A value or call as a person would write it; beyond the first thousand only what kind of thing it is."""
+        self.written_out += 1
+        if self.written_out <= _WRITTEN_OUT:
+            return call_text(value) if isinstance(value, Call) else callee_text(value)
+        if isinstance(value, Call) and isinstance(value.callee, Global):
+            return f"{self.kind(value.callee.name).text}(…)"
+        return "a computed object"
+
     # ── names ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def kind(self, name: GlobalName) -> _Kind:
-        known = self.names.get(name)
-        if known is None:
-            if len(self.names) >= _NAMES:
-                raise _Enough(f"it names more than {_NAMES:,} different things")
-            known = self.names[name] = self.classify(name)
-        return known
-
-    def classify(self, name: GlobalName) -> _Kind:
-        kind = _Kind(str(name), self.allowlist.get(name))
-        if kind.entry is None:
-            kind.danger, kind.on_sight = self.danger(name, kind)
-        return kind
-
-    def danger(self, name: GlobalName, kind: _Kind) -> tuple[str, bool]:
-        """Why calling a name is dangerous, and whether naming it is; what else there is to know stays in `kind`."""
-        parts = name.name.split(".") if "." in name.name else [name.name]
-        kind.able = able = ability(GlobalName(name.module, parts[0]))
-        if is_stdlib(name.module):
-            why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
-            return why, bool(able) or len(parts) > 1
-        if name.module not in self.modules:
-            self.modules[name.module] = _odd_module(name.module)
-        if why := self.modules[name.module]:
-            return why, True
-        for part in parts:
-            if not part.isidentifier():
-                return _NO_IMPORT, True
-        for part in parts:
-            if part in ALIASES or (part.startswith("__") and part.endswith("__")):
-                return "modules carry this name of the standard library along", True
-        if len(parts) > 1 and not all(_CLASS.match(part) for part in parts):
-            return "it reaches through an object to another", True
-        if able and (not _CLASS.match(parts[-1]) or whatever_it_is(name)):
-            return f"it {able}", True
-        if len(parts) > 1:
-            kind.able = ability(name)
-        kind.rebuilds = (_CLASS.match(parts[-1]) or _REBUILDER.match(parts[-1])) is not None
-        return "", False
+    def kind(self, name: GlobalName) -> Kind:
+        return self.names.kind(name)
 
     def imported(self, node: Global) -> None:
         """Judge an import that no call or state accounted for already."""
@@ -262,7 +196,7 @@ class _Student:
         else:
             self.unlisted(node, kind, node.offset)
 
-    def unlisted(self, node: Global, kind: _Kind, offset: int) -> None:
+    def unlisted(self, node: Global, kind: Kind, offset: int) -> None:
         self.reported.add(id(node))
         if not kind.unlisted:
             library = escape(node.name.module.partition(".")[0])
@@ -315,9 +249,10 @@ class _Student:
         items = call.args.items if isinstance(call.args, Tuple) else ()
         if len(items) != 1:
             return False
-        if id(items[0]) not in self.data:
-            self.data[id(items[0])] = self.holds_only_data(plain_bytes(items[0]))
-        return self.data[id(items[0])]
+        same = (id(spelled(items[0])), type(items[0]))  # a text, or bytes that a call makes of it
+        if same not in self.data:
+            self.data[same] = self.holds_only_data(plain_bytes(items[0]))
+        return self.data[same]
 
     def holds_only_data(self, data: Value) -> bool:
         if not isinstance(data, (bytes, Span)):
@@ -334,9 +269,7 @@ class _Student:
         return True
 
     def computed(self, callee: Value, call: Call) -> None:
-        what = "a persistent object" if isinstance(callee, Persistent) else "a computed object"
-        if self.written_out < _WRITTEN_OUT and not isinstance(callee, Persistent):
-            what = callee_text(callee)
+        what = "a persistent object" if isinstance(callee, Persistent) else self.in_words(callee)
         self.dangerous_call(call, what, "what is called here is only known while it runs")
 
     def dangerous(self, callee: Global, call: Call, why: str) -> None:
@@ -348,14 +281,14 @@ class _Student:
 
     def dangerous_call(self, call: Call, subject: str, why: str) -> None:
         """The deed of a call; beyond the first thousand of a stream without the arguments, which take time to write."""
-        self.written_out += 1
-        if self.written_out > _WRITTEN_OUT:
+        if self.written_out >= _WRITTEN_OUT:
             self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {subject}(…): {why}")
         else:
             evidence = tuple(f"{kind}: {text}" for kind, text in self.arguments.signs(call))
-            self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {call_text(call)}: {why}", evidence)
+            message = f"would call {self.in_words(call)}: {why}"
+            self.add(CALL, Status.DANGEROUS, call.offset, subject, message, evidence)
 
-    def foreign(self, callee: Global, kind: _Kind, call: Call, *, plain: bool) -> None:
+    def foreign(self, callee: Global, kind: Kind, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
         signs = self.arguments.signs(call)
         if signs and (found := {sign for sign, _ in signs} & (LOUD_FOR_NEW if plain else LOUD)):
@@ -385,7 +318,7 @@ class _Student:
     def handed(self, name: GlobalName, call: Call, level: int) -> None:
         """Judge what an allowlisted helper is given: some call it, some look into it."""
         if isinstance(call.args, Tuple):
-            self.look(len(call.args.items))
+            self.account.look(len(call.args.items))
         hidden = hidden_calls(name, call)
         for inner in hidden:
             self.hidden(inner, call, level + 1)
@@ -404,7 +337,7 @@ class _Student:
     def hidden(self, inner: Hidden, call: Call, level: int) -> None:
         """A call that an allowlisted helper would make for the stream."""
         if isinstance(inner.args, List):
-            self.look(len(inner.args.items))
+            self.account.look(len(inner.args.items))
         args = Tuple(tuple(inner.args.items), 1) if isinstance(inner.args, List) else inner.args
         if level > _LEVELS or not isinstance(args, Tuple):
             self.computed(inner.callee, call)
@@ -413,8 +346,7 @@ class _Student:
         self.called(inner.callee, made, plain=inner.plain, level=level)
 
     def misused(self, call: Call, subject: GlobalName, message: str) -> None:
-        self.written_out += 1
-        evidence = (call_text(call),) if self.written_out <= _WRITTEN_OUT else ()
+        evidence = (self.in_words(call),) if self.written_out < _WRITTEN_OUT else ()
         self.add(UNLISTED, Status.UNVERIFIED, call.offset, str(subject), message, evidence)
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
@@ -431,7 +363,7 @@ class _Student:
             for deed in known:
                 deed.again.append(offset)
         if type(state) is Tuple and isinstance(target, Call) and self.sets_class(state):
-            message = f"would change the class of {call_text(target)} after it was made"
+            message = f"would change the class of {self.in_words(target)} after it was made"
             self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 
     def state_set_on(self, target: Value, offset: int) -> None:
@@ -441,12 +373,12 @@ class _Student:
             message = f"would set attributes on {subject} itself, for the whole process"
             self.add(BUILD, Status.DANGEROUS, offset, subject, message)
         elif not isinstance(target, Call):
-            what = callee_text(target)
+            what = self.in_words(target)
             self.add(BUILD, Status.DANGEROUS, offset, what, f"would set attributes on {what}, which no call made")
         else:
             entry = self.kind(target.callee.name).entry if isinstance(target.callee, Global) else None
             if entry is not None and entry.use is Use.MEMBER:
-                message = f"would set attributes on {call_text(target)}, which the whole process shares"
+                message = f"would set attributes on {self.in_words(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
             self.trapped(target, entry, offset)
 
@@ -455,7 +387,7 @@ class _Student:
         if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
             return False
         pairs = state.items[1].pairs
-        self.look(len(pairs))
+        self.account.look(len(pairs))
         return any(key == "__class__" for key, _ in pairs if isinstance(key, str))
 
     def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
@@ -464,14 +396,16 @@ class _Student:
         message = self.sprung.get(id(call))  # a reading is complete, so all that is said of an object holds throughout
         if message is None:
             why = self.trap(call, name, entry)
-            message = self.sprung[id(call)] = f"would set a state or items on {call_text(call)}, {why}" if why else ""
+            message = self.sprung[id(call)] = (
+                f"would set a state or items on {self.in_words(call)}, {why}" if why else ""
+            )
         if message:
             self.add(BUILD, Status.DANGEROUS, offset, str(name or "a computed object"), message)
 
     def trap(self, call: Call, name: GlobalName | None, entry: Entry | None) -> str:
         if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
             return "which may be any object that it was handed"
-        if wrong := wrong_state(call):
+        if wrong := wrong_state(call, self.types):
             return wrong
         if (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
             return f"whose {found} would be called instead"
@@ -483,18 +417,8 @@ class _Student:
         if call.items:
             self.trapped(call, entry, call.offset)
         if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
-            message = f"would write items into {call_text(call)} while it is being read"
+            message = f"would write items into {self.in_words(call)} while it is being read"
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
-
-
-_NO_IMPORT = "it is not a name that an import statement could spell"
-
-
-def _odd_module(module: str) -> str:
-    """What is wrong with the name of a module outside the standard library."""
-    if imitated := looks_like(module):
-        return f"its module only looks like {escape(imitated)}"
-    return "" if all(part.isidentifier() for part in module.split(".")) else _NO_IMPORT
 
 
 def _list(words: list[str]) -> str:

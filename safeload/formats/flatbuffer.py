@@ -17,7 +17,7 @@ _LONGEST_TEXT = 1 << 16
 _OF_A_TABLE = 2
 """What visiting a table is counted for, in fields as small as those of protocol buffers …"""
 _OF_ONE = 16
-"""… and for how many bytes of a text one is counted. Regular tables have sixteen bytes or more, and one visitor each."""
+"""… and for how many bytes of a text one is counted. Regular tables have sixteen bytes or more, and one visitor."""
 
 
 class Tables:

@@ -40,9 +40,10 @@ _LONGEST = 1 << 16
 
 def _look(facts: Facts) -> Iterator[Found]:
     for text in facts.written:
+        verbatim = facts.text.startswith(text.text, text.offset)
         for found in _ORDERS.finditer(text.text[:_LONGEST]):
             words = escape(_SPACE.sub(" ", found[0]), 80)
-            yield text.offset + (found.start() if text.text in facts.text else 0), f"says {words!r}", None, None
+            yield text.offset + (found.start() if verbatim else 0), f"says {words!r}", None, None
 
 
 def _bad() -> Iterable[Part]:

@@ -118,6 +118,7 @@ def take_access(named: dict[str, Any]) -> Access:
     """How to reach the hub, taken out of a call; also by the names that arguments once had."""
     old = named.pop("use_auth_token", None)
     access = _arguments.take_access(named)
+    _arguments.refuse_code_revision(named)
     for name in _arguments.DROPPED:
         named.pop(name, None)
     return access if access.token is not None or old is None else Access(**{**_as_dict(access), "token": old})

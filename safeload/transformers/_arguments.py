@@ -37,8 +37,11 @@ _REFUSED_IF_TRUE: Mapping[str, tuple[str, str]] = {
 }
 
 
-def screen(named: dict[str, Any]) -> None:
+def screen(named: dict[str, Any], *, coded: bool = False) -> None:
     """Refuse the arguments that would weaken a load, and take out those that must not reach the library.
+
+    Args:
+        coded: the caller honours `code_revision`, and takes it out itself: see `take_request`.
 
     Raises:
         UsageError: names the argument and what to do instead.
@@ -59,14 +62,25 @@ def screen(named: dict[str, Any]) -> None:
                 why=f"it names native code in a repository; {_KERNEL}",
                 remedy=f"{name}='sdpa', 'eager' or another one that is installed",
             )
+    if not coded:
+        refuse_code_revision(named)
+    for name in ("weights_only", "from_tf", "from_flax", *DROPPED):
+        if not (coded and name == "code_revision"):
+            named.pop(name, None)
+
+
+def refuse_code_revision(named: Mapping[str, Any]) -> None:
+    """Say where it cannot be honoured; where no code is asked for, it has no meaning.
+
+    Raises:
+        UsageError: it is given, and so is trust.
+    """
     if named.get("code_revision") is not None and named.get("trust_remote_code"):
         raise UsageError(
             f"code_revision={escape(repr(named['code_revision']), 80)} is refused",
-            why="code is known by the digest that was approved, wherever it comes from",
-            remedy="leave it out",
+            why="this loader takes code of other repositories as their main branch is",
+            remedy="leave it out: other code than the one that was approved is refused anyway",
         )
-    for name in ("weights_only", "from_tf", "from_flax", *DROPPED):
-        named.pop(name, None)
 
 
 def repositories(implementation: Any) -> Iterator[str]:
@@ -82,12 +96,13 @@ def take_request(named: dict[str, Any], purpose: Purpose, native_types: frozense
     """Take out of a call's keywords all that says where the model is, and make the request for its admission."""
     return Request(
         purpose=purpose,
-        revision=_plain_revision(named.pop("revision", None)),
+        revision=plain_revision(named.pop("revision", None)),
         subfolder=str(named.pop("subfolder", "") or ""),
         variant=named.pop("variant", None),
         use_safetensors=named.pop("use_safetensors", None),
         gguf_file=named.get("gguf_file"),
         trust_remote_code=named.pop("trust_remote_code", None),
+        code_revision=plain_revision(named.pop("code_revision", None)),
         native_types=native_types,
         access=take_access(named),
         adapter=named.pop("adapter_kwargs", None) or None,
@@ -103,7 +118,7 @@ def take_access(named: dict[str, Any]) -> Access:
     return Access(**given)
 
 
-def _plain_revision(revision: Any) -> str | None:
+def plain_revision(revision: Any) -> str | None:
     """The revision as a plain string: the library has a kind of string that equals `main` and carries a commit."""
     if revision is None:
         return None

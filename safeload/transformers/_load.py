@@ -73,7 +73,7 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     if adapt.within_admitted(reference):  # a genuine loader, or a user's, calls again for what was admitted
         return call.method(*call.args, **call.kwargs)
     purpose = purpose_of(call.owner)
-    _arguments.screen(bound.named)
+    _arguments.screen(bound.named, coded=True)
     _refuse_pickled_index(call.owner, bound.named)
     native = native_types() if is_auto(call.owner) else None
     request = _arguments.take_request(bound.named, purpose, native)

@@ -21,17 +21,18 @@ def guard_from_config(call: adapt.Call) -> Any:
     """Guard `from_config`: the config may come from anywhere, and can name code and kernels."""
     bound = adapt.bind(call.method, call.args, call.kwargs, name="config")
     trusted = bound.take("trust_remote_code")
-    _arguments.screen(bound.named)
+    _arguments.screen(bound.named, coded=True)
+    code_revision = _arguments.plain_revision(bound.take("code_revision"))
     config = bound.reference
     if trusted:
-        return _with_code(call, bound, trusted)
+        return _with_code(call, bound, trusted, code_revision)
     if _arguments.is_config(config):
         overridden = any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS)
         config = config if overridden else _arguments.checked_config(config)
     return _make(lambda: call.method(config, *bound.rest, **bound.named), config, call)
 
 
-def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
+def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any, code_revision: str | None) -> Any:
     """Make a model of the approved code of the model that a config says it is from.
 
     Raises:
@@ -46,7 +47,7 @@ def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
             why="this config object does not say which model it is from, and can name any code",
             remedy="AutoConfig.from_pretrained(…, trust_remote_code=True) gives one that does",
         )
-    request = Request(purpose="config", trust_remote_code=trusted)
+    request = Request(purpose="config", trust_remote_code=trusted, code_revision=code_revision)
     admission = adapt.judge(lambda: admit(name, request=request, options=call.options))
     keeper = ModelKeeper(name, call.options, [admission])
     approved = Approved([admission])

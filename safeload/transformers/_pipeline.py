@@ -44,8 +44,8 @@ def guard_pipeline(call: adapt.Call) -> Any:
     bound = adapt.bind(call.method, call.args, call.kwargs)
     named, task = bound.named, bound.reference
     inner = dict(named.pop("model_kwargs", None) or {})
-    _arguments.screen(named)
-    _arguments.screen(inner)
+    _arguments.screen(named, coded=True)
+    _arguments.screen(inner, coded=True)
     request = _request(named, inner)
     if task is None and adapt.is_reference(named.get("model")):
         task = _task_of(os.fspath(named["model"]), request)
@@ -86,7 +86,8 @@ def guard_pipeline(call: adapt.Call) -> Any:
 
 def _request(named: dict[str, Any], inner: dict[str, Any]) -> Request:
     """The request for the model; arguments may stand in `model_kwargs` as well."""
-    outer_names = ("revision", "trust_remote_code", "use_safetensors", "variant", "subfolder", *_arguments.ACCESS)
+    own = ("revision", "code_revision", "trust_remote_code", "use_safetensors", "variant", "subfolder")
+    outer_names = (*own, *_arguments.ACCESS)
     both = inner | {name: named.pop(name) for name in outer_names if name in named}
     request = _arguments.take_request(both, "pipeline", native_types())
     for name in (*outer_names, "adapter_kwargs"):

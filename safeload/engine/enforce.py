@@ -24,7 +24,7 @@ from safeload.engine.held import Held
 from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
 from safeload.sources.base import Listed, Snapshot
-from safeload.sources.hfcache import Place, find_place
+from safeload.sources.hfcache import Place, find_place, in_cache
 from safeload.sources.hub import is_hub_id
 from safeload.sources.pinned import PinnedFile
 from safeload.trust import layers, rules
@@ -342,7 +342,7 @@ def refuse_within(snapshot: Snapshot, path: str) -> None:
     """Raise `ConfigError` if a policy or lock lies in the model that it would be about, or in the hub's cache."""
     real = os.path.realpath(path)
     inside = snapshot.kind == "directory" and real.startswith(snapshot.root.rstrip("/") + "/")
-    if inside or find_place(real) is not None:
+    if inside or in_cache(real):
         raise ConfigError(
             f"{escape(snapshot.reference)} was not loaded",
             where=Location(path),

@@ -178,7 +178,7 @@ def _set_use_kernels(
 ) -> Any:
     config = args[1] if len(args) > 1 else kwargs.get("kernel_config")
     with _asking(keeper):
-        _kernels.require((), config)
+        _kernels.require((), config, layers=bool(args[0] if args else kwargs.get("use_kernels")))
         return _belted(keeper, lambda: original(model, *args, **kwargs))
 
 
@@ -188,7 +188,8 @@ def _asking(keeper: adapt_after.Keeper) -> AbstractContextManager[None]:
 
 
 def _belted(keeper: adapt_after.Keeper, call: Callable[[], Any]) -> Any:
-    """A call that loads no file of the model."""
+    """A call that loads no file of the model, and may ask for kernels."""
+    _kernels.prepare(keeper.reference)
     return adapt.run(keeper.reference, call, admitted={}, forbidden=forbidden(keeper.reference), traps=TRAPS)
 
 

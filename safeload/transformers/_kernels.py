@@ -15,6 +15,7 @@ safeload loads a model in it:
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import platform
 import re
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
+from safeload.adapt import run
 from safeload.core.errors import PolicyDenied, SafeloadError, UsageError
 from safeload.core.names import escape
 from safeload.core.policy import Reason
@@ -38,6 +40,7 @@ from safeload.engine.options import Options
 from safeload.engine.request import Access
 from safeload.engine.seatbelt import taken_off, worn
 from safeload.engine.tripwire import Tripwire
+from safeload.transformers._arguments import repositories
 from safeload.trust.kernels import REPOSITORY, Kernel
 
 _HUB = "transformers.integrations.hub_kernels"
@@ -60,6 +63,8 @@ class Asker:
     reference: str = ""
     options: Options = field(default_factory=Options)
     access: Access = field(default_factory=Access)
+    named: list[str] = field(default_factory=list)
+    """What the call names, that needs the package `kernels`."""
 
 
 _NOBODY = Asker()
@@ -73,21 +78,45 @@ def asking(reference: str, options: Options, access: Access | None = None) -> It
     """Everything within is asked for by the load of this model, or by something that is done to it."""
     token = _asker.set(Asker(reference, options, access or Access()))
     try:
-        install()
         yield
     finally:
         _asker.reset(token)
 
 
+def prepare(*origins: object) -> None:
+    """Straight before a genuine call that makes a model: replace the library's functions before it calls one.
+
+    They are bound when the library imports a module of its own, which imports whatever packages it finds; so that is
+    done with a seatbelt on, under which no code comes from these origins.
+
+    Raises:
+        UsageError: the call named kernels, and the library has no `kernels` that it takes.
+    """
+    asker = _asker.get()
+    if _HUB not in sys.modules and importlib.util.find_spec("kernels") is not None:
+        from safeload.transformers._traps import forbidden
+
+        roots = [root for origin in origins for root in forbidden(origin)]
+        run(asker.reference, lambda: importlib.import_module(_HUB), admitted={}, forbidden=roots, traps=())
+    install()
+    if asker.named and not is_installed():
+        raise UsageError(
+            f"{', '.join(dict.fromkeys(asker.named))} is refused",
+            why="transformers finds no version of the package `kernels` that it takes",
+            remedy=f"pip install 'kernels{_versions()}'",
+        )
+
+
 # --- what a call names ----------------------------------------------------------------------------------------------
 
 
-def require(references: Iterable[str], config: Any = None) -> None:
+def require(references: Iterable[str], config: Any = None, *, layers: bool = False) -> None:
     """See that all kernels that a call names may run, and fetch them; nothing is imported yet.
 
     Args:
         references: such as `org/name@revision:function`.
         config: a `KernelConfig`, if one is given.
+        layers: layers are to be exchanged; for which kernels, the library says later.
 
     Raises:
         PolicyDenied: some are not listed: every one of them is a reason.
@@ -105,8 +134,23 @@ def require(references: Iterable[str], config: Any = None) -> None:
     if reasons:
         names = ", ".join(map(str, dict.fromkeys(wanted)))
         raise denied(names, reasons, asker.reference)
+    asker.named.extend(filter(None, ("use_kernels=True" * layers, "kernel_config=…" * bool(config))))
+    asker.named.extend(str(one) for one in wanted)
     for one, kernel in chosen:
         _fetched(one, kernel, asker)
+
+
+def require_named(named: Mapping[str, Any]) -> None:
+    """The same for the arguments of a loader. Raises as `require` does."""
+    config, attention = named.get("kernel_config"), repositories(named.get("attn_implementation"))
+    require(attention, config, layers=bool(named.get("use_kernels")))
+
+
+def _versions() -> str:
+    from transformers.utils import import_utils
+
+    least, most = (getattr(import_utils, f"KERNELS_{which}_VERSION", "") for which in ("MIN", "MAX"))
+    return f">={least},<{most}" if least and most else ""
 
 
 def _read(reference: str) -> Wanted:
@@ -133,6 +177,12 @@ def _of_config(config: Any) -> Iterator[Wanted]:
         UsageError: it names a local directory, or nothing that can be read.
     """
     mapping = getattr(config, "kernel_mapping", None)
+    if config and mapping is None:
+        raise UsageError(
+            f"kernel_config={escape(repr(config), 80)} is refused",
+            why="it is no KernelConfig",
+            remedy="kernel_config=transformers.KernelConfig({…})",
+        )
     if getattr(config, "use_local_kernel", False):
         raise UsageError(
             "kernel_config with use_local_kernel=True is refused",
@@ -284,13 +334,9 @@ def is_installed() -> bool:
 
 def install() -> None:
     """Stand before the functions of `kernels`, wherever they are bound by now."""
-    if is_installed() or importlib.util.find_spec("kernels") is None:
-        return
-    from transformers.integrations import hub_kernels  # binds them, if it takes this version of `kernels`
-
     library = sys.modules.get("kernels")
-    if library is None or not hasattr(hub_kernels, "get_kernel_hub"):
-        return
+    if library is None or is_installed() or not hasattr(sys.modules.get(_HUB), "get_kernel_hub"):
+        return  # it is not there, or transformers does not take this version of it
     with _lock:
         found = {name: getattr(library, name, None) for name in (_GIVEN, "kernelize", *_REFUSED)}
         load = sys.modules.get("kernels.load")

@@ -78,9 +78,7 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     native = native_types() if is_auto(call.owner) else None
     request = _arguments.take_request(bound.named, purpose, native)
     with _kernels.asking(reference or "", call.options, request.access):
-        _kernels.require(
-            _arguments.repositories(bound.named.get("attn_implementation")), bound.named.get("kernel_config")
-        )
+        _kernels.require_named(bound.named)
         if reference is None:
             return _without_reference(call, bound, request, purpose)
         return _load(call, bound, reference, request, purpose)
@@ -188,6 +186,7 @@ def _genuine(
         named["trust_remote_code"] = bool(approved)
     if purpose == "model":
         named |= {"use_safetensors": True, "weights_only": True}
+        _kernels.prepare(bound.reference)
     approved = approved or Approved()
     reference = "a model without a name" if bound.reference is None else str(bound.reference)
     try:

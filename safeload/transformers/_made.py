@@ -57,6 +57,7 @@ def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any, code_revision
     config._name_or_path = str(admission.path)
     named = bound.named | ({"trust_remote_code": True} if approved else {})
     try:
+        _kernels.prepare(name)
         with approved.tripwire(name):
             model = adapt.run(
                 name,
@@ -88,6 +89,7 @@ def make_model(genuine: type, /, *args: Any, **kwargs: Any) -> Any:
 
 def _make(make: Any, config: Any, call: adapt.Call) -> Any:
     name = str(getattr(config, "_name_or_path", "") or call.owner.__name__)
+    _kernels.prepare(name)
     model = adapt.run(name, make, admitted={}, forbidden=forbidden(name), traps=TRAPS)
     keep_model(model, name, call.options)
     return model

@@ -49,7 +49,7 @@ def guard_pipeline(call: adapt.Call) -> Any:
     request = _request(named, inner)
     with _kernels.asking(_title(named), call.options, request.access):
         for given in (named, inner):
-            _kernels.require(_arguments.repositories(given.get("attn_implementation")), given.get("kernel_config"))
+            _kernels.require_named(given)
         return _guarded(call, named, inner, task, request)
 
 
@@ -72,6 +72,7 @@ def _guarded(call: adapt.Call, named: dict[str, Any], inner: dict[str, Any], tas
         for part, purpose in _PARTS.items():
             if part in named:
                 named[part] = _place(named[part], purpose, request, keeper, admitted, origins, approved)
+        _kernels.prepare(*origins)
         with approved.tripwire(keeper.reference):
             result = adapt.run(
                 keeper.reference,

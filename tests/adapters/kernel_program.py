@@ -64,7 +64,7 @@ def refused(call: Scenario) -> str:
     before = ran()
     try:
         call()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is what is looked at)
         denial = error if isinstance(error, PolicyDenied) else error.__cause__
         reasons = denial.verdict.denials() if isinstance(denial, PolicyDenied) else ()
         told = "".join(f"\n{reason.message}\n{reason.remedy}" for reason in reasons)
@@ -461,7 +461,7 @@ def main() -> None:
     for name, function in SCENARIOS.items():
         try:
             results[name] = function()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the other scenarios go on)
             import traceback
 
             results[name] = f"FAILED {type(error).__name__}: {error}\n{traceback.format_exc()[-3000:]}"

@@ -287,7 +287,7 @@ def test_the_config_of_a_model_has_no_say(came: Any) -> None:
 
 
 def test_what_cannot_be_listed_is_refused(came: Any) -> None:
-    """Any kernel at all, experts of repositories, other forms of names, local directories, layers of what is unlisted."""
+    """Any kernel at all, experts of repositories, other forms of names, local directories, unlisted layers."""
     anything, experts, form, local, layer, version = result(came, "others_refused")
     is_refused(anything, "UsageError", "only what a policy lists")
     is_refused(experts, "UsageError", "no experts of repositories")

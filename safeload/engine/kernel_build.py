@@ -10,6 +10,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
@@ -242,7 +243,7 @@ def _read(snapshot: Snapshot, path: str, most: int, into: str) -> KernelFile:
             raise LimitExceeded("text_bytes", allowed=most, wanted=file.size, where=Location(path))
         hashers = {name: new_hasher(name, file.size) for name in {SHA256, recorded.algorithm if recorded else SHA256}}
         source, buffer, offset = bytearray(), memoryview(bytearray(min(_WINDOW, max(file.size, 1)))), 0
-        out = _create(os.path.join(into, path)) if into else None
+        out = _create(into, path) if into else None
         try:
             while count := file.read_into(buffer, offset):
                 for hasher in hashers.values():
@@ -270,9 +271,15 @@ def _read(snapshot: Snapshot, path: str, most: int, into: str) -> KernelFile:
     return KernelFile(path=path, sha256=digests[SHA256], size=offset, source=bytes(source) if kept else None)
 
 
-def _create(path: str) -> int:
+def _create(folder: str, path: str) -> int:
+    """Make one file, and the directories that it lies in, for this user alone."""
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        within = folder
+        for part in path.split("/")[:-1]:
+            within = os.path.join(within, part)
+            with suppress(FileExistsError):
+                os.mkdir(within, 0o700)
+        path = os.path.join(folder, path)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
     except OSError as error:
         raise os_failure(error, "a kernel could not be written", path=path) from error

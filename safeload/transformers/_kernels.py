@@ -44,8 +44,7 @@ from safeload.transformers._arguments import repositories
 from safeload.trust.kernels import REPOSITORY, Kernel
 
 _HUB = "transformers.integrations.hub_kernels"
-_GIVEN = "get_kernel"
-_REFUSED = ("get_local_kernel", "get_locked_kernel", "load_kernel", "get_kernel_with_resolver")
+_MARK = "_safeload_gate"
 _ASKERS = ("transformers", "diffusers", "peft", "accelerate", "sentence_transformers", PACKAGE)
 _BETWEEN = ("kernels", "functools", "contextlib", "safeload")
 _lock = threading.RLock()
@@ -94,10 +93,7 @@ def prepare(*origins: object) -> None:
     """
     asker = _asker.get()
     if _HUB not in sys.modules and importlib.util.find_spec("kernels") is not None:
-        from safeload.transformers._traps import forbidden
-
-        roots = [root for origin in origins for root in forbidden(origin)]
-        run(asker.reference, lambda: importlib.import_module(_HUB), admitted={}, forbidden=roots, traps=())
+        _import(_HUB, origins)
     install()
     if asker.named and not is_installed():
         raise UsageError(
@@ -328,26 +324,34 @@ def _watching(build: Build, wanted: Wanted, asker: Asker) -> AbstractContextMana
 
 
 def is_installed() -> bool:
-    """Whether `kernels` is there, and asks here."""
-    return getattr(getattr(sys.modules.get("kernels"), _GIVEN, None), "_safeload_gate", False) is True
+    """Whether transformers has `kernels`, and asks here."""
+    return getattr(getattr(sys.modules.get(_HUB), "get_kernel_hub", None), _MARK, False) is True
 
 
 def install() -> None:
     """Stand before the functions of `kernels`, wherever they are bound by now."""
-    library = sys.modules.get("kernels")
-    if library is None or is_installed() or not hasattr(sys.modules.get(_HUB), "get_kernel_hub"):
-        return  # it is not there, or transformers does not take this version of it
+    if "kernels" not in sys.modules:
+        return
     with _lock:
-        found = {name: getattr(library, name, None) for name in (_GIVEN, "kernelize", *_REFUSED)}
-        load = sys.modules.get("kernels.load")
-        found = {name: one if one is not None else getattr(load, name, None) for name, one in found.items()}
-        gates = {_GIVEN: _get_kernel, "kernelize": _kernelize} | dict.fromkeys(_REFUSED, _refuse)
-        for name, original in found.items():
-            if callable(original):
-                _replace(original, _gate(original, gates[name], name))
-        for holder, name, instead in _INNER:
-            if callable(original := getattr(sys.modules.get(holder), name, None)):
+        for holder, name, instead in _GATES:
+            original = getattr(sys.modules.get(holder), name, None)
+            if callable(original) and not hasattr(original, _MARK):
                 _replace(original, _gate(original, instead, name))
+
+
+def stand_before(origins: Iterable[object]) -> None:
+    """For libraries that import `kernels` when they first want one: import it now, and stand before its functions."""
+    if "kernels" not in sys.modules and importlib.util.find_spec("kernels") is not None:
+        _import("kernels", origins)
+    install()
+
+
+def _import(module: str, origins: Iterable[object]) -> None:
+    """Import a library's module, which imports whatever packages it finds: no code comes from these origins."""
+    from safeload.transformers._traps import forbidden
+
+    roots = [root for origin in origins for root in forbidden(origin)]
+    run(_asker.get().reference, lambda: importlib.import_module(module), admitted={}, forbidden=roots, traps=())
 
 
 def _replace(original: Any, gate: Any) -> None:
@@ -359,9 +363,6 @@ def _replace(original: Any, gate: Any) -> None:
 
 
 def _gate(original: Any, instead: Callable[..., Any], name: str) -> Any:
-    if getattr(original, "_safeload_gate", False):
-        return original
-
     @functools.wraps(original)
     def gate(*args: Any, **kwargs: Any) -> Any:
         if _own.get() or (worn() is None and not _asked_by_library(sys._getframe(1))):
@@ -372,7 +373,7 @@ def _gate(original: Any, instead: Callable[..., Any], name: str) -> Any:
                 _own.reset(token)
         return instead(original, name, args, kwargs)
 
-    gate._safeload_gate = True  # type: ignore[attr-defined]
+    setattr(gate, _MARK, True)
     return gate
 
 
@@ -422,14 +423,6 @@ def _absent(why: str, cause: BaseException | None = None) -> NoReturn:
     raise FileNotFoundError(f"safeload gives no such kernel: {why}") from cause
 
 
-_INNER: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("kernels._versions", "select_revision_or_version", _select),
-    # What all ways in lead to, whichever was missed.
-    ("kernels.importer", "_import_from_path", _refuse),
-    ("kernels.deps", "_import_from_path", _refuse),
-)
-
-
 def _kernelize(original: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Exchange layers for kernels, if all kernels are listed that the library would use.
 
@@ -461,3 +454,17 @@ def _kernelize(original: Any, name: str, args: tuple[Any, ...], kwargs: dict[str
             belt.remember(refusal)
         raise refusal
     return original(*args, **kwargs)
+
+
+_GATES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    *((holder, "get_kernel", _get_kernel) for holder in ("kernels", "kernels.load", "kernels.layer.layer")),
+    (_HUB, "get_kernel_hub", _get_kernel),
+    *((holder, "kernelize", _kernelize) for holder in ("kernels", "kernels.layer.kernelize")),
+    (_HUB, "_kernels_kernelize", _kernelize),
+    ("kernels._versions", "select_revision_or_version", _select),
+    *(("kernels.load", name, _refuse) for name in ("get_local_kernel", "get_locked_kernel", "load_kernel")),
+    ("kernels.load", "get_kernel_with_resolver", _refuse),
+    # What all ways in lead to, whichever was missed.
+    ("kernels.importer", "_import_from_path", _refuse),
+)
+"""What stands where, and what is done instead. Somebody else may have wrapped one of several that are the same."""

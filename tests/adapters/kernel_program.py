@@ -367,6 +367,27 @@ def defaults_of_the_library() -> Any:
     return refused(lambda: model.set_use_kernels(True))
 
 
+@scenario
+def through_diffusers() -> Any:
+    """An attention backend that diffusers fetches when it is first used."""
+    policy()
+    import diffusers
+    from diffusers.models import attention_dispatch
+
+    import safeload.diffusers as guarded_diffusers
+
+    sizes = {"sample_size": 8, "block_out_channels": (4,), "layers_per_block": 1, "norm_num_groups": 1}
+    blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+    diffusers.UNet2DModel(**sizes, **blocks).save_pretrained("unet")
+    guarded_diffusers.UNet2DModel.from_pretrained("unet")
+    attention_dispatch.DIFFUSERS_TRUST_REMOTE_KERNELS = True
+    return refused(
+        lambda: attention_dispatch._maybe_download_kernel_for_backend(
+            attention_dispatch.AttentionBackendName("flash_hub")
+        )
+    )
+
+
 # --- what it is ------------------------------------------------------------------------------------------------------
 
 

@@ -342,6 +342,11 @@ def test_the_defaults_of_the_library_are_named(came: Any) -> None:
     is_refused(result(came, "defaults_of_the_library"), "safeload kernel kernels-community/megablocks@v1")
 
 
+def test_diffusers_is_given_what_is_listed(came: Any) -> None:
+    """Its attention backends are repositories as well, and are fetched when they are first used."""
+    is_refused(result(came, "through_diffusers"), "safeload kernel kernels-community/flash-attn2@")
+
+
 def test_an_extension_module_is_linked_in_from_the_private_directory(came: Any) -> None:
     """It works, and lies in the store's own directory."""
     found = result(came, "native")

@@ -20,9 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reference", metavar="REF", help="a repository of kernels on the hub: org/name, or org/name@revision"
     )
-    parser.add_argument(
-        "--revision", metavar="REV", help="a commit, branch or tag (default: v1, as transformers has it)"
-    )
+    parser.add_argument("--revision", metavar="REV", help="a commit, branch or tag (default: v1)")
     parser.add_argument(
         "--variant", metavar="NAME", action="append", default=[], help="a build to read; may be repeated"
     )

@@ -49,7 +49,7 @@ def audit_kernel(
     promised: that a build without findings is harmless, and nothing at all about native libraries.
 
     Args:
-        reference: `org/name`, or `org/name@revision`; without one, `v1`, which is what transformers takes.
+        reference: `org/name`, or `org/name@revision`; without one, `v1`, which transformers takes of most.
         chosen: the builds to read. Without any, the only one there is.
         everything: read all builds.
 

@@ -46,7 +46,8 @@ from safeload.trust.kernels import REPOSITORY, Kernel
 _HUB = "transformers.integrations.hub_kernels"
 _MARK = "_safeload_gate"
 _ASKERS = ("transformers", "diffusers", "peft", "accelerate", "sentence_transformers", PACKAGE)
-_BETWEEN = ("kernels", "functools", "contextlib", "safeload")
+_BETWEEN = frozenset({"kernels", "safeload", "torch"}) | sys.stdlib_module_names - {"__main__"}
+"""Modules that only pass a call on. Where nothing else is met, as in a new thread, a library counts as who asks."""
 _lock = threading.RLock()
 _builds: dict[tuple[str, str, str], Build] = {}
 """By repository, commit and digest: what was fetched in this process."""

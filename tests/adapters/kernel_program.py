@@ -254,6 +254,36 @@ def others_refused() -> Any:
     ]
 
 
+@scenario
+def in_place_of_a_package() -> Any:
+    """`flash_attn` is not installed: the library takes a kernel of its own choice in its place."""
+    policy("good")
+    return refused(lambda: load("flash_attention_2"))
+
+
+@scenario
+def compiled_and_trained() -> Any:
+    policy("good")
+    model = load("acme/good")
+    before = counted("good")
+    torch.compile(model, backend="eager")(IDS)
+    compiled = counted("good") - before
+    model.train()
+    model(IDS, labels=IDS).loss.backward()
+    return compiled, counted("good") - before - compiled, model.model.layers[0].self_attn.q_proj.weight.grad is not None
+
+
+@scenario
+def in_a_thread() -> Any:
+    """Where no frame says who asks, a library does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    policy("good")
+    load("sdpa")
+    with ThreadPoolExecutor(1) as pool:
+        return refused(lambda: pool.submit(hub_kernels.get_kernel, "acme/unlisted", version=1).result())
+
+
 # --- after the load --------------------------------------------------------------------------------------------------
 
 

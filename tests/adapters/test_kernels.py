@@ -280,6 +280,22 @@ def test_a_pipeline_may_name_a_listed_one(came: Any) -> None:
     is_refused(told, "no policy lists")
 
 
+def test_a_kernel_in_place_of_a_package_is_named(came: Any) -> None:
+    """`flash_attention_2` without the package means a repository of the library's choice."""
+    is_refused(result(came, "in_place_of_a_package"), "PolicyDenied", "safeload kernel kernels-community/flash-attn2@v")
+
+
+def test_it_is_used_when_compiled_and_when_trained(came: Any) -> None:
+    """With gradients."""
+    compiled, trained, has_gradients = result(came, "compiled_and_trained")
+    assert compiled > 0 and trained > 0 and has_gradients
+
+
+def test_a_thread_is_no_way_around(came: Any) -> None:
+    """Nothing above the call says who asks."""
+    is_refused(result(came, "in_a_thread"), "no policy lists")
+
+
 def test_the_config_of_a_model_has_no_say(came: Any) -> None:
     """What it names is left out, and the load goes on."""
     found = result(came, "named_by_the_config_of_the_model")

@@ -138,6 +138,16 @@ def refuse(named: Mapping[str, Any], reasons: Mapping[str, tuple[str, str]]) -> 
             raise UsageError(f"{name}={escape(repr(named[name]), 80)} is refused", why=why, remedy=remedy)
 
 
+def refuse_unpickling(named: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for `weights_only=False`."""
+    if named.get("weights_only") is False:
+        raise UsageError(
+            "weights_only=False is refused",
+            why="it asks for unpickling, which safeload never does",
+            remedy="leave weights_only out",
+        )
+
+
 def dress_modules(model: Any, loading: Loading) -> None:
     """Let every model of transformers within a module, and every tokenizer and processor, show what was asked for."""
     for module in model.modules():

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import date
+from typing import TYPE_CHECKING
 
 from safeload.cli.keys import passphrase_arguments
 from safeload.cli.output import note, waiting
 from safeload.core.names import escape
+
+if TYPE_CHECKING:
+    from safeload.engine.audit.approve import Approval
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,27 +79,36 @@ def run(parsed: argparse.Namespace) -> int:
             request=Request(revision=parsed.revision, code_revision=parsed.code_revision),
             options=Options(audits=parsed.audits),
         )
-    audit = done.audit
     if parsed.json:
         from safeload.reporters.json import dump
 
-        data = {
-            "schema": "safeload.approval/1",
-            "audits": done.path,
-            "closure": audit.closure,
-            "from": audit.base,
-            "who": audit.who,
-            "criteria": sorted(audit.criteria),
-            "entries": sorted(audit.entries),
-            "imports": sorted(audit.imports),
-            "unfollowed": sorted(audit.unfollowed),
-            "files": dict(audit.files),
-            "signed": done.signed,
-            "approved": bool(done.answer.approvals),
-            "reasons": list(done.answer.reasons),
-        }
-        dump(data, sys.stdout)
-        return 0
+        dump(_document(done), sys.stdout)
+    else:
+        _print(done)
+    return 0
+
+
+def _document(done: Approval) -> dict[str, object]:
+    audit = done.audit
+    return {
+        "schema": "safeload.approval/1",
+        "audits": done.path,
+        "closure": audit.closure,
+        "from": audit.base,
+        "who": audit.who,
+        "criteria": sorted(audit.criteria),
+        "entries": sorted(audit.entries),
+        "imports": sorted(audit.imports),
+        "unfollowed": sorted(audit.unfollowed),
+        "files": dict(audit.files),
+        "signed": done.signed,
+        "approved": bool(done.answer.approvals),
+        "reasons": list(done.answer.reasons),
+    }
+
+
+def _print(done: Approval) -> None:
+    audit = done.audit
     print(f"{escape(audit.who)} approves {audit.closure} as {', '.join(sorted(audit.criteria))}")
     for label, names in (
         ("file", audit.files),
@@ -112,4 +125,3 @@ def run(parsed: argparse.Namespace) -> int:
         print("the code is not approved yet")
         for reason in done.answer.reasons:
             print(f"  {reason}")
-    return 0

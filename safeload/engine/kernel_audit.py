@@ -14,7 +14,8 @@ from safeload.engine.kernel_build import Build, read_build, snapshot_of, variant
 from safeload.engine.kernels import Wanted, wanted_by
 from safeload.engine.options import Options
 from safeload.engine.request import Access
-from safeload.formats.python.facts import Facts, read_facts
+from safeload.formats.python.facts import Facts
+from safeload.formats.python.reading import read_facts
 from safeload.rules import judge
 from safeload.rules.base import Context
 from safeload.sources.failures import quoted

@@ -7,7 +7,7 @@ Everything is an address in the file; each is checked, and each object is read o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -24,8 +24,7 @@ _LONGEST = 1 << 26
 """Bytes of one block that is read whole; attributes larger than this lie in heaps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of an object: its kind, and the range of the file that it is."""
 
     kind: int
@@ -99,14 +98,8 @@ def _first(file: File, at: int) -> Iterator[Message]:
     if head[0] != 1:
         raise file.bad("an object has no header", at)
     blocks = [(at + 16, int.from_bytes(head[8:12], "little"))]
-    seen: set[int] = set()
-    while blocks:
-        start, size = blocks.pop(0)
-        if start in seen:
-            raise file.bad("a header continues in itself", start)
-        seen.add(start)
+    for start, size in _each(file, blocks):
         here, end = start, start + size
-        file.take(max(0, end - 1), 1)
         while here + 8 <= end:
             file.spend(here)
             kind, length, flags = file.number(here, 2), file.number(here + 2, 2), file.number(here + 4, 1)
@@ -120,20 +113,25 @@ def _first(file: File, at: int) -> Iterator[Message]:
             here += 8 + length
 
 
+def _each(file: File, blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Each block of a header, those that are added on the way as well; each is whole."""
+    seen: set[int] = set()
+    for start, size in blocks:
+        if start in seen:
+            raise file.bad("a header continues in itself", start)
+        seen.add(start)
+        file.take(max(0, start + size - 1), 1)
+        yield start, size
+
+
 def _second(file: File, at: int) -> Iterator[Message]:
     flags = file.number(at + 5, 1)
     here = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)
     blocks = [(here + width, file.number(here, width))]
     ordered = bool(flags & 4)
-    seen: set[int] = set()
-    while blocks:
-        start, size = blocks.pop(0)
-        if start in seen:
-            raise file.bad("a header continues in itself", start)
-        seen.add(start)
+    for start, size in _each(file, blocks):
         here, end = start, start + size
-        file.take(max(0, end - 1), 1)
         step = 6 if ordered else 4
         while here + step <= end:
             file.spend(here)

@@ -12,6 +12,11 @@ from safeload.rules.study import Deed, Study, study
 _ALONE = 20
 """Findings about one subject that are listed one by one."""
 _RELATED = 50
+LEAVE_IT = (
+    "do not load it with anything else; to see all of it: safeload scan {file} --json; "
+    "to keep only its weights: Options(unsafe_convert_dangerous=True)"
+)
+"""The remedy for what would act."""
 
 
 def studied(part: PickleStream, context: Context) -> Study:

@@ -11,7 +11,7 @@ from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
 from safeload.rules import samples
 from safeload.rules.base import Rule
-from safeload.rules.templates import Found, checking
+from safeload.rules.templates import READ_IT, Found, checking
 
 _ADDRESS = re.compile(r"(?:https?|ftp|wss?|file|javascript|data):(?://|[a-z]+/)[^\s'\"<>{}]{0,300}", re.IGNORECASE)
 _OPEN_END = re.compile(r"[?&#=/][^\s'\"<>)]{0,80}\Z")
@@ -54,7 +54,7 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.LOW,
     confidence=Confidence.CERTAIN,
-    remedy="read it: safeload templates {file}; compare it with the original's: --against FILE",
+    remedy=READ_IT,
     taxonomy=("CWE-506", "CWE-200", "AML.T0051", "LLM01:2025", "LLM02:2025"),
     check=checking(_look),
     bad=_bad,

@@ -11,7 +11,7 @@ from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
 from safeload.rules import samples
 from safeload.rules.base import Rule
-from safeload.rules.templates import Found, checking
+from safeload.rules.templates import READ_IT, Found, checking
 
 _ORDERS = re.compile(
     r"""\b(?:
@@ -69,7 +69,7 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.HIGH,
     confidence=Confidence.POSSIBLE,
-    remedy="read it: safeload templates {file}; compare it with the original's: --against FILE",
+    remedy=READ_IT,
     taxonomy=("CWE-506", "AML.T0051", "LLM01:2025", "LLM04:2025"),
     check=checking(_look),
     bad=_bad,

@@ -16,6 +16,8 @@ from safeload.rules.base import Check, Context, Rule
 Found = tuple[int, str, Severity | None, Status | None]
 """Where in the template, what it does, and how bad that is if it is not as bad as the rule says."""
 
+READ_IT = "read it: safeload templates {file}; compare it with the original's: --against FILE"
+
 
 def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
     """A check that looks at the facts of each template, and says each thing once."""

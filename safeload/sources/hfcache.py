@@ -16,10 +16,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from safeload.core.errors import LimitExceeded, SourceError
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
@@ -50,8 +50,7 @@ def repository_folder(repository: str, kind: Kind = "models") -> str:
     return "--".join((kind, *repository.split("/")))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One commit of one repository in a cache. `cache` is absolute and without links."""
 
     cache: str

@@ -350,10 +350,8 @@ def build(files: Mapping[str, bytes], repository: str = "acme/relu") -> Build:
 )
 def test_modules_are_named_by_their_place(files: Mapping[str, bytes], names: Mapping[str, str]) -> None:
     """In a package at the top of the build, or in one that is named for the kernel."""
-    found = module_names("p", build(files))
-    assert {path.removeprefix(f"{BASE}/"): name for path, name in found.items()} | names == {
-        path.removeprefix(f"{BASE}/"): name for path, name in found.items()
-    }
+    found = {path.removeprefix(f"{BASE}/"): name for path, name in module_names("p", build(files)).items()}
+    assert names.items() <= found.items()
 
 
 @pytest.mark.parametrize(

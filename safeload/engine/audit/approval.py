@@ -171,7 +171,7 @@ def inquire(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignatu
         LimitExceeded: there are more signatures than anybody could verify.
         UsageError: a signer needs a library that is not installed.
     """
-    from safeload.engine.enforce import targets
+    from safeload.engine.identity import targets
 
     records = records_for(guard)
     names = tuple(name for group in targets(guard.snapshot) for name in group)
@@ -286,13 +286,13 @@ def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], no
         try:
             bundle = read_bundle(data, f"{file}.sig")
         except MalformedInput:
-            continue
+            continue  # what cannot be read vouches for nothing
         seal = sha256(bundle.envelope.payload)
         for signer in signers if seal in seals else ():
             try:
                 identity = signer.verify(bundle, now=now)
             except (MalformedInput, VerificationFailed):
-                continue
+                continue  # not this signer's; a record that nobody signed counts as unsigned
             if revoked.isdisjoint(_marks(signer.name, identity)):
                 found.setdefault(seal, set()).add((signer.name, identity.text))
     return found

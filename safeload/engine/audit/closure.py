@@ -1,7 +1,8 @@
 """The closure: every Python file that loading, generating or a pipeline of a model could import from the model.
 
-It begins with what the configs name and with the files that libraries look for by name, and follows imports of every
-form, also into other repositories. What is imported from installed packages is not part of it.
+It begins with what the configs name and with the files that libraries look for by name, or with the one file that the
+reference is; and follows imports of every form, also into other repositories. What is imported from installed packages
+is not part of it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from safeload.core.names import Location, escape
 from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.parts import code_of_parts
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats.base import Code, Reference
-from safeload.formats.python.facts import Edge, Facts, read_facts
+from safeload.formats.python.facts import Edge, Facts
+from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
+from safeload.sources.program import split
 
 _MOST_FILES = 2_000
 _BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
@@ -113,7 +116,9 @@ class _Search:
 
     def run(self, snapshot: Snapshot) -> Closure:
         self._hold("", snapshot)
-        for entry, repository, path in dict.fromkeys(self._entries()):  # a part may be named in two ways
+        program = split(snapshot.reference)[1]
+        entries = [(Entry(why=program, target=program, file=program), "", program)] if program else self._entries()
+        for entry, repository, path in dict.fromkeys(entries):  # a part may be named in two ways
             self.entries.append(entry)
             self._want(repository, path, entry.why, 0)
         _check_code_revision(self.request, snapshot, self.entries)
@@ -171,15 +176,8 @@ class _Search:
 
     def _model(self, repository: str) -> Held:
         if repository not in self.models:
-            access, revision = self.request.access, self.request.code_revision
-            found = resolve(
-                repository,
-                revision=revision,
-                cache_dir=access.cache_dir,
-                token=access.token,
-                local_files_only=access.local_files_only,
-                limits=self.options.limits,
-            )
+            revision = self.request.code_revision
+            found = reach(repository, self.request.access, limits=self.options.limits, revision=revision)
             if revision is not None and found.revision is None:
                 raise SourceError(
                     f"the code of {escape(repository)} was not read",

@@ -24,7 +24,8 @@ from safeload.sources.failures import quoted
 from safeload.sources.hfcache import find_place
 from safeload.sources.hub import is_hub_id
 from safeload.trust import layers, rules
-from safeload.trust.kernels import REPOSITORY, Kernel
+from safeload.trust.kernels import REPOSITORY as REPOSITORY
+from safeload.trust.kernels import Kernel as Kernel
 from safeload.trust.policy_file import PolicyFile
 
 _REFERENCE = re.compile(r"(?:[A-Za-z0-9_]+\|)?(?P<name>[^/:@|]+/[^/:@|]+)(?:@(?P<asked>[^:]+))?(?::[^:]+)?")

@@ -35,13 +35,12 @@ from safeload.core.policy import Reason
 from safeload.engine import kernel_code
 from safeload.engine.approved import PACKAGE
 from safeload.engine.kernel_build import Build, fetch
-from safeload.engine.kernels import Wanted, capabilities, denied, listed, wanted_by
+from safeload.engine.kernels import REPOSITORY, Kernel, Wanted, capabilities, denied, listed, wanted_by
 from safeload.engine.options import Options
 from safeload.engine.request import Access
 from safeload.engine.seatbelt import taken_off, worn
 from safeload.engine.tripwire import Tripwire
 from safeload.transformers._arguments import repositories
-from safeload.trust.kernels import REPOSITORY, Kernel
 
 _HUB = "transformers.integrations.hub_kernels"
 _MARK = "_safeload_gate"

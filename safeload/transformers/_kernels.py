@@ -162,6 +162,8 @@ def _read(reference: str) -> Wanted:
 
 def _usual_revision(repository: str) -> str:
     """The version that the library takes where none is named."""
+    if _HUB not in sys.modules:
+        _import(_HUB, [_asker.get().reference])
     version = getattr(sys.modules.get(_HUB), "get_attn_kernel_version", None)
     return f"v{version(repository) if version is not None else 1}"
 
@@ -242,7 +244,7 @@ def fitness(variant: str) -> int | None:
     import torch
 
     words = variant.lower().split("-")
-    if words[-1] in ("linux", "darwin", "windows"):
+    if len(words) > 1 and words[-1] in ("linux", "darwin", "windows"):
         machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
         if words[-1] != platform.system().lower() or {"arm64": "aarch64"}.get(words[-2], words[-2]) != machine:
             return None

@@ -224,7 +224,7 @@ def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str,
         ("evil-org/kernel@main:f", "main"),
         ({"text_config": "evil-org/kernel"}, "v1"),
         ("paged|evil-org/kernel", "v1"),
-        ("kernels-community/flash-attn2", "v"),
+        ("kernels-community/flash-attn2", "v4"),
     ],
     ids=str,
 )

@@ -157,7 +157,7 @@ RULES: dict[str, Any] = {
     'operators_paddle': (4706, ()),
     'operators_tensorflow': (21577, ()),
     'operators_torch': (1196, ()),
-    'orders': (2488, ()),
+    'orders': (2479, ()),
     'pickle_build_on_foreign': (1871, ('safeload.formats.base.PickleStream',)),
     'pickle_dangerous_call': (2153, ('safeload.formats.base.PickleStream',)),
     'pickle_dangerous_import': (1915, ('safeload.formats.base.PickleStream',)),

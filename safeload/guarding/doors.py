@@ -103,8 +103,6 @@ class Library:
 
     name: str
     doors: tuple[Door, ...]
-    eager: tuple[str, ...] = ()
-    """Modules of the standard library that are imported when a guard comes on: their loaders cannot be hooked."""
 
 
 # --- the counterpart ------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_every_other_counterpart_is_a_known_gap() -> None:
 @pytest.mark.parametrize("door", FUNCTIONS, ids=lambda door: door.name)
 def test_a_function_leads_somewhere_or_says_why_not(door: Function) -> None:
     """A door either has a counterpart that mirrors the library's name, or a reason; and it names real places."""
-    assert bool(door.ours) != bool(door.why)
+    assert bool(door.ours) != bool(door.why) and bool(door.why) == bool(door.remedy)
     assert all(re.fullmatch(r"[\w.]+:\w+", home) for home in door.homes)
 
 

@@ -10,7 +10,7 @@ LIBRARY = Library(
         Function(
             homes=("kernels:get_kernel", "kernels.utils:get_kernel"),
             why="it is native code from a repository, which nobody approved",
-            remedy="",
+            remedy="load the model without it: kernels are optional",
             inside=True,
         ),
     ),

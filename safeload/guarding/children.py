@@ -23,6 +23,8 @@ VARIABLE = "SAFELOAD_GUARD"
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start")
 _PATH = "PYTHONPATH"
 _NOTHING = "{}"
+_started = False
+"""Whether this Python was under guard from its start."""
 _FILES = ("policy", "lock", "audits", "store")
 
 
@@ -141,7 +143,9 @@ def start() -> None:
     from safeload.guarding.guard import enter
     from safeload.guarding.told import tell_at_the_end
 
+    global _started
     enter(from_text(os.environ.get(VARIABLE, "1")))
+    _started = True
     tell_at_the_end()
 
 
@@ -149,6 +153,11 @@ def start() -> None:
 
 _IGNORES = frozenset("IES")
 _TAKES_VALUE = frozenset("cmWX")
+
+
+def inner_would_be_guarded() -> bool:
+    """Whether another interpreter within this process would be under guard: it starts as this one did."""
+    return _started and VARIABLE in os.environ
 
 
 def would_be_guarded(executable: object, command: object, environ: object) -> bool:

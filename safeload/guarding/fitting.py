@@ -6,7 +6,7 @@ import re
 from types import ModuleType
 from typing import Any
 
-from safeload.guarding import callers, libraries, unpicklers
+from safeload.guarding import libraries, unpicklers
 from safeload.guarding.doors import MARK, Door, Function, Makers, Methods, Unpicklers, function, maker, method
 from safeload.guarding.rebind import Pair, rebind
 
@@ -43,7 +43,7 @@ class Fitted:
 
     def rebind(self) -> list[str]:
         """Put the doors wherever the genuine loaders were bound. Returns where that could not be done."""
-        return rebind(list(self._pairs.values()), leave=lambda module: module in callers.MACHINERY)
+        return rebind(list(self._pairs.values()))
 
     def take_out(self) -> None:
         """Take all of them out, those included that were bound elsewhere meanwhile."""

@@ -5,7 +5,7 @@ While a guard is on, in every thread:
 1. code that lies where libraries keep what they downloaded is neither executed nor linked in. Approved code is run by
    safeload from its own bytes, and does not lie there;
 2. under `strict`, nothing is unpickled by a name that is not on the allowlists, by nobody;
-3. under `strict`, no Python is started that would not be under guard.
+3. under `strict`, no Python is started that would not be under guard, within this process neither.
 
 During a load there is more: see `engine.seatbelt`. What is stopped is remembered. An audit hook cannot be removed, so
 without a guard it costs one comparison per event.
@@ -124,6 +124,19 @@ def _downloaded(path: str) -> bool:
     return _folders.hold(path.rpartition(os.sep)[0])
 
 
+def _on_interpreter(settings: Settings, arguments: tuple[Any, ...]) -> None:
+    if not settings.strict:
+        return
+    from safeload.guarding.children import inner_would_be_guarded
+
+    if not inner_would_be_guarded():
+        _stop(
+            "an interpreter within this process was not started",
+            "this process is under safeload.guard(strict=True), and that one would not be",
+            "safeload run --strict, which guards both",
+        )
+
+
 _WIRES: Mapping[str, Callable[[Settings, tuple[Any, ...]], None]] = {
     "exec": _on_exec,
     "import": _on_import,
@@ -132,6 +145,7 @@ _WIRES: Mapping[str, Callable[[Settings, tuple[Any, ...]], None]] = {
     "subprocess.Popen": _on_popen,
     "os.posix_spawn": _on_spawn,
     "os.exec": _on_spawn,
+    "cpython.PyInterpreterState_New": _on_interpreter,
     "os.putenv": _on_environment,
     "os.unsetenv": _on_environment,
 }

@@ -40,11 +40,12 @@ def importable(name: str) -> bool:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
-def test_a_library_that_is_installed_has_its_doors(library: Library) -> None:
+def test_a_library_that_is_installed_has_its_doors(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each door, at least one of the places where versions keep the loader exists; so does each class's method."""
     if not importable(library.name):
         assert library.name in {"diffusers", "timm", "keras", "kernels"}, "the tests' environment holds the others"
         return
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     for door in library.doors:
         homes = [home.partition(":") for home in getattr(door, "homes", ())]
         homes = [home for home in homes if importable(home[0].partition(".")[0])]

@@ -100,9 +100,9 @@ def plain_file(f: object) -> tuple[PinnedFile, int] | None:
 def claimed(f: object) -> str:
     """The absolute path that a file object says it was opened by, or else the system; empty if neither does."""
     name = getattr(f, "name", None)
-    if isinstance(name, str | bytes) and name:
-        return os.path.abspath(os.fsdecode(name))
     try:
+        if isinstance(name, str | bytes) and name:
+            return os.path.abspath(os.fsdecode(name))
         found = os.readlink(f"/proc/self/fd/{f.fileno()}")  # type: ignore[attr-defined]
     except (OSError, AttributeError):
         return ""

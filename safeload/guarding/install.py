@@ -19,16 +19,17 @@ class Installed:
 
     def __init__(self) -> None:
         self._packages = libraries.packages()
-        self._fitted: Fitted | None = None
+        self._made: dict[str, Fitted] = {}
+        """At most one. It is a dictionary because `setdefault` is one step, whatever threads import meanwhile."""
         self._finder = Finder(self._wants, self._open)
         self.missed: list[str] = []
 
     def _fit(self) -> Fitted:
-        if self._fitted is None:
-            from safeload.guarding.fitting import Fitted
+        if found := self._made.get("fitted"):
+            return found
+        from safeload.guarding.fitting import Fitted
 
-            self._fitted = Fitted()
-        return self._fitted
+        return self._made.setdefault("fitted", Fitted())
 
     def _wants(self, name: str) -> bool:
         return name.partition(".")[0] in self._packages and self._fit().wants(name)
@@ -42,12 +43,11 @@ class Installed:
         for name, module in list(sys.modules.items()):
             if self._wants(name) and isinstance(module, type(sys)):
                 self._open(module)
-        if self._fitted is not None:
-            self.missed = self._fitted.rebind()
+        if fitted := self._made.get("fitted"):
+            self.missed = fitted.rebind()
 
     def take_out(self) -> None:
         """Take all of them out, those included that were bound elsewhere meanwhile."""
         self._finder.remove()
-        if self._fitted is not None:
-            self._fitted.take_out()
-            self._fitted = None
+        if fitted := self._made.pop("fitted", None):
+            fitted.take_out()

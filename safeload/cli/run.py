@@ -30,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a module that may go on unpickling, such as a cache of the program's own; may be repeated",
     )
+    # "..." is argparse.REMAINDER, which this module does without: see `straight`
     parser.add_argument("-m", dest="module", nargs="...", metavar="MODULE", help="run a module")
     parser.add_argument("program", nargs="...", metavar="FILE", help="run a file, with its arguments")
 

@@ -16,15 +16,16 @@ _UNKNOWN = "unknown='refuse'"
 """The policy of a refusal that is about classes which nobody vouched for, and nothing worse."""
 
 
-def advised(error: PolicyDenied, space: dict[str, Any], settings: Settings) -> PolicyDenied:
+def advised(error: PolicyDenied, space: dict[str, Any], settings: Settings, ours: str) -> PolicyDenied:
     """The same refusal; where the file only names classes that nobody vouched for, with what a guard can do about it.
 
-    `space` is the globals of the code that asked for the load. A file that tries to do something is no case for this.
+    `space` is the globals of the code that asked for the load, `ours` the counterpart that refused it. A file that tries
+    to do something is no case for this.
     """
     verdict = error.verdict
     if verdict.policy != _UNKNOWN or verdict.parts:
         return error
-    named = "with the program's classes named: safeload.pickle.load(…, classes=[…])"
+    named = f"with the program's classes named: {ours}(…, classes=[…])"
     module = callers.module_of(space)
     if module and not _is_library(space):
         known = escape(module, 200)

@@ -174,12 +174,12 @@ def _answer(
         raise absent(door.name, door.ours)
     if door.arranged is not None:
         args, kwargs = door.arranged(args, kwargs)
-    with under_way(door.name), advice(space, settings):
+    with under_way(door.name), advice(space, settings, door.ours):
         return ours(*args, **_with_options(ours, kwargs, settings))
 
 
 @contextmanager
-def advice(space: dict[str, Any] | None, settings: Settings) -> Iterator[None]:
+def advice(space: dict[str, Any] | None, settings: Settings, ours: str) -> Iterator[None]:
     """Refusals of classes that nobody vouched for say what a guard can do about it, if code of a module asked."""
     from safeload.core.errors import PolicyDenied
 
@@ -188,7 +188,7 @@ def advice(space: dict[str, Any] | None, settings: Settings) -> Iterator[None]:
     except PolicyDenied as error:
         from safeload.guarding.advice import advised
 
-        better = error if space is None else advised(error, space, settings)
+        better = error if space is None else advised(error, space, settings, ours)
         if better is error:
             raise
         raise better from None

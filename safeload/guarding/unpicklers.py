@@ -55,7 +55,7 @@ def _answer(door: Unpicklers, unpickler: Any, settings: Settings, space: dict[st
     ours = counterpart(f"{door.ours}.load")
     if ours is None:
         raise absent(f"{escape(name)}.load", f"{door.ours}.load")
-    with advice(space, settings):
+    with advice(space, settings, f"{door.ours}.load"):
         return ours(file, **getattr(unpickler, _WORDS, {}), unknown="refuse", safeload=settings.options)
 
 

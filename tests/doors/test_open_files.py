@@ -20,7 +20,7 @@ from safeload import joblib as safe_joblib
 from safeload import numpy as safe_numpy
 from safeload import pickle as safe_pickle
 from safeload import torch as safe_torch
-from safeload.core.errors import PolicyDenied, UsageError, VerificationFailed
+from safeload.core.errors import ConfigError, PolicyDenied, UsageError, VerificationFailed
 
 LOADS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "pickle": (lambda file: pickle.dump({"a": [1]}, file), safe_pickle.load),
@@ -191,6 +191,20 @@ def test_stale_bytes_are_no_part_of_the_file(project: Path) -> None:
         path.write_bytes(pickle.dumps({"a": [2]}, protocol=2))
         with pytest.raises(VerificationFailed):
             safe_pickle.load(file, encoding="bytes")
+
+
+def test_in_a_directory_that_is_gone_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no project can be found, none of its rules are left out: the load is an error of ours."""
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "file").write_bytes(pickle.dumps([1]))
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigError, match="working directory"):
+        safe_pickle.loads(pickle.dumps([1]))
+    with (tmp_path / "file").open("rb") as file, pytest.raises(ConfigError, match="working directory"):
+        safe_pickle.load(file)
+    monkeypatch.undo()
+    assert safe_pickle.loads(pickle.dumps([1])) == [1]
 
 
 def test_a_file_open_as_text_is_refused(project: Path) -> None:

@@ -19,8 +19,8 @@ _UNKNOWN = "unknown='refuse'"
 def advised(error: PolicyDenied, space: dict[str, Any], settings: Settings, ours: str) -> PolicyDenied:
     """The same refusal; where the file only names classes that nobody vouched for, with what a guard can do about it.
 
-    `space` is the globals of the code that asked for the load, `ours` the counterpart that refused it. A file that tries
-    to do something is no case for this.
+    `space` is the globals of the code that asked for the load, `ours` the counterpart that refused it. A file that
+    tries to do something is no case for this.
     """
     verdict = error.verdict
     if verdict.policy != _UNKNOWN or verdict.parts:

@@ -12,8 +12,8 @@ Guarded are all classes with `from_pretrained` or `from_single_file`, and what l
 LoRA weights, textual inversions, IP adapters. All other names are the library's own objects. Not guarded are its
 submodules, and whatever your code imports from `diffusers` itself.
 
-Refused, for the time being: modular and connected pipelines, ONNX and flashpack. They are programs, or bring some; so are
-the pipelines of the library's community, by name.
+Refused, for the time being: modular and connected pipelines, ONNX and flashpack. They are programs, or bring some; so
+are the pipelines of the library's community, by name.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if the
 library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.

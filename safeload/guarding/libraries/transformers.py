@@ -32,6 +32,5 @@ LIBRARY = Library(
             Function(homes=(f"transformers.integrations.hub_kernels:{name}",), why=_KERNEL, remedy=_LISTED, inside=True)
             for name in ("load_and_register_attn_kernel", "get_kernel")
         ),
-        Function(homes=("kernels:get_kernel", "kernels.utils:get_kernel"), why=_KERNEL, remedy=_LISTED, inside=True),
     ),
 )

@@ -293,13 +293,6 @@ def offset(made: Made) -> object:
     return getattr(pandas.offsets, made.name.name)(*args)
 
 
-def utc(made: Made) -> object:
-    """pytz' UTC, as pandas before 2 wrote it: the standard library's, which pandas takes for the same."""
-    if only_args(made):
-        raise bad("a time zone", "it has arguments")
-    return datetime.UTC
-
-
 def objects(values: Any) -> Any:
     """Objects that become labels."""
     if values.dtype == object:

@@ -84,7 +84,6 @@ _MAKERS: dict[tuple[str, ...], dict[str, Maker]] = {
     ("pandas", "pandas._libs.interval"): {"Interval": _arrays.interval},
     ("pandas._libs.interval",): {"__pyx_unpickle_IntervalMixin": _arrays.intervals},
     (_OFFSETS,): dict.fromkeys(OFFSETS, _arrays.offset),
-    ("pytz",): {"_UTC": _arrays.utc},
 }
 
 

@@ -44,6 +44,7 @@ from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, loo
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
+from safeload.rules.zones import looks_zone_up, named_zone, strays
 
 CALL = "call"
 IMPORT = "import"
@@ -122,6 +123,7 @@ class _Student:
         self.stated: dict[GlobalName, tuple[str, str]] = {}
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
+        self.lookups: dict[int, Call] = {}  # how named time zones are made: harmless where that is all that is done
 
     def run(self) -> None:
         imports: list[Global] = []
@@ -139,6 +141,9 @@ class _Student:
                 self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
         if self.excused:
             self.excused -= globals_as_values(self.reading)
+        for one in strays(self.reading, self.lookups) if self.lookups else ():
+            why = "it looks an attribute up, and more is done with that than making a named time zone"
+            self.dangerous_call(self.lookups[one], "builtins.getattr", why)
         for name in imports:
             self.imported(name)
         self.deeds.sort(key=lambda deed: deed.offset)
@@ -208,11 +213,15 @@ class _Student:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
         callee = class_of(callee)
         if not isinstance(callee, Global):
-            self.computed(callee, call)
+            if named_zone(call) is None:
+                self.computed(callee, call)
             return
         kind = self.kind(callee.name)
         if kind.entry is not None:
             self.allowed(kind.entry, call, plain=plain, level=level)
+        elif looks_zone_up(call) and level == 0:
+            self.excused.add(id(callee))
+            self.lookups[id(call)] = call
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
             self.excused.add(id(callee))
         elif kind.danger:

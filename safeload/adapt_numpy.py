@@ -231,8 +231,8 @@ def _text_type(made: Made) -> object:
     match made.args:
         case (bool() | int() as coerce,):
             return numpy.dtypes.StringDType(coerce=bool(coerce))
-        case (bool() | int() as coerce, (None | str() | float()) as missing) if missing is None or missing != missing or (
-            isinstance(missing, str)
+        case (bool() | int() as coerce, (None | str() | float()) as missing) if (
+            missing is None or missing != missing or (isinstance(missing, str))
         ):
             return numpy.dtypes.StringDType(coerce=bool(coerce), na_object=missing)
     return made.record()
@@ -322,7 +322,9 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
         if not isinstance(data, list) or len(data) != count:
             raise bad("an array of objects has another number of them than its shape")
         missing = getattr(kind, "na_object", "")
-        if text and not all(type(item) is str or item is missing or (type(item) is float and item != item) for item in data):
+        if text and not all(
+            type(item) is str or item is missing or (type(item) is float and item != item) for item in data
+        ):
             raise bad("an array of text holds something else")
         objects = _empty(shape, kind, order)
         for index, item in enumerate(data):

@@ -36,7 +36,7 @@ def _bad(what: str = "its state is another one") -> MalformedInput:
 
 
 def _within(value: object, most: int) -> bool:
-    return whole(value) and 0 <= value < most  # type: ignore[operator, no-any-return]
+    return whole(value) and 0 <= value < most  # type: ignore[operator]
 
 
 def _bits(made: Made) -> object:
@@ -101,7 +101,9 @@ def _random_state(made: Made) -> object:
     match made.args, made.states:
         case (numpy.random.MT19937() as bits,), () | (None,):
             return numpy.random.RandomState(bits)
-        case (numpy.random.MT19937() as bits,), ({"has_gauss": has, "gauss": float() as gauss, "state": state, **_rest},):
+        case (numpy.random.MT19937() as bits,), (
+            {"has_gauss": has, "gauss": float() as gauss, "state": state, **_rest},
+        ):
             if has not in (0, 1) or not isinstance(state, dict):
                 raise _bad()
             key: Any = state.get("key")

@@ -120,7 +120,7 @@ def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
     """Every global that the pickles name, once each, in order.
 
     Left out are `getattr` and `type` where they are only called in the exact forms in which picklers write members of
-    listed enumerations, types of constants and named time zones: judgement excuses these, so nobody need be asked about them.
+    listed enumerations, types of constants and named time zones: judgement excuses these, so nobody need be asked.
     """
     allowlist = default_allowlist()
     named: list[GlobalName] = []

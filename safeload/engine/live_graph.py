@@ -43,11 +43,7 @@ _TUPLE = GlobalName("builtins", "tuple")
 _TZINFO = GlobalName("datetime", "tzinfo")
 TUPLES = frozenset(
     {GlobalName("decimal", "DecimalTuple")}
-    | {
-        GlobalName("urllib.parse", f"{kind}Result{of}")
-        for kind in ("Defrag", "Parse", "Split")
-        for of in ("", "Bytes")
-    }
+    | {GlobalName("urllib.parse", f"{kind}Result{of}") for kind in ("Defrag", "Parse", "Split") for of in ("", "Bytes")}
 )
 """Named tuples of the standard library."""
 _KEYED = frozenset(

@@ -126,7 +126,9 @@ def _member(module: str, name: str) -> Maker:
     def make(made: Made) -> object:
         kind = _there(module, name)
         match made.args:
-            case (int() | str() | None as value,) if kind is not None and not (made.kwargs or made.items or made.states):
+            case (int() | str() | None as value,) if kind is not None and not (
+                made.kwargs or made.items or made.states
+            ):
                 if hasattr(kind, "_flag_mask_"):
                     if type(value) is not int or not 0 <= value < 1 << 16 or value & ~kind._flag_mask_:
                         raise bad(made)
@@ -223,13 +225,12 @@ def _user(name: str, attribute: str, inner: type) -> Maker:
         value = kind.__new__(kind)
 
         def fill() -> None:
-            match made.states[0]:
-                case {**state} if set(state) == {attribute} and type(state[attribute]) is inner:
-                    vars(value)[attribute] = state[attribute]
-                case _:
-                    raise bad(made)
+            state: Any = made.states[0]
+            if not isinstance(state, dict) or set(state) != {attribute} or type(state[attribute]) is not inner:
+                raise bad(made)
             if name == "ChainMap" and not all(isinstance(one, dict) for one in state[attribute]):
                 raise bad(made)
+            vars(value)[attribute] = state[attribute]
 
         if inner is str:
             fill()
@@ -286,13 +287,9 @@ def _makers() -> dict[GlobalName, Maker]:
 def _constants() -> dict[GlobalName, object]:
     import decimal
 
-    found: dict[GlobalName, object] = {
-        GlobalName("builtins", name): kind for name, kind in _EXCEPTIONS.items() if name not in _ENDING
-    }
+    found: dict[GlobalName, object] = {GlobalName("builtins", name): kind for name, kind in _EXCEPTIONS.items()}
     return found | {GlobalName("decimal", name): getattr(decimal, name) for name in _SIGNALS}
 
 
-STDLIB_TABLE = Table(
-    makers=_makers(), constants=_constants(), named=frozenset({GlobalName("array", "array")})
-)
+STDLIB_TABLE = Table(makers=_makers(), constants=_constants(), named=frozenset({GlobalName("array", "array")}))
 """A part of `engine.live_plain.PLAIN_TABLE`."""

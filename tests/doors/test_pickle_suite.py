@@ -123,7 +123,7 @@ MEMO = "one pickle refers to what another one remembered: each is read by itself
 
 EXCLUDED: dict[str, dict[str, str]] = {
     "Unpickling": {
-        "test_compat_unpickle": "names `functools.reduce` and other functions that Python 2 had elsewhere: judged dangerous",
+        "test_compat_unpickle": "names `functools.reduce` and others that call what they are given: judged dangerous",
         "test_empty_bytestring": "asks for an encoding, koi8-r, that is none of the few for data of Python 2",
         "test_unpickle_from_2x": "holds a cookie, which is made by a class of `http.cookies` that nobody vouched for",
     },

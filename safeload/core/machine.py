@@ -33,12 +33,7 @@ _NO_FRAME = 1 << 65
 
 
 def read_pickle(
-    blob: Blob,
-    offset: int = 0,
-    *,
-    location: Location,
-    limits: Limits | None = None,
-    inline: InlineHook | None = None,
+    blob: Blob, offset: int = 0, *, location: Location, limits: Limits | None = None, inline: InlineHook | None = None
 ) -> Reading:
     """Read the pickle that begins at `offset`, up to and including its STOP.
 

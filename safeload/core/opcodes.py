@@ -98,8 +98,6 @@ _HIGHEST_PROTOCOL = 5
 _LONG = 1 << 16
 """Byte strings longer than this are referenced in place."""
 
-_u4 = struct.Struct("<I").unpack_from
-
 
 # ── the stream itself ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,17 +161,12 @@ _opcode(b"2")(lambda m, position: m.stack.append(m.stack[-1]))
 # ── the memo ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@_fixed({b"q": "B"})
+@_fixed({b"q": "B", b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
     m.memo[index] = m.stack[-1]
     return position
-
-
-@_opcode(b"r", 4)
-def _long_binput(m: Machine, position: int) -> int:
-    return _remember(m, position + 4, _u4(m.buffer, position)[0])
 
 
 @_line(b"p")

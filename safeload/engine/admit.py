@@ -35,7 +35,7 @@ from safeload.engine.held import Held
 from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
 from safeload.engine.plan import Plan, make_plan
-from safeload.engine.reach import reach
+from safeload.engine.reach import reach, reach_program
 from safeload.engine.record import AdmittedFile, LeftOut, Record, to_json
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
@@ -43,6 +43,7 @@ from safeload.sources.digest_memo import digest_all
 from safeload.sources.entry import Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
+from safeload.sources.program import split
 from safeload.sources.store import Stage, Store
 from safeload.trust.approvals import Answer
 
@@ -119,7 +120,7 @@ class _Job:
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
 
     def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
-        locked = locked_revision(reference, self.request.revision, self.options)
+        locked = locked_revision(split(reference)[0], self.request.revision, self.options)
         try:
             return self._resolved(reference, subfolder, locked or self.request.revision)
         except SourceError as error:
@@ -131,6 +132,8 @@ class _Job:
             raise
 
     def _resolved(self, reference: str, subfolder: str, revision: str | None) -> Snapshot:
+        if self.request.purpose == "code":
+            return reach_program(reference, self.request.access, revision=revision, limits=self.options.limits)[0]
         return reach(reference, self.request.access, revision=revision, subfolder=subfolder, limits=self.options.limits)
 
     def _admit(self, snapshot: Snapshot, depth: int) -> Admission:
@@ -183,7 +186,7 @@ class _Job:
         used = plan.used()
         for path in sorted(used):
             held.inspect(path)
-        if snapshot.kind != "hub":
+        if snapshot.kind != "hub" and self.request.purpose != "code":
             _look_at_the_rest(held, used)
         if self._judges_findings_alone:
             self._decide(held, self._record(held, plan, {}))

@@ -113,6 +113,10 @@ class ApprovedCode:
             report=Report(target=self.reference),
         )
 
+    def module(self, file: str) -> ModuleType:
+        """The module of a file that is an entry as a whole, such as `pipeline.py`. Raises as `load` does."""
+        return sys.modules[str(self.load("", file, "__name__"))]
+
     @property
     def own(self) -> Mapping[str, bytes]:
         """The files of the model itself, without those of other repositories."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safeload import formats, rules
 from safeload.core.blob import Blob
 from safeload.core.finding import FileReport
+from safeload.core.frozen import Frozen
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from safeload.engine.options import Options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+class Company(Frozen):
     """The other files that are there, for a file that names some of them: by their paths, as the file's own is."""
 
     scanned: Container[str]
@@ -28,8 +27,7 @@ class Company:
     """Those that are not scanned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
+class Inspected(Frozen):
     """A file's parts, exactly as they were judged, with the report on them."""
 
     report: FileReport

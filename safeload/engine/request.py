@@ -19,6 +19,7 @@ Purpose = Literal[
     "processor",
     "generation",
     "generate",
+    "code",
     "adapter",
     "pipeline",
     "parts",
@@ -49,7 +50,8 @@ class Request:
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
     `adapter` is for a model that is there already: the adapter's base is not followed. `generate` is for a function
-    that generates, which needs nothing but its code. `parts` is for libraries whose models are made of parts in
+    that generates, which needs nothing but its code; `code` is for a reference that is a file of Python itself, as
+    `sources.program` reads it. `parts` is for libraries whose models are made of parts in
     folders: sentence-transformers, diffusers; `layout` is that without the weights."""
     revision: str | None = None
     subfolder: str = ""

@@ -7,7 +7,7 @@ Everything is an address in the file; each is checked, and each object is read o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -24,8 +24,7 @@ _LONGEST = 1 << 26
 """Bytes of one block that is read whole; attributes larger than this lie in heaps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of an object: its kind, and the range of the file that it is."""
 
     kind: int

@@ -7,10 +7,10 @@ outermost file: archives within archives multiply nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
@@ -46,16 +46,25 @@ _OPCODES_PER_BYTE = 16
 """Packed content may hold this part of `Limits.opcodes`, and a few for each packed byte."""
 
 
-@dataclass(slots=True)
 class Work:
     """What the reading of one outermost file may still do."""
 
-    unpacked: int = _UNPACKED_ALWAYS
-    files: int = _FILES_ALWAYS
-    looked: int = _LOOKED_ALWAYS
-    opcodes: int = _ALL_OPCODES
-    fields: int = _FIELDS_ALWAYS
-    strays: int = _STRAYS_ALWAYS
+    def __init__(
+        self,
+        *,
+        unpacked: int = _UNPACKED_ALWAYS,
+        files: int = _FILES_ALWAYS,
+        looked: int = _LOOKED_ALWAYS,
+        opcodes: int = _ALL_OPCODES,
+        fields: int = _FIELDS_ALWAYS,
+        strays: int = _STRAYS_ALWAYS,
+    ) -> None:
+        self.unpacked = unpacked
+        self.files = files
+        self.looked = looked
+        self.opcodes = opcodes
+        self.fields = fields
+        self.strays = strays
 
     def visit(self, count: int, location: Location) -> None:
         """Account for fields of protocol buffers.
@@ -93,12 +102,11 @@ class Work:
             raise LimitExceeded("opcodes", allowed=_ALL_OPCODES, wanted=_ALL_OPCODES + 1, where=location)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inner(Limits):
     """Limits that know how deep a reading is, and what it may still do."""
 
     level: int = 0
-    work: Work = field(default_factory=Work, compare=False)
+    work: Work
 
 
 def account(limits: Limits, blob: Blob) -> Inner:
@@ -113,7 +121,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         fields=min(limits.nodes, _FIELDS_ALWAYS + blob.size // _BYTES_PER_FIELD),
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
     )
-    return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
+    return Inner(**limits.__dict__, work=work)
 
 
 def modest(limits: Limits, packed: int) -> Limits:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded
+from safeload.core.frozen import replace
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle

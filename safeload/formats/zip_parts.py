@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats import npy
 from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
 from safeload.formats.inside import account, called, member_of, modest, read_inside
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
-from safeload.formats.script_code import BYTECODE, EXPORTED, SOURCE, script_operators
 from safeload.formats.unpack import Unpacking
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end, last_directory
@@ -42,6 +40,7 @@ _EXAMPLES = "/traced_inputs/"
 """Where the storages of example inputs are, of a program that was traced; torch writes them empty."""
 _TFLITE = b"TFL3"
 """At offset 4: a model that files are appended to, whose own reader reads them."""
+_ARRAY = b"\x93NUMPY"
 _SHORT = 256
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
@@ -267,7 +266,9 @@ def _member(
     readable, excess = beginning(entry, place, limits)
     content = open_member(blob, readable, place, limits, budget)
     data = _is_data(entry.name)
-    if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
+    if content.read_at(0, len(_ARRAY)) == _ARRAY:
+        from safeload.formats import npy
+
         whole = open_array(blob, entry, place, limits) if excess is not None else content
         budget.spend(min(whole.size, _HEADER), place)
         yield from npy.read_npy(whole, place, limits, name=entry.name.removesuffix(".npy"))
@@ -279,6 +280,8 @@ def _member(
         return
     budget.spend(content.size, place)
     if (kind := _program(entry.name)) is not None:
+        from safeload.formats.script_code import script_operators
+
         yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
     if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
@@ -326,6 +329,8 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
 
 def _script(entry: Entry, content: Blob, place: Location, kind: str, limits: Limits, budget: Budget) -> Iterator[Part]:
     """A part of a program: its operators, and that it is one."""
+    from safeload.formats.script_code import SOURCE, script_operators
+
     budget.spend(content.size, place)
     yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
     if kind == SOURCE:
@@ -372,11 +377,11 @@ def _named_code(name: str) -> str | None:
 
 
 def _program(name: str) -> str | None:
-    """How operators are written in a member that is a part of a program; `None` for others."""
+    """How operators are written in a member that is a part of a program, as `script_code` calls it; or `None`."""
     name = name.casefold()  # torch's reader looks names up without regard to case
     base = name.rpartition("/")[2]
     if "/code/" in f"/{name}" and base.endswith(".py"):
-        return SOURCE
+        return "source"
     if base == "bytecode.pkl":
-        return BYTECODE
-    return EXPORTED if base.startswith("serialized_exported_program") or "/models/" in f"/{name}" else None
+        return "bytecode"
+    return "exported" if base.startswith("serialized_exported_program") or "/models/" in f"/{name}" else None

@@ -31,21 +31,21 @@ _PROGRAMS = (
     "open|perl|ping|php|pip|pip3|powershell|powershell.exe|pwsh|python|python2|python3|rm|ruby|scp|sed|sh|ssh|sudo|tar|"
     "tee|touch|uname|wget|whoami|xterm|zsh|calc|calc.exe|id|ls|mkdir|mv|kill|bitsadmin|certutil|mshta|regsvr32|rundll32"
 )
-# Every repetition is bounded: foreign text must not make matching slow.
-_COMMAND = re.compile(
+# Every repetition is bounded: foreign text must not make matching slow. Most files have nothing to look at here, so
+# `re` compiles these when it first needs them.
+_COMMAND = (
     rf"(?:^|[;&|`]|\$\()\s{{0,8}}(?:/(?:usr/)?(?:local/)?s?bin/)?(?:{_PROGRAMS})(?=\s{{1,8}}[-./~$'\"\w]|\s{{0,8}}[|;&><])"
-    r"|\$\([^)]{1,200}\)|/bin/(?:ba|da|z)?sh\b|/dev/tcp/|\bcmd(?:\.exe)?\s{1,8}/[ck]\b",
-    re.IGNORECASE,
+    r"|\$\([^)]{1,200}\)|/bin/(?:ba|da|z)?sh\b|/dev/tcp/|\bcmd(?:\.exe)?\s{1,8}/[ck]\b"
 )
-_CODE = re.compile(
+_CODE = (
     r"\b(?:__import__|exec|eval|compile|getattr|open)\s{0,8}\("
     r"|\b(?:os|subprocess|sys|socket|builtins|pty|shutil)\.[a-z_]{1,40}\s{0,8}\("
     r"|(?:^|[;\n])[ \t]{0,40}import [A-Za-z_]|(?:^|[;\n])[ \t]{0,40}from [\w.]{1,80} import "
     r"|(?:^|\n)[ \t]{0,40}(?:def|class) \w{1,80}\s{0,8}[(:]"
     r"|\blambda\b[^:\n]{0,80}:|__(?:class|globals|builtins|subclasses|mro|code|dict)__"
 )
-_ADDRESS = re.compile(r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)")
+_ADDRESS = r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://"
+_ABSOLUTE = r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)"
 _BYTECODE = (b"\xe3\0\0\0", b"c\0\0\0")
 """How `marshal` begins a code object."""
 _PROGRAMS_OF = (b"\x7fELF", b"MZ\x90\0", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm", b"#!/")
@@ -145,13 +145,13 @@ def _plainly(text: str, data: bytes) -> Iterator[str]:
         yield "code"
     if data.startswith(_PROGRAMS_OF):
         yield "program"
-    if _COMMAND.search(text):
+    if re.search(_COMMAND, text, re.IGNORECASE):
         yield "command"
-    if _CODE.search(text):
+    if re.search(_CODE, text):
         yield "code"
-    if _ADDRESS.search(text):
+    if re.search(_ADDRESS, text, re.IGNORECASE):
         yield "address"
-    if "\n" not in text and _ABSOLUTE.search(text):
+    if "\n" not in text and re.search(_ABSOLUTE, text):
         yield "path"
 
 

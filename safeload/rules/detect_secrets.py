@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeload.core.errors import UsageError
 
@@ -26,8 +25,7 @@ MOST_CANDIDATES = 100
 """What its detectors see, and its filters then look at, in one text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """One thing that it takes for a secret."""
 
     line: int
@@ -56,8 +54,7 @@ def require() -> None:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """It gave up: everything behind this line has no second opinion."""
 
     line: int

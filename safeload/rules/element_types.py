@@ -13,7 +13,7 @@ from safeload.core.graph import Call, Dict, Global, Tuple, Value
 from safeload.core.names import GlobalName
 
 _DTYPE = GlobalName("numpy", "dtype")
-_CODE = re.compile(r"[<>=|]?([?a-zA-Z])([0-9]{0,9})")
+_CODE = r"[<>=|]?([?a-zA-Z])([0-9]{0,9})"
 _OBJECT = 63
 _COUNTED = 3
 """The marks that make numpy follow addresses; the others only cost time."""
@@ -64,7 +64,7 @@ def _code(value: Value) -> tuple[str, int]:
     """The letter and the size of a type's name."""
     if isinstance(value, Global):
         return ("O", _WIDEST) if value.name.name in ("object_", "object") else ("V", 0)
-    found = _CODE.fullmatch(value) if isinstance(value, str) else None
+    found = re.fullmatch(_CODE, value) if isinstance(value, str) else None
     if found is None:
         return "?", _WIDEST
     count = int(found[2] or (0 if found[1] in "SUV" else _WIDEST))

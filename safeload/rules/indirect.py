@@ -5,7 +5,7 @@ Each entry was read in the source of the helper it is about (CPython, torch, num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
@@ -33,8 +33,7 @@ _MADE_OF_FIRST = frozenset(
 """Helpers of numpy and pandas that call `__new__` of their first argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(NamedTuple):
     """A call that a helper makes of something the stream hands to it."""
 
     callee: Value

@@ -16,7 +16,7 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.blob import Blob, Extent, MemoryBlob
@@ -52,8 +52,7 @@ BUILD = "build"
 WRITE = "write"
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(NamedTuple):
     """Something a pickle would do that the allowlist does not allow."""
 
     kind: str
@@ -66,11 +65,13 @@ class Deed:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class Study:
     """Everything that is wrong with one reading, in the order of the stream."""
 
-    deeds: list[Deed] = field(default_factory=list)
+    __slots__ = ("deeds",)
+
+    def __init__(self, deeds: list[Deed]) -> None:
+        self.deeds = deeds
 
     def of(self, kind: str) -> list[Deed]:
         return [deed for deed in self.deeds if deed.kind == kind]
@@ -83,8 +84,7 @@ def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
     return Study(student.deeds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """What a name is, whatever is done with it."""
 
     entry: Entry | None = None

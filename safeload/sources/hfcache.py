@@ -16,9 +16,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from safeload.core.errors import LimitExceeded, SourceError
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
@@ -46,8 +47,7 @@ def repository_folder(repository: str) -> str:
     return "--".join(("models", *repository.split("/")))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One commit of one repository in a cache. `cache` is absolute and without links."""
 
     cache: str

@@ -25,7 +25,7 @@ from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper, language_files
 from safeload.transformers._dress import dress
 from safeload.transformers._fit import check_fit, converted
-from safeload.transformers._traps import TRAPS, forbidden
+from safeload.transformers._traps import TRAPS, forbidden, of_backbones
 
 _PURPOSES: dict[str, Purpose] = {
     "PreTrainedModel": "model",
@@ -181,6 +181,7 @@ def _genuine(
         named |= {"use_safetensors": True, "weights_only": True}
     approved = approved or Approved()
     reference = "a model without a name" if bound.reference is None else str(bound.reference)
+    traps, answers = of_backbones(call.owner)
     try:
         with approved.tripwire(reference):
             return adapt.run(
@@ -188,8 +189,8 @@ def _genuine(
                 lambda: call.method(target, *bound.rest, **named),
                 admitted=admitted,
                 forbidden=forbidden(bound.reference),
-                traps=TRAPS,
-                answers=approved.answers,
+                traps=(*TRAPS, *traps),
+                answers={**answers, **approved.answers},
             )
     finally:
         if approved:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from safeload import adapt
 from safeload.core.names import escape
-from safeload.engine.seatbelt import Trap
+from safeload.engine.seatbelt import Answers, Trap
 
 _UNPICKLE = "unpickle a file with torch"
 _CODE = "import code from a model"
@@ -42,6 +42,27 @@ TRAPS = (
     Trap("transformers.integrations.hub_kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
     Trap("kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
 )
+
+
+_BACKBONES = "transformers.models.auto.auto_factory"
+_ASKS_HUB = "hf_api"
+
+
+class _Here:
+    """What stands for the hub where `AutoBackbone` asks it whether it has the model: it lies here, admitted."""
+
+    def repo_exists(self, *_: object, **__: object) -> bool:
+        return True
+
+
+def of_backbones(genuine: type) -> tuple[tuple[Trap, ...], Answers]:
+    """What a class that loads backbones needs. It would ask the hub for the path of a directory, which is an error
+    there, and take any name that the hub has not for one of timm's."""
+    named = getattr(sys.modules.get(_BACKBONES), _ASKS_HUB, None)
+    if named is None or not any(base.__name__ == "_BaseAutoBackboneClass" for base in genuine.__mro__):
+        return (), {}
+    trap = Trap(_BACKBONES, _ASKS_HUB, _ELSEWHERE, judge=lambda *_, **__: "")
+    return (trap,), {(_BACKBONES, _ASKS_HUB): _Here}
 
 
 def forbidden(reference: object) -> Iterator[str]:

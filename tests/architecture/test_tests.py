@@ -63,7 +63,7 @@ _TIMED = {"engine/hostile.py"}
 
 
 def test_no_test_measures_the_machine() -> None:
-    """Speed is measured in benchmarks/; tests count work (`tests/counting.py`)."""
+    """Speed is measured in benchmarks/; tests count work (`tests/effort.py`)."""
     timed = {
         str(path.relative_to(ROOT / "tests"))
         for path in FILES

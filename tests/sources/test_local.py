@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from safeload.sources.base import Recorded
 from safeload.sources.digest_memo import digest_all
 from safeload.sources.folder import DEEPEST
 from safeload.sources.local import local_snapshot
-from tests.counting import calls
+from tests.effort import lines
 from tests.sources.helpers import COMMIT, cache_repository, git_sha1, sha256
 
 WEIGHTS = b"the weights"
@@ -193,14 +194,20 @@ def test_git_and_the_client_s_notes_are_not_listed(model: Path) -> None:
     assert sorted(local_snapshot(model).listing) == ["config.json", "sub/model.bin"]
 
 
-def test_many_files_are_listed_with_little_work(tmp_path: Path) -> None:
-    """A few calls for each of five thousand files: they are neither opened nor looked at twice."""
-    for folder in range(10):
-        (tmp_path / "m" / str(folder)).mkdir(parents=True)
-        for name in range(500):
-            (tmp_path / "m" / str(folder) / str(name)).touch()
-    work, snapshot = calls(lambda: local_snapshot(tmp_path / "m"))
-    assert len(snapshot.listing) == 5_000 and work < 40 * 5_000
+def test_many_files_are_listed_in_time(tmp_path: Path) -> None:
+    """What a listing costs is proportional to the files."""
+
+    def folders(count: int) -> Path:
+        root = tmp_path / str(count)
+        for folder in range(count):
+            (root / str(folder)).mkdir(parents=True)
+            for name in range(50):
+                (root / str(folder) / str(name)).touch()
+        return root
+
+    assert len(local_snapshot(folders(40)).listing) == 2_000
+    few, many = (lines(partial(local_snapshot, folders(count))) for count in (4, 32))
+    assert many < 10 * few
 
 
 def test_a_single_file_is_a_snapshot(model: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The closure: every Python file that loading, generating or a pipeline of a model could import from the model.
 
-It begins with what the configs name and with the files that libraries look for by name, and follows imports of every
-form, also into other repositories. What is imported from installed packages is not part of it.
+It begins with what the configs name and with the files that libraries look for by name, or with the one file that the
+reference is; and follows imports of every form, also into other repositories. What is imported from installed packages
+is not part of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from safeload.formats.base import Code, Reference
 from safeload.formats.python.facts import Edge, Facts
 from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
+from safeload.sources.program import split
 
 _MOST_FILES = 2_000
 _BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
@@ -114,7 +116,9 @@ class _Search:
 
     def run(self, snapshot: Snapshot) -> Closure:
         self._hold("", snapshot)
-        for entry, repository, path in dict.fromkeys(self._entries()):  # a part may be named in two ways
+        program = split(snapshot.reference)[1]
+        entries = [(Entry(why=program, target=program, file=program), "", program)] if program else self._entries()
+        for entry, repository, path in dict.fromkeys(entries):  # a part may be named in two ways
             self.entries.append(entry)
             self._want(repository, path, entry.why, 0)
         while self.pending:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location, escape
+from safeload.engine.audit.approve import code_snapshot
 from safeload.engine.audit.closure import Closure, CodeFile, Missing, find_closure
 from safeload.engine.audit.names import misleading
 from safeload.engine.options import Options
-from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.rules import judge
 from safeload.rules.base import Context
@@ -69,9 +69,7 @@ def audit(
         UsageError: bandit is asked for and not installed.
     """
     options, request = options or Options(), request or Request()
-    snapshot = reach(
-        os.fspath(target), request.access, revision=request.revision, subfolder=request.subfolder, limits=options.limits
-    )
+    snapshot = code_snapshot(os.fspath(target), request=request, options=options)
     closure = find_closure(snapshot, options, request)
     files = tuple(_file_report(file, closure) for file in closure.files)
     report = Report(target=os.fspath(target), files=(*files, *_unfound(closure)))

@@ -70,7 +70,6 @@ class Unfollowed:
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts(Part):
     """Everything that one module says about itself."""
 

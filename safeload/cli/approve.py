@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument("reference", metavar="REF", help="a directory, a model on the hub, or a file of Python")
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument(
+        "--code-revision", metavar="REV", help="at which revision the code of other repositories is taken"
+    )
     parser.add_argument(
         "--criteria",
         metavar="NAME",
@@ -73,7 +76,7 @@ def run(parsed: argparse.Namespace) -> int:
             note=parsed.note,
             exempt=parsed.exempt,
             key=key,
-            request=Request(revision=parsed.revision),
+            request=Request(revision=parsed.revision, code_revision=parsed.code_revision),
             options=Options(audits=parsed.audits),
         )
     if parsed.json:

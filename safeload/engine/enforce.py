@@ -26,7 +26,7 @@ from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
 from safeload.engine.restricted import Restricted
 from safeload.sources.base import Snapshot
-from safeload.sources.hfcache import find_place
+from safeload.sources.hfcache import in_cache
 from safeload.sources.hub import is_hub_id
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import Lock, LockedModel
@@ -275,7 +275,7 @@ def guard_for(
     locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:
         refuse_within(snapshot, path)
-    names = targets(snapshot)
+    names = targets(snapshot) if files else ()
     return Guard(
         options=options,
         snapshot=snapshot,
@@ -308,7 +308,7 @@ def refuse_within(snapshot: Snapshot, path: str) -> None:
     """Raise `ConfigError` if a policy or lock lies in the model that it would be about, or in the hub's cache."""
     real = os.path.realpath(path)
     inside = snapshot.kind == "directory" and real.startswith(snapshot.root.rstrip("/") + "/")
-    if inside or find_place(real) is not None:
+    if inside or in_cache(real):
         raise ConfigError(
             f"{escape(snapshot.reference)} was not loaded",
             where=Location(path),

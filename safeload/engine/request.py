@@ -68,6 +68,8 @@ class Request:
     admitted; it is no error if none does."""
     trust_remote_code: bool | None = None
     """`True` asks for code from the model, which needs an approval; `False` and `None` never do."""
+    code_revision: str | None = None
+    """At which commit, branch or tag the code of *other* repositories is taken; by default as their main branch is."""
     native_types: frozenset[str] | None = None
     """The `model_type`s that the calling library has classes for; `None` if nobody knows."""
     task: str | None = None

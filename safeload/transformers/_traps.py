@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from safeload import adapt
 from safeload.core.names import escape
 from safeload.engine.seatbelt import Answers, Trap
+from safeload.transformers._kernels import judge_attention, judge_kernel
 
 _UNPICKLE = "unpickle a file with torch"
 _CODE = "import code from a model"
@@ -37,10 +38,11 @@ TRAPS = (
     # Harmless by themselves. Where code is approved they are answered from it, see `_code`.
     Trap("transformers.generation.utils", "has_file", _CODE, judge=lambda *_, **__: ""),
     Trap("transformers.generation.utils", "check_python_requirements", _CODE, judge=lambda *_, **__: ""),
-    Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL),
+    # What a policy lists is given, see `_kernels`.
+    Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL, judge=judge_attention),
     # Fast paths of some architectures. Without the kernel the library computes the same in plain torch.
-    Trap("transformers.integrations.hub_kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
-    Trap("kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
+    Trap("transformers.integrations.hub_kernels", "get_kernel", "", absence=FileNotFoundError, judge=judge_kernel),
+    Trap("kernels", "get_kernel", "", absence=FileNotFoundError, judge=judge_kernel),
 )
 
 

@@ -23,3 +23,20 @@ def lines(action: Callable[[], object]) -> int:
     finally:
         sys.settrace(before)
     return count
+
+
+def calls(action: Callable[[], object]) -> int:
+    """How many functions, of Python and of C, `action` calls in this thread. Coverage is measured undisturbed."""
+    count = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return count

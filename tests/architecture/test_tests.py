@@ -55,3 +55,19 @@ def test_every_test_says_its_fact_and_claims_it(path: Path) -> None:
     silent = [one.name for one in _tests(path) if not ast.get_docstring(one)]
     idle = [one.name for one in _tests(path) if not _claims(one) and not _called(one) & _claiming()]
     assert (silent, idle) == ([], [])
+
+
+_CLOCKS = {"perf_counter", "perf_counter_ns", "process_time", "process_time_ns", "monotonic_ns", "thread_time"}
+_TIMED = {"engine/hostile.py"}
+"""A program that says how long it took; its bound is many times that."""
+
+
+def test_no_test_measures_the_machine() -> None:
+    """Speed is measured in benchmarks/; tests count work (`tests/effort.py`)."""
+    timed = {
+        str(path.relative_to(ROOT / "tests"))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in _CLOCKS
+    }
+    assert timed == _TIMED

@@ -146,3 +146,10 @@ def test_every_option_is_explained() -> None:
     rows = itertools.takewhile(lambda line: line.startswith("|"), table.strip().splitlines())
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert told == {field.name for field in dataclasses.fields(Options)}
+
+
+def test_every_page_can_be_found() -> None:
+    """Each page is linked from the one that lists its folder: docs, decisions, rules."""
+    for index in (ROOT / "docs/index.md", ROOT / "docs/decisions/README.md", ROOT / "docs/rules/README.md"):
+        pages = {path.name for path in index.parent.glob("*.md")} - {index.name}
+        assert pages <= set(links(index)), index

@@ -190,7 +190,7 @@ class _Search:
             self._hold(repository, found)
         return self.models[repository]
 
-    def _want(self, repository: str, path: str, importer: str, line: int, optional: bool = False) -> None:
+    def _want(self, repository: str, path: str, importer: str, line: int, *, optional: bool = False) -> None:
         try:
             listing = self._model(repository).snapshot.listing
         except SafeloadError as error:
@@ -238,7 +238,7 @@ class _Search:
         for item in edge.names:  # a name may be a module of the package, or something within it
             found += _module_files(posixpath.join(base, item), listing)
         for path in found or [f"{base}.py"]:
-            self._want(repository, path, name, edge.line, edge.optional)
+            self._want(repository, path, name, edge.line, optional=edge.optional)
         self.pending.extend((repository, package) for package in _packages(base, listing))
 
     def _beside(self, repository: str, path: str, module: str) -> None:

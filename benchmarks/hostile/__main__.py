@@ -112,9 +112,8 @@ def main() -> int:
     rows = sorted((alone(case, options.size) for case in chosen), key=cost, reverse=True)
     print(f"{'judge':>6} {'explain':>7}  {'memory':>8}   for each megabyte, in processor seconds and MB")
     for row in rows[: options.top]:
-        print(
-            f"{row['judge']:6.2f} {row['explain']:7.2f} {row['memory']:6.0f} MB   {row['case']}: {row['status']} {' '.join(row['rules'])}"
-        )  # type: ignore[attr-defined]
+        numbers = f"{row['judge']:6.2f} {row['explain']:7.2f} {row['memory']:6.0f} MB"
+        print(f"{numbers}   {row['case']}: {row['status']} {row['rules']}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2))
     return int(any(cost(row) > options.most for row in rows))

@@ -200,7 +200,7 @@ def _json() -> Iterator[Case]:
         make = numbered(unit, before=b'{"%s":{' % key.encode(), after=b'"a":"b"}}')
         yield Case(f"config.json {key} of many", "config.json", make)
         yield Case(f"index.json {key} of many", "model.safetensors.index.json", make)
-    template = lambda number: json.dumps({"chat_template": "{{ a%d.__class__ }}" % number}).encode() + b","
+    template = lambda number: json.dumps({"chat_template": f"{{{{ a{number}.__class__ }}}}"}).encode() + b","
     yield Case(
         "tokenizer_config.json different templates",
         "tokenizer_config.json",

@@ -88,7 +88,7 @@ def cases() -> Iterator[Case]:
     yield Case("template lists of lists", file, repeated(unit))
     table = "{% set v0 = 1 %}" + "".join(f"{{% set v{n + 1} = {{'a': v{n}, 'b': v{n}}} %}}" for n in range(40))
     yield Case("template tables of tables", file, repeated(table.encode()))
-    slices = "{% set p = 'a' %}{% set p = 'b' %}{% set p = 'c' %}{{ " + "p[" * 22 + "1" + ":]" * 22 + " }}"
+    slices = "{% set p = 'a' %}{% set p = 'b' %}{% set p = 'c' %}{% set q = " + "p[" * 22 + "1" + ":]" * 22 + " %}"
     yield Case("template slices within slices", file, repeated(slices.encode()))
     long = "{% set a = ['" + "x" * 60 + "'] * 256 %}"
     yield Case("template long texts joined", file, repeated(b"{{ a|join }}", before=long.encode()))

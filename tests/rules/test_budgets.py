@@ -264,3 +264,13 @@ def test_constants_that_torch_would_load_are_read_once(monkeypatch: pytest.Monke
     data = written(b"\x80\x02]" + b"K\x01a" * 5_000 + b".")
     studied(b"\x80\x04" + data + b"q\x050" + b"ctorch.storage\n_load_from_bytes\nh\x05\x85R0" * MANY + b"N.")
     assert readings < 10
+
+
+def test_what_was_not_judged_to_its_end_is_not_only_data() -> None:
+    """A pickle in a constant that shares too much to be judged does not excuse the call that would load it."""
+    acts = LARGE + b"ccollections\nOrderedDict\nh\x05R0" * 200 + b"cos\nsystem\n)R0"
+    magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    for inner in (acts + b"N.", b"}."):
+        storage = magic + b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + inner + b"\x80\x02]."
+        data = b"\x80\x04ctorch.storage\n_load_from_bytes\n" + written(storage) + b"\x85R."
+        assert bool(studied(data).deeds) is (inner != b"}.")

@@ -74,7 +74,7 @@ class Arguments:
     def __init__(self) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
-        self.quiet: set[int] = set()  # identities of long arguments without any constant to look at
+        self.quiet: dict[int, Value] = {}  # long arguments without any constant to look at; kept, so that they live
         self.looks = _LOOKS
         self.decodings = _DECODINGS_OF_ALL
 
@@ -86,7 +86,7 @@ class Arguments:
             return ()
         if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
             if len(items) > _FEW:
-                self.quiet.add(id(args))
+                self.quiet[id(args)] = args
             return ()
         found: dict[str, str] = {}
         for constant in _constants(call, _MOST if self.looks > 0 else _FEW):

@@ -270,8 +270,8 @@ class _Student:
             inner = read_pickle(blob, offset, location=place)
             if inner.fault is not None or inner.anomalies or (number == 0 and inner.value != _MAGIC):
                 return False
-            judged = study(inner, self.allowlist, level=self.level + 1)
-            if judged.deeds or judged.unjudged:
+            found = study(inner, self.allowlist, level=self.level + 1)
+            if found.deeds or found.unjudged is not None:
                 return False
             offset = inner.end
         return True

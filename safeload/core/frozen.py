@@ -68,8 +68,9 @@ class Frozen:
 
     def __init__(self, **given: Any) -> None:
         if given.keys() != self._fields.keys():
-            made = {name: factory() for name, factory in self._factories.items()}
-            given = self._defaults | made | given
+            given = {**self._defaults, **given}
+            for name in self._factories.keys() - given.keys():
+                given[name] = self._factories[name]()
             if wrong := given.keys() ^ self._fields.keys():
                 raise TypeError(f"{type(self).__name__} is made without, or has no, {', '.join(sorted(wrong))}")
         self.__dict__.update(given)

@@ -432,7 +432,7 @@ def test_what_the_program_asks_for_itself_is_its_own(came: Any) -> None:
 
 
 def test_a_guarded_program_gets_what_is_listed(came: Any) -> None:
-    """`safeload run`: an unmodified program uses the listed kernel, and no other; what it asks for itself is refused."""
+    """`safeload run`: an unmodified program uses the listed kernel, and no other, also where it asks by itself."""
     used, *refusals = result(came, "under guard")
     assert used.split()[0] == "USED" and int(used.split()[1]) >= 2
     assert refusals == ["PolicyDenied True"] * 3

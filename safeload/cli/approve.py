@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument("reference", metavar="REF", help="a directory, a model on the hub, or a file of Python")
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument(
         "--code-revision", metavar="REV", help="at which revision the code of other repositories is taken"

@@ -39,9 +39,7 @@ class Extent:
     __slots__ = ("outer", "size", "start")
 
     def __init__(self, outer: Blob, start: int, size: int) -> None:
-        self.outer = outer
-        self.start = start
-        self.size = size
+        self.outer, self.start, self.size = outer, start, size
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.outer.read_at(self.start + offset, max(0, min(length, self.size - offset)))

@@ -71,6 +71,7 @@ class Machine:
         self.memo: dict[int, Value] = {}
         self.trace: list[Acting] = []
         self.anomalies: list[Anomaly] = []
+        self.names: dict[Value, str] = {}  # what was imported, as it was given
         self.protocol = 0
         self.nodes = 0
         self.most_nodes = limits.nodes

@@ -275,7 +275,7 @@ def guard_for(
     locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:
         refuse_within(snapshot, path)
-    names = targets(snapshot)
+    names = targets(snapshot) if files else ()
     return Guard(
         options=options,
         snapshot=snapshot,

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
+from safeload.engine.handed import STREAM
 from safeload.engine.options import Options
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import Place, find_place
@@ -27,18 +28,25 @@ def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
     Names in one group are the same thing: a file has that of its directory as well. Of each group a rule is asked: a
     directory that stands before a model of its name on the hub must do for either.
     """
+    if snapshot.kind == STREAM:
+        # Without a name no rule is about it; what is only claimed to be its name is asked as well.
+        return (*(_targets_of_path(snapshot) if snapshot.root else ()), ())
     if snapshot.kind in ("hub", "cache"):
         return (((snapshot.answered or snapshot.root).lower(),),)
+    return _targets_of_path(snapshot)
+
+
+def _targets_of_path(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
     if place := _place_of_file(snapshot):
         return ((place[0].repository.lower(),),)
     real = os.path.realpath(snapshot.root)
-    named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind == "file" else (f"path:{real}",)
+    named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind != "directory" else (f"path:{real}",)
     return (named, (snapshot.reference.lower(),)) if is_hub_id(snapshot.reference) else (named,)
 
 
 def _place_of_file(snapshot: Snapshot) -> tuple[Place, str] | None:
     """Where in the hub's cache a single file lies, and its path in the model."""
-    if snapshot.kind != "file":
+    if snapshot.kind not in ("file", STREAM):
         return None
     folder, name = os.path.split(snapshot.root)
     return find_place(os.path.join(os.path.realpath(folder), name))
@@ -54,6 +62,8 @@ def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel 
         entry = _choose(lock, snapshot.root, asked, snapshot.revision)
         found = find_place(os.path.realpath(snapshot.reference)) if snapshot.kind == "cache" else None
         return _part(entry, found[1]) if entry is not None and found is not None and found[1] else entry
+    if snapshot.kind == STREAM and not snapshot.root:
+        return None
     if place := _place_of_file(snapshot):
         entry = _choose(lock, place[0].repository, asked, place[0].commit)
         return None if entry is None else _part(entry, place[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Container
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ from safeload.rules.base import Context
 
 if TYPE_CHECKING:
     from safeload.engine.options import Options
+
+
+_SELDOM = (100_000, 50, 1_000)
+"""A reading makes many objects that all live until its end: looking for garbage among them costs more than reading."""
 
 
 class Company(Frozen):
@@ -53,6 +58,20 @@ def inspect(
     `shown` is what remedies call the file, where that differs from its path in the target. Of `options`, those count
     that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is.
     """
+    before = gc.get_threshold()
+    if not 0 < before[0] < _SELDOM[0]:  # our programs, another thread that is here already, or nobody looks at all
+        return _inspected(blob, path, limits, shown, options, company)
+    gc.set_threshold(*_SELDOM)
+    try:
+        return _inspected(blob, path, limits, shown, options, company)
+    finally:
+        if gc.get_threshold() == _SELDOM:
+            gc.set_threshold(*before)
+
+
+def _inspected(
+    blob: Blob, path: str, limits: Limits, shown: str, options: Options | None, company: Company | None
+) -> Inspected:
     location = Location(path)
     read = formats.read(blob, location, limits)
     context = Context(

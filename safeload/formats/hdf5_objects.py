@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from safeload.core.blob import Blob
-from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -42,7 +43,7 @@ class File:
         self.size = blob.size
         self.location = location
         self.limits = limits
-        self.left = limits.nodes
+        self.work = account(limits, blob).work
         self.base = 0
         self.offsets = self.lengths = 8
 
@@ -51,11 +52,8 @@ class File:
         return MalformedInput("an HDF5 file cannot be read", where=place, why=why, remedy="fetch the file again")
 
     def spend(self, at: int, items: int = 1) -> None:
-        """Account for things that were read. Raises `LimitExceeded` when there are more than `Limits.nodes`."""
-        self.left -= items
-        if self.left < 0:
-            most = self.limits.nodes
-            raise LimitExceeded("nodes", allowed=most, wanted=most - self.left, where=self.location.at(at))
+        """Account for things that were read. Raises `Overdrawn` when there are more than the file may have."""
+        self.work.walk(items, self.location.at(at))
 
     def take(self, at: int, length: int) -> bytes:
         """Exactly these bytes. Raises `MalformedInput` if they are not all there."""

@@ -57,6 +57,9 @@ LOUD_FOR_NEW = frozenset({"command", "code", "program"})
 """The same where only `__new__` runs: picklers pass to it what the object is made of, such as an address."""
 
 
+_LOOKED_AT = (str, bytes, Node)
+
+
 class Arguments:
     """What the arguments of one stream's calls look like.
 
@@ -67,11 +70,20 @@ class Arguments:
     def __init__(self) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
+        self.quiet: set[int] = set()  # identities of long arguments without any constant to look at
         self.looks = _LOOKS
         self.decodings = _DECODINGS_OF_ALL
 
     def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
         """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
+        args, kwargs = call.args, call.kwargs
+        items = args.items[:_MOST] if type(args) is Tuple else ()
+        if id(args) in self.quiet and kwargs is None:
+            return ()
+        if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
+            if len(items) > _FEW:
+                self.quiet.add(id(args))
+            return ()
         found: dict[str, str] = {}
         for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
             self.looks -= 1

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 
 _LONGEST = 1 << 11
 """Bytes that one way back may give."""
+_SHORTEST = 8
+"""Bytes of anything encoded that says something."""
 _READ = 1 << 13
 """Bytes that are read of something encoded."""
 # Compiled by `re` when it first needs them: most files have no constant that is looked at so closely.
@@ -33,6 +35,8 @@ _WORDS = rb"[\x20-\x7e\t\r\n]{6,}"
 
 def decoded(data: bytes) -> Iterator[bytes]:
     """Each reading of `data` as something encoded."""
+    if len(data) < _SHORTEST:
+        return
     packed = data[:_READ]
     if (plain := _unpacked(packed)) is not None:
         yield plain
@@ -95,10 +99,12 @@ def _unpacked(data: bytes) -> bytes | None:
 
 def _narrowed(data: bytes) -> bytes | None:
     """Text whose characters take two or four bytes each, as one byte each."""
+    if data.count(0) < _SHORTEST - 1:
+        return None
     for width in (4, 2):
         for first in range(width):
             narrow = data[first::width]
             rest = [data[other::width] for other in range(width) if other != first]
-            if len(narrow) >= 8 and narrow.isascii() and not any(any(part[: len(narrow)]) for part in rest):
+            if len(narrow) >= _SHORTEST and narrow.isascii() and not any(any(part[: len(narrow)]) for part in rest):
                 return narrow[:_LONGEST]
     return None

@@ -20,8 +20,9 @@ _PICTURE = re.compile(r"!\[[^\]]{0,80}\]\(\s{0,5}\Z|<img[^>]{0,80}src\s{0,3}=\s{
 
 def _look(facts: Facts) -> Iterator[Found]:
     for text in facts.written:
+        verbatim = facts.text.startswith(text.text, text.offset)
         for found in _ADDRESS.finditer(text.text):
-            where = text.offset + (found.start() if facts.text.startswith(text.text, text.offset) else 0)
+            where = text.offset + (found.start() if verbatim else 0)
             shown = escape(found[0], 100)
             picture = _PICTURE.search(text.text, max(0, found.start() - 100), found.start())
             if found.end() == len(text.text) and _OPEN_END.search(found[0]):

@@ -48,6 +48,5 @@ LIBRARY = Library(
             )
             for name in ("load_and_register_attn_kernel", "get_kernel")
         ),
-        Function(homes=("kernels:get_kernel", "kernels.utils:get_kernel"), why=_KERNEL, remedy=_LISTED, inside=True),
     ),
 )

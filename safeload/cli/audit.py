@@ -26,7 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reference",
         metavar="REF",
         nargs="?",
-        help="a directory, a model on the hub, or a file of Python; with --check, every model of the project's lock if none is named",
+        help="a directory, a model on the hub, or a file of Python; with --check, every model of the project's lock if "
+        "none is named",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument("--against", metavar="REF", help="show only what differs from the code of another model")

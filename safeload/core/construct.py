@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import (
@@ -99,6 +99,13 @@ class Record(Stateful):
 
     def update(self, pairs: Sequence[tuple[object, object]]) -> None:
         self.pairs.extend(pairs)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name in self.__slots__ or name.startswith("__"):
+                raise AttributeError(name)
+            raise AttributeError(f"{self!r} has no {name!r}, for its class was not imported: see .attributes, .args")
 
     def __repr__(self) -> str:
         return f"<inert {self.name or 'computed'}>"

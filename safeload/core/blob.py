@@ -26,8 +26,7 @@ class MemoryBlob:
     __slots__ = ("data", "size")
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
+        self.data, self.size = data, len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]

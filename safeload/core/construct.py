@@ -12,7 +12,7 @@ Rules it keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeload.core import graph
 from safeload.core.errors import MalformedInput
@@ -85,6 +85,13 @@ class Record(Stateful):
     def update(self, pairs: Sequence[tuple[object, object]]) -> None:
         self.pairs.extend(pairs)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name in self.__slots__ or name.startswith("__"):
+                raise AttributeError(name)
+            raise AttributeError(f"{self!r} has no {name!r}, for its class was not imported: see .attributes, .args")
+
     def __repr__(self) -> str:
         return f"<inert {self.name or 'computed'}>"
 
@@ -108,8 +115,7 @@ class Outside:
     __slots__ = ("id", "kind")
 
     def __init__(self, kind: str, id: object) -> None:
-        self.kind = kind
-        self.id = id
+        self.kind, self.id = kind, id
 
 
 def construct(

@@ -10,8 +10,7 @@ What `dir(safeload)` lists is what we promise to keep.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # as `typing` has it, which every program under guard would wait for
 if TYPE_CHECKING:
     from safeload.core.errors import (
         ConfigError,

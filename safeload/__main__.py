@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safeload.cli.main import run
+from safeload.cli.start import run
 
 if __name__ == "__main__":
     run()

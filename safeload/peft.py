@@ -67,13 +67,29 @@ def _guard_of(genuine: type) -> adapt.Guard:
 
 # --- the guards -----------------------------------------------------------------------------------------------------
 
+_Load = Callable[[adapt.Call, dict[str, Any], Request, str], Any]
+"""What a guard does with a call, its arguments by name, the request they make, and the reference among them."""
 
-def _guard_config(call: adapt.Call) -> Any:
+
+def _guard(purpose: Purpose, holder: str) -> Callable[[_Load], adapt.Guard]:
+    """How each guard begins. A call whose `holder` names no adapter by a reference is the library's own business."""
+
+    def made(load: _Load) -> adapt.Guard:
+        def guard(call: adapt.Call) -> Any:
+            named, request = _taken(call, purpose)
+            reference = adapt_models.reference_in(named, holder)
+            if reference is None:
+                return call.method(*call.args, **call.kwargs)
+            return load(call, named, request, reference)
+
+        return guard
+
+    return made
+
+
+@_guard("config", "pretrained_model_name_or_path")
+def _guard_config(call: adapt.Call, named: dict[str, Any], request: Request, reference: str) -> Any:
     """A config: read to the end, so its directory is given up at once."""
-    named, request = _taken(call, "config")
-    reference = adapt_models.reference_in(named, "pretrained_model_name_or_path")
-    if reference is None:
-        return call.method(*call.args, **call.kwargs)
     with adapt_models.Loading(reference, call.options) as loading:
         named["pretrained_model_name_or_path"] = str(loading.admit(reference, request).path)
         config = loading.run(lambda: call.method(**named))
@@ -81,12 +97,9 @@ def _guard_config(call: adapt.Call) -> Any:
     return config
 
 
-def _guard_model(call: adapt.Call) -> Any:
+@_guard("adapter", "model_id")
+def _guard_model(call: adapt.Call, named: dict[str, Any], request: Request, reference: str) -> Any:
     """An adapter for a model that is there already."""
-    named, request = _taken(call, "adapter")
-    reference = adapt_models.reference_in(named, "model_id")
-    if reference is None:
-        return call.method(*call.args, **call.kwargs)
     with adapt_models.Loading(reference, call.options) as loading:
         named["model_id"] = str(loading.admit(reference, request).path)
         if isinstance(named.get("adapters"), dict):
@@ -96,12 +109,9 @@ def _guard_model(call: adapt.Call) -> Any:
     return model
 
 
-def _guard_auto(call: adapt.Call) -> Any:
+@_guard("pipeline", "pretrained_model_name_or_path")
+def _guard_auto(call: adapt.Call, named: dict[str, Any], request: Request, reference: str) -> Any:
     """An adapter and the base model that it names."""
-    named, request = _taken(call, "pipeline")
-    reference = adapt_models.reference_in(named, "pretrained_model_name_or_path")
-    if reference is None:
-        return call.method(*call.args, **call.kwargs)
     _arguments.screen(named)
     adapt_models.refuse(
         named, {"import_allowlist": ("it lets the adapter choose what is imported", "load the base model by itself")}
@@ -122,12 +132,9 @@ def _guard_auto(call: adapt.Call) -> Any:
     return model
 
 
-def _guard_weights(call: adapt.Call) -> Any:
+@_guard("adapter", "model_id")
+def _guard_weights(call: adapt.Call, named: dict[str, Any], request: Request, reference: str) -> Any:
     """The weights of an adapter, by name."""
-    named, request = _taken(call, "adapter")
-    reference = adapt_models.reference_in(named, "model_id")
-    if reference is None:
-        return call.method(*call.args, **call.kwargs)
     with adapt_models.Loading(reference, call.options) as loading:
         named["model_id"] = str(loading.admit(reference, request).path)
         weights = loading.run(lambda: call.method(**named))

@@ -13,8 +13,11 @@ compared with the files by a test. The index can only save work:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 
 def modules(folder: Iterable[str]) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 
-from safeload.core.errors import UsageError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +30,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a module that may go on unpickling, such as a cache of the program's own; may be repeated",
     )
-    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
-    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="FILE", help="run a file, with its arguments")
+    # "..." is argparse.REMAINDER, which this module does without: see `straight`
+    parser.add_argument("-m", dest="module", nargs="...", metavar="MODULE", help="run a module")
+    parser.add_argument("program", nargs="...", metavar="FILE", help="run a file, with its arguments")
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Become the program. Returns only by raising: it could not be started."""
+    from safeload.core.errors import UsageError
     from safeload.guarding import program
     from safeload.guarding.children import order
 
     name, *rest = parsed.module or parsed.program or [""]
+    if parsed.module and parsed.program:  # argparse ends an option's words at `--`, and may drop it
+        rest += parsed.program if parsed.program[0] == "--" else ["--", *parsed.program]
     words = [] if not name else ["-m", name] if parsed.module else [name]
     policy, rest = _trailing_policy(rest)
     if policy is not None and parsed.policy is not None:
@@ -56,6 +62,27 @@ def run(parsed: argparse.Namespace) -> int:
     given = {kind: os.path.abspath(path) for kind, path in files.items() if path is not None}
     text = order(given, strict=parsed.strict, unsafe_pickles_of=parsed.unsafe_pickles_of)
     program.run(text, [*words, *rest] if words else [])
+
+
+def straight(words: Sequence[str]) -> None:
+    """Become the program, if it is named without an option of ours: most are, and need no parser.
+
+    Returns if it takes more than that, or cannot be started: `run` then does it, or says why not.
+    """
+    from safeload.guarding import program
+    from safeload.guarding.children import order
+
+    count = 2 if words[:1] == ["-m"] else 1
+    named, rest = [*words[:count]], [*words[count:]]
+    if len(named) < count or not named[-1] or named[-1].startswith("-") or program.ignores_environment():
+        return
+    policy, rest = _trailing_policy(rest)
+    if policy is not None:
+        return
+    try:
+        program.start(order({}, strict=False, unsafe_pickles_of=()), [*named, *rest])
+    except OSError:
+        return
 
 
 def _trailing_policy(rest: list[str]) -> tuple[str | None, list[str]]:

@@ -1,7 +1,8 @@
 """A file that a program wants to load: opened once, read once, judged by whatever policies and locks count for it.
 
-1. A path is opened as any local model is, and the policy files and locks that name it have their say. A buffer or a
-   stream is read from where it stands to its end; only the caller's own policy can know it.
+1. A path is opened as any local model is, and the policy files and locks that name it have their say. So they have of
+   an open file, as far as its name leads to it: see `handed`. It is read from where it stands to its end. Of buffers
+   and streams, policy files say what they say of everything.
 2. The bytes are read by the inert machine, and judged, before anybody makes an object of them.
 3. The caller makes objects from that same reading. When it is done, the file must be what it was when opened.
 """
@@ -15,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from safeload.core.blob import Blob, MemoryBlob
+from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.evidence import Evidence
 from safeload.core.finding import Report, Status
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.engine.enforce import guard_for
+from safeload.engine.handed import Given, claimed, plain_file, snapshot_of
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected, inspect
 from safeload.engine.options import Integrity, Options
@@ -55,14 +57,6 @@ class Door:
 Remedies = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Bytes that the caller has at hand, with what messages call them. Who reads them sees to it that they stay."""
-
-    blob: Blob
-    name: str
-
-
 @contextmanager
 def opened(
     f: Any, options: Options, *, reader: Inspector | None = None, remedies: Remedies | None = None
@@ -85,11 +79,40 @@ def opened(
         with _from_path(os.fspath(f), options, reader, remedies or {}) as door:
             yield door
         return
-    blob, name = (f.blob, f.name) if isinstance(f, Given) else (_from_memory(f), _name_of(f))
-    inspected = _inspected(blob, name, options, reader)
-    evidence = Evidence(reference=name, report=_report(name, inspected, options))
-    _decide(inspected, evidence, options.judge, remedies or {})
-    yield Door(inspected=inspected, blob=blob, file=None, integrity=options.integrity, limits=options.limits)
+    if isinstance(f, Given):
+        with _from_given(f, options, reader, remedies or {}) as door:
+            yield door
+        return
+    if (found := plain_file(f)) is None:
+        with _from_given(Given(_from_memory(f), _name_of(f)), options, reader, remedies or {}) as door:
+            yield door
+        return
+    file, start = found
+    with file:
+        f.seek(file.size)
+        rest = file if not start else Extent(file, start, max(0, file.size - start))
+        given = Given(rest, Location(file.path).file, file, claimed(f))
+        with _from_given(given, options, reader, remedies or {}) as door:
+            yield door
+        file.verify_unchanged()
+
+
+@contextmanager
+def _from_given(given: Given, options: Options, reader: Inspector | None, remedies: Remedies) -> Iterator[Door]:
+    snapshot = snapshot_of(given, options.limits)
+    guard = guard_for(snapshot, options, asked=None)
+    inspected = _inspected(given.blob, given.name, options, reader)
+    with Held(snapshot, options.limits) as held:  # opens nothing: what there is, is open
+        (name,) = snapshot.listing
+        held.inspected[name] = inspected
+        digests = {} if guard.judges_findings_alone else {name: given.sha256()}
+        found = guard.find(digests, lambda: digests, held)
+    report = _report(snapshot.reference, inspected, options)
+    evidence = found.into(
+        Evidence(reference=snapshot.reference, revision=snapshot.revision, report=report, digests=digests)
+    )
+    _decide(inspected, evidence, guard.policy, remedies)
+    yield Door(inspected=inspected, blob=given.blob, file=given.file, integrity=guard.integrity, limits=options.limits)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from safeload.core.graph import (
 )
 from safeload.core.names import GlobalName
 from safeload.engine.crowded import refuse_crowded
+from safeload.rules.zones import ZONE, named_zone
 
 if TYPE_CHECKING:
     from safeload.engine.live import Table
@@ -38,6 +39,13 @@ _CONSTANTS: Any = object()
 _NEW = GlobalName("copyreg", "__newobj__")
 _OLD = GlobalName("copyreg", "_reconstructor")
 _OBJECT = GlobalName("builtins", "object")
+_TUPLE = GlobalName("builtins", "tuple")
+_TZINFO = GlobalName("datetime", "tzinfo")
+TUPLES = frozenset(
+    {GlobalName("decimal", "DecimalTuple")}
+    | {GlobalName("urllib.parse", f"{kind}Result{of}") for kind in ("Defrag", "Parse", "Split") for of in ("", "Bytes")}
+)
+"""Named tuples of the standard library."""
 _KEYED = frozenset(
     {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
     | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
@@ -61,6 +69,12 @@ def setter(name: GlobalName) -> GlobalName:
     return GlobalName(_CONSTANTS, f"state\0{name.module}\0{name.name}")
 
 
+def _same_call(node: Call) -> Call:
+    made = Call(node.callee, node.args, node.kwargs, node.how, node.offset, node.depth)
+    made.states, made.items, made.pairs, made.inline = node.states, node.items, node.pairs, node.inline
+    return made
+
+
 _SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
     List: lambda node: List(node.items, node.depth),
     Set: lambda node: Set(node.items, node.depth),
@@ -68,11 +82,8 @@ _SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
     FrozenSet: lambda node: FrozenSet(node.items, node.depth),
     Dict: lambda node: Dict(node.pairs, node.depth),
     Persistent: lambda node: Persistent(node.id, node.offset, node.depth),
-    Call: lambda node: Call(
-        node.callee, node.args, node.kwargs, node.how, node.offset, node.depth,
-        node.states, node.items, node.pairs, node.inline,
-    ),
-}  # fmt: skip
+    Call: _same_call,
+}
 """A copy of each kind of node that holds others, with the same parts; `copy.copy` takes several times as long."""
 
 
@@ -215,7 +226,13 @@ def _call(name: GlobalName, offset: int) -> Call:
 
 
 def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] | None:
-    """Of a class that a table makes: the call of `copyreg` that protocols 0 and 1 write, as the one of later ones."""
+    """The same call, of a name that a table makes.
+
+    Of a class: the call of `copyreg` that protocols 0 and 1 write, as the one of later protocols. Of a named time zone:
+    the method that is looked up on its class, as a call of the class.
+    """
+    if named_zone(node) is not None and ZONE in table.makers:
+        return Global(ZONE, ZONE, node.offset), node.args.items, node.depth
     if not isinstance(node.callee, Global) or node.callee.name not in (_NEW, _OLD) or not isinstance(node.args, Tuple):
         return None
     kind, *rest = node.args.items or (None,)
@@ -225,6 +242,10 @@ def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] |
         match rest:
             case (Global(name=name), None) if name == _OBJECT:
                 rest = []
+            case (Global(name=name), Call(callee=Global(name=zone), args=Tuple(items=()))) if name == zone == _TZINFO:
+                rest = []
+            case (Global(name=name), Tuple(items=items)) if name == _TUPLE and kind.name in TUPLES:
+                rest = [*items]
             case _:
                 return None
     return kind, rest, node.args.depth

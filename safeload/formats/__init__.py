@@ -9,10 +9,11 @@ import functools
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import Frozen, replace
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -52,13 +53,12 @@ _SPLIT = re.compile(
 )
 """Names of parts of a file that was cut in several: what it is shows only when they are joined."""
 _PERSID = b"P"
-_WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
+_WORD = r"[A-Za-z_][\w.>/-]{1,200}"
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileReading:
+class FileReading(Frozen):
     """Everything that the formats claiming a file found in it."""
 
     formats: tuple[str, ...]
@@ -68,8 +68,7 @@ class FileReading:
     """Why a reader stopped early: the file is then undecided, whatever the parts say."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """A format as the index has it: all that decides whether it is needed."""
 
     module: str
@@ -79,7 +78,7 @@ class _Known:
     claims: Claims | None
 
     def load(self) -> Format:
-        return next(format for format in _defined(self.module) if format.name == self.name)
+        return _loaded(self.module, self.name)
 
     def may_begin(self, first: int | None) -> bool:
         """Whether a file that begins with this byte, or has none, can be of the format; claims are looked at later."""
@@ -103,15 +102,27 @@ def _defined(module: str) -> tuple[Format, ...]:
 
 
 @functools.cache
+def _loaded(module: str, name: str) -> Format:
+    return next(format for format in _defined(module) if format.name == name)
+
+
+@functools.cache
 def _known() -> tuple[_Known, ...]:
     """Every format of this folder, the preferred ones first. Imports only modules that the index does not name."""
     found: list[_Known] = []
+    same: dict[str, Claims] = {}  # formats with the same claims share them, so that they are looked at once
     for module, size in modules(__path__).items():
         if (rows := indexed(FORMATS, module, size)) is None:
             found.extend(_Known.of(module, format) for format in _defined(module))
         else:
             found.extend(
-                _Known(module, name, suffixes, fallback, None if claims is None else Claims(**claims))
+                _Known(
+                    module,
+                    name,
+                    suffixes,
+                    fallback,
+                    None if claims is None else same.setdefault(str(claims), Claims(**claims)),
+                )
                 for name, suffixes, fallback, claims in rows
             )
     rank = {name: index for index, name in enumerate(_ORDER)}
@@ -147,11 +158,18 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
 
 
 def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
+    allowed: dict[int, bool] = {}
     for known in _beginning(head[0] if head else None):
-        if known.fallback is fallback and (known.claims is None or known.claims.allow(head, tail, base)):
-            format = known.load()
-            if format.sniff(head, tail, size, base):
-                yield format
+        if known.fallback is not fallback:
+            continue
+        if (claims := known.claims) is not None:
+            if id(claims) not in allowed:
+                allowed[id(claims)] = claims.allow(head, tail, base)
+            if not allowed[id(claims)]:
+                continue
+        format = known.load()
+        if format.sniff(head, tail, size, base):
+            yield format
 
 
 def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileReading:
@@ -236,7 +254,7 @@ def _is_named(part: Part) -> bool:
     from safeload.formats.base import Code, Component, Operator
 
     return isinstance(part, (Component, Code)) or (
-        isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
+        isinstance(part, Operator) and re.fullmatch(_WORD, part.name) is not None
     )
 
 
@@ -270,9 +288,14 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
         raise fault
 
 
-def _announced(name: str) -> set[str]:
-    lower = name.lower()
-    return {known.name for known in _known() if known.suffixes and lower.endswith(known.suffixes)}
+def _announced(name: str) -> frozenset[str]:
+    """The formats that a name announces: by what stands behind its first dot, as all suffixes begin with one."""
+    return _by_suffix(name.lower().partition(".")[2])
+
+
+@functools.lru_cache(maxsize=256)
+def _by_suffix(suffix: str) -> frozenset[str]:
+    return frozenset(known.name for known in _known() if known.suffixes and f".{suffix}".endswith(known.suffixes))
 
 
 def _disagreement(location: Location, claims: tuple[Format, ...]) -> list[Part]:

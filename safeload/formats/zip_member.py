@@ -8,7 +8,6 @@ Other methods are not supported: no checkpoint we know of uses them.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -36,19 +35,18 @@ _ALWAYS = 1 << 20
 """Members may expand to this size whatever their ratio."""
 
 
-@dataclass(slots=True)
 class Budget:
-    """What one archive may still inflate into memory."""
+    """What one archive, in a file of so many bytes, may still inflate into memory."""
 
-    size: int
-    """Bytes of the file."""
-    left: int = _ALL_IN_MEMORY
-    looked: int = 0
-    """Bytes of members that were looked into."""
-    pickles: int = 0
-    """Pickles that were read."""
-    spent: bool = False
-    """Nothing more of this archive is looked into."""
+    def __init__(self, size: int, left: int = _ALL_IN_MEMORY) -> None:
+        self.size = size
+        self.left = left
+        self.looked = 0
+        """Bytes of members that were looked into."""
+        self.pickles = 0
+        """Pickles that were read."""
+        self.spent = False
+        """Nothing more of this archive is looked into."""
 
     def spend(self, wanted: int, location: Location) -> None:
         """Account for what is about to be read. Members that overlap could ask for the same bytes a million times.
@@ -129,7 +127,7 @@ def beginning(entry: Entry, location: Location, limits: Limits) -> tuple[Entry, 
         return entry, None
     ratio = _PICKLE * entry.size // max(1, entry.packed)
     error = LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
-    return replace(entry, size=_ALWAYS), error
+    return entry._replace(size=_ALWAYS), error
 
 
 def checksum(content: Blob, most: int = _IN_MEMORY) -> int | None:

@@ -75,7 +75,7 @@ def is_machinery(space: dict[str, Any], settings: Settings) -> bool:
     """Whether code with these globals may unpickle by name."""
     if settings.strict:
         return False
-    name = _name_of(space)
+    name = module_of(space)
     while name:
         if name in MACHINERY or name in settings.unsafe_pickles_of:
             return True
@@ -85,15 +85,15 @@ def is_machinery(space: dict[str, Any], settings: Settings) -> bool:
 
 def belongs(space: dict[str, Any], package: str) -> bool:
     """Whether code with these globals is a module of this package."""
-    return _name_of(space).partition(".")[0] == package
+    return module_of(space).partition(".")[0] == package
 
 
-def _name_of(space: dict[str, Any]) -> str:
+def module_of(space: dict[str, Any]) -> str:
     """The name of the module that these globals are of; empty if they only say so."""
     name = space.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
     if not isinstance(name, str) or module is None or getattr(module, "__dict__", None) is not space:
         return ""
     if name == "__main__":  # python -m joblib.externals.loky.backend.popen_loky_posix
-        name = getattr(space.get("__spec__"), "name", "")
+        name = getattr(space.get("__spec__"), "name", name)
     return name if isinstance(name, str) else ""

@@ -7,20 +7,24 @@ a process that is given another environment, or told to ignore it (`-I`, `-E`, `
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
 
-from safeload.core.errors import UsageError
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from typing import Any
+
+    from safeload.core.errors import UsageError
+    from safeload.engine.options import Options
     from safeload.guarding.state import Settings
 
 VARIABLE = "SAFELOAD_GUARD"
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start")
 _PATH = "PYTHONPATH"
+_NOTHING = "{}"
+_started = False
+"""Whether this Python was under guard from its start."""
 _FILES = ("policy", "lock", "audits", "store")
 
 
@@ -49,6 +53,7 @@ def to_text(settings: Settings) -> str:
     Raises:
         UsageError: an option cannot be written down.
     """
+    from safeload.core.errors import UsageError
     from safeload.engine.options import Options
 
     options = settings.options
@@ -75,6 +80,10 @@ def order(files: Mapping[str, str], *, strict: bool, unsafe_pickles_of: Collecti
         given["strict"] = True
     if unsafe_pickles_of:
         given["unsafe_pickles_of"] = sorted(unsafe_pickles_of)
+    if not given:
+        return _NOTHING
+    import json
+
     return json.dumps(given, sort_keys=True)
 
 
@@ -84,15 +93,9 @@ def from_text(text: str) -> Settings:
     Raises:
         UsageError: it says nothing that can be honoured.
     """
-    from safeload.engine.options import Options
     from safeload.guarding.state import Settings
 
-    try:
-        given = json.loads(text)
-    except (ValueError, RecursionError):
-        given = None
-    if given in (1, True):
-        given = {}
+    given = _read(text)
     if not isinstance(given, dict):
         raise _bad(text)
     strict, modules = given.pop("strict", False), given.pop("unsafe_pickles_of", [])
@@ -101,10 +104,31 @@ def from_text(text: str) -> Settings:
         raise _bad(text)
     if not all(isinstance(module, str) for module in modules):
         raise _bad(text)
-    return Settings(options=Options(**given), strict=strict, unsafe_pickles_of=frozenset(modules))
+    if "integrity" in given:
+        _options(given)  # raises, if there is no such integrity; the names of files need no check
+    return Settings(options=lambda: _options(given), strict=strict, unsafe_pickles_of=frozenset(modules))
+
+
+def _read(text: str) -> Any:
+    if text in (_NOTHING, "1"):
+        return {}
+    import json
+
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return {} if given in (1, True) else given
+
+
+def _options(given: dict[str, str]) -> Options:
+    from safeload.engine.options import Options
+
+    return Options(**given)  # type: ignore[arg-type]  # `integrity` is checked where it is used
 
 
 def _bad(text: str) -> UsageError:
+    from safeload.core.errors import UsageError
     from safeload.core.names import escape
 
     return UsageError(
@@ -119,7 +143,9 @@ def start() -> None:
     from safeload.guarding.guard import enter
     from safeload.guarding.told import tell_at_the_end
 
+    global _started
     enter(from_text(os.environ.get(VARIABLE, "1")))
+    _started = True
     tell_at_the_end()
 
 
@@ -127,6 +153,11 @@ def start() -> None:
 
 _IGNORES = frozenset("IES")
 _TAKES_VALUE = frozenset("cmWX")
+
+
+def inner_would_be_guarded() -> bool:
+    """Whether another interpreter within this process would be under guard: it starts as this one did."""
+    return _started and VARIABLE in os.environ
 
 
 def would_be_guarded(executable: object, command: object, environ: object) -> bool:
@@ -145,6 +176,8 @@ def would_be_guarded(executable: object, command: object, environ: object) -> bo
             return False
         if letters[ends : ends + 1] in ("c", "m"):
             break
+    from collections.abc import Mapping
+
     found = os.environ if environ is None else environ
     if not isinstance(found, Mapping):
         return False

@@ -103,8 +103,6 @@ class Library:
 
     name: str
     doors: tuple[Door, ...]
-    eager: tuple[str, ...] = ()
-    """Modules of the standard library that are imported when a guard comes on: their loaders cannot be hooked."""
 
 
 # --- the counterpart ------------------------------------------------------------------------------------------------
@@ -159,13 +157,16 @@ def function(door: Function, genuine: Callable[..., Any]) -> Callable[..., Any]:
                 return genuine(*args, **kwargs)
         if _in_a_load() and (door.inside or _names_admitted(args, kwargs)):
             return genuine(*args, **kwargs)
-        return watched(lambda: _answer(door, args, kwargs, settings))
+        space = callers.caller(sys._getframe(1)) if door.machinery else None
+        return watched(lambda: _answer(door, args, kwargs, settings, space))
 
     setattr(guarded, MARK, True)
     return guarded
 
 
-def _answer(door: Function, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings) -> Any:
+def _answer(
+    door: Function, args: tuple[Any, ...], kwargs: dict[str, Any], settings: Settings, space: dict[str, Any] | None
+) -> Any:
     if not door.ours:
         raise denied(f"{door.name} was refused", why=door.why, remedy=door.remedy)
     ours = counterpart(door.ours)
@@ -173,8 +174,24 @@ def _answer(door: Function, args: tuple[Any, ...], kwargs: dict[str, Any], setti
         raise absent(door.name, door.ours)
     if door.arranged is not None:
         args, kwargs = door.arranged(args, kwargs)
-    with under_way(door.name):
+    with under_way(door.name), advice(space, settings, door.ours):
         return ours(*args, **_with_options(ours, kwargs, settings))
+
+
+@contextmanager
+def advice(space: dict[str, Any] | None, settings: Settings, ours: str) -> Iterator[None]:
+    """Refusals of classes that nobody vouched for say what a guard can do about it, if code of a module asked."""
+    from safeload.core.errors import PolicyDenied
+
+    try:
+        yield
+    except PolicyDenied as error:
+        from safeload.guarding.advice import advised
+
+        better = error if space is None else advised(error, space, settings, ours)
+        if better is error:
+            raise
+        raise better from None
 
 
 def _with_options(ours: Callable[..., Any], kwargs: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -256,7 +273,8 @@ def method(door: Methods, name: str, original: Callable[..., Any]) -> Callable[.
     def guarded(cls: type, /, *args: Any, **kwargs: Any) -> Any:
         settings = current()
         genuine = MethodType(original, cls)
-        if settings is None or (name.endswith("from_config") and _in_a_load()):
+        # What was admitted is loaded by a load under way: with its belt on, and with the code that is approved for it.
+        if settings is None or (_in_a_load() and (name.endswith("from_config") or _names_admitted(args, kwargs))):
             return genuine(*args, **kwargs)
         return watched(lambda: _judge_method(door, cls, name, genuine, args, kwargs, settings))
 

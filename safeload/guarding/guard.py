@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import replace
-from types import TracebackType
 
-from safeload.core.errors import PolicyDenied, UsageError
-from safeload.core.policy import Policy
-from safeload.engine.options import Options
 from safeload.guarding import children as inheritance
-from safeload.guarding import hook, state, written
+from safeload.guarding import hook, state
 from safeload.guarding.install import Installed
-from safeload.guarding.libraries import libraries
 from safeload.guarding.state import LOCK, Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from types import TracebackType
+
+    from safeload.core.errors import PolicyDenied
+    from safeload.core.policy import Policy
+    from safeload.engine.options import Options
 
 _active: list[Guarded] = []
 _installed: Installed | None = None
@@ -62,6 +64,9 @@ def guard(
     Raises:
         UsageError: another guard is on with other options; or a value is not one of those documented.
     """
+    from safeload.core.errors import UsageError
+    from safeload.engine.options import Options
+
     if policy is not None and options is not None:
         raise UsageError("policy= and options= say the same twice", remedy="guard(options=Options(policy=…))")
     if isinstance(unsafe_pickles_of, str):
@@ -149,6 +154,9 @@ def _within(settings: Settings) -> Settings:
     outer = state.current()
     if outer is None:
         return settings
+    from safeload.core.errors import UsageError
+    from safeload.engine.options import Options
+
     other_options = settings.options not in (Options(), outer.options)
     if other_options or not settings.unsafe_pickles_of <= outer.unsafe_pickles_of:
         raise UsageError(
@@ -156,21 +164,23 @@ def _within(settings: Settings) -> Settings:
             why="an inner guard may be stricter, and change nothing else",
             remedy="guard(strict=True), guard(), or undo the other one first",
         )
-    return replace(outer, strict=outer.strict or settings.strict)
+    return outer.stricter(settings.strict)
 
 
 def _renew() -> None:
     """Bring the process to what the guards that are on ask for."""
     global _installed
     if not _active:
+        from safeload.guarding import written
+
         state.put(None)
         written.forget()
         if _installed is not None:
             _installed.take_out()
             _installed = None
         return
-    state.put(replace(_active[0].settings, strict=any(one.settings.strict for one in _active)))
+    state.put(_active[0].settings.stricter(any(one.settings.strict for one in _active)))
     hook.install()
     if _installed is None:
-        _installed = Installed(libraries())
+        _installed = Installed()
         _installed.put_in()

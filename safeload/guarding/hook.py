@@ -5,7 +5,7 @@ While a guard is on, in every thread:
 1. code that lies where libraries keep what they downloaded is neither executed nor linked in. Approved code is run by
    safeload from its own bytes, and does not lie there;
 2. under `strict`, nothing is unpickled by a name that is not on the allowlists, by nobody;
-3. under `strict`, no Python is started that would not be under guard.
+3. under `strict`, no Python is started that would not be under guard, within this process neither.
 
 During a load there is more: see `engine.seatbelt`. What is stopped is remembered. An audit hook cannot be removed, so
 without a guard it costs one comparison per event.
@@ -15,30 +15,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from types import CodeType
-from typing import Any
 
-from safeload.core.names import GlobalName, escape
+from safeload.guarding.downloads import Folders
 from safeload.guarding.state import LOCK, Settings, current, denied, remember
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+CodeType = type((lambda: None).__code__)  # `types` has it; so has every function
 _hooked = False
-_roots: tuple[tuple[str | None, ...], tuple[str, ...]] = ((), ())
-"""What the environment said when the folders were worked out, and the folders."""
+_folders = Folders()
 
 
 def install() -> None:
-    """Add the hook to this process, once."""
+    """Add the hook to this process, once; and have it look at the environment anew."""
     global _hooked
     with LOCK:
+        _folders.forget()
         if not _hooked:
             _hooked = True
             sys.addaudithook(_hook)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    settings = current()
-    if settings is not None and (wire := _WIRES.get(event)) is not None:
+    if (wire := _WIRES.get(event)) is not None and (settings := current()) is not None:
         wire(settings, arguments)
 
 
@@ -66,6 +68,8 @@ def _on_dlopen(settings: Settings, arguments: tuple[Any, ...]) -> None:
 
 
 def _stop_code(path: str, how: str) -> None:
+    from safeload.core.names import escape
+
     _stop(
         f"{escape(path)} was not {how}",
         "it was downloaded with a model, and this process is under safeload.guard()",
@@ -76,6 +80,7 @@ def _stop_code(path: str, how: str) -> None:
 def _on_find_class(settings: Settings, arguments: tuple[Any, ...]) -> None:
     if not settings.strict:
         return
+    from safeload.core.names import GlobalName, escape
     from safeload.engine.allowlists import default_allowlist
 
     module, name = arguments
@@ -110,6 +115,28 @@ def _check_child(settings: Settings, executable: Any, command: Any, environment:
         )
 
 
+def _on_environment(settings: Settings, arguments: tuple[Any, ...]) -> None:
+    _folders.will_change(os.fsdecode(arguments[0]))
+
+
+def _downloaded(path: str) -> bool:
+    """Whether a file lies where libraries keep what they downloaded."""
+    return _folders.hold(path.rpartition(os.sep)[0])
+
+
+def _on_interpreter(settings: Settings, arguments: tuple[Any, ...]) -> None:
+    if not settings.strict:
+        return
+    from safeload.guarding.children import inner_would_be_guarded
+
+    if not inner_would_be_guarded():
+        _stop(
+            "an interpreter within this process was not started",
+            "this process is under safeload.guard(strict=True), and that one would not be",
+            "safeload run --strict, which guards both",
+        )
+
+
 _WIRES: Mapping[str, Callable[[Settings, tuple[Any, ...]], None]] = {
     "exec": _on_exec,
     "import": _on_import,
@@ -118,44 +145,7 @@ _WIRES: Mapping[str, Callable[[Settings, tuple[Any, ...]], None]] = {
     "subprocess.Popen": _on_popen,
     "os.posix_spawn": _on_spawn,
     "os.exec": _on_spawn,
+    "cpython.PyInterpreterState_New": _on_interpreter,
+    "os.putenv": _on_environment,
+    "os.unsetenv": _on_environment,
 }
-
-
-def _downloaded(path: str) -> bool:
-    """Whether a file lies where libraries keep what they downloaded."""
-    roots = _download_folders()
-    if not roots:
-        return False
-    if path.startswith(roots):
-        return True
-    return os.path.islink(os.path.dirname(path)) and os.path.realpath(path).startswith(roots)
-
-
-_NAMES = (
-    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_MODULES_CACHE", "HF_XET_CACHE",
-    "TORCH_HOME", "KERNELS_CACHE",
-)  # fmt: skip
-
-
-def _download_folders() -> tuple[str, ...]:
-    """The folders, each as it is written and as it is, with a separator at its end.
-
-    Programs set these variables themselves, before they import the libraries that read them.
-    """
-    global _roots
-    said = tuple(map(os.environ.get, _NAMES))
-    if _roots[0] != said:
-        given = dict(zip(_NAMES, said, strict=True))
-        cache = given["XDG_CACHE_HOME"] or os.path.join(os.path.expanduser("~"), ".cache")
-        home = given["HF_HOME"] or os.path.join(cache, "huggingface")
-        hub = given["HF_HUB_CACHE"] or given["HUGGINGFACE_HUB_CACHE"] or os.path.join(home, "hub")
-        folders = (
-            given["HF_MODULES_CACHE"] or os.path.join(home, "modules"),
-            hub,
-            given["HF_XET_CACHE"] or os.path.join(home, "xet"),
-            os.path.join(given["TORCH_HOME"] or os.path.join(cache, "torch"), "hub"),
-            given["KERNELS_CACHE"] or hub,
-        )
-        whole = {os.path.abspath(os.path.expanduser(folder)) for folder in folders}
-        _roots = (said, tuple(sorted({place + os.sep for path in whole for place in (path, os.path.realpath(path))})))
-    return _roots[1]

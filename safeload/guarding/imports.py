@@ -8,10 +8,13 @@ the module changes: not its spec, not its loader, not its file. `importlib.reloa
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
 class Finder:
@@ -43,8 +46,11 @@ class Finder:
     def _follow(self, spec: ModuleSpec) -> None:
         loader: Any = spec.loader
         run = getattr(loader, "exec_module", None)
-        if run is None or isinstance(loader, type):
-            return  # a namespace, or a loader that is one for all modules: those are imported when the guard comes on
+        if run is None:
+            return  # a namespace: no code of its own
+        if isinstance(loader, type):
+            spec.loader = _Stand(loader, self._done)  # type: ignore[assignment]
+            return
 
         def exec_module(module: ModuleType) -> None:
             del loader.exec_module
@@ -61,3 +67,24 @@ class Finder:
     def remove(self) -> None:
         """Stand there no more."""
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+
+
+class _Stand:
+    """In the place of a loader that is one for all modules, as that of modules built into Python is; it steps back
+    before the module runs."""
+
+    def __init__(self, loader: Any, done: Callable[[ModuleType], None]) -> None:
+        self._loader = loader
+        self._done = done
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        found: ModuleType | None = self._loader.create_module(spec)
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec = module.__spec__
+        if spec is not None:
+            spec.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._done(module)

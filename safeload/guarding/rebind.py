@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import gc
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -26,11 +26,8 @@ class Pair:
         self.new = new
 
 
-def rebind(pairs: Iterable[Pair], *, leave: Callable[[str], bool] = lambda module: False) -> list[str]:
-    """Replace each old object by its new one. Returns where one was found and could not be replaced.
-
-    `leave` says of a module, by its name, whether its globals and classes keep what they have.
-    """
+def rebind(pairs: Iterable[Pair]) -> list[str]:
+    """Replace each old object by its new one. Returns where one was found and could not be replaced."""
     table = _Table(pairs)
     if not table.pairs:
         return []
@@ -47,7 +44,7 @@ def rebind(pairs: Iterable[Pair], *, leave: Callable[[str], bool] = lambda modul
         if isinstance(place, dict):
             if "__module__" in place and "__name__" not in place and _is_namespace(place):
                 spaces.append(place)
-            elif not leave(str(place.get("__name__"))):
+            else:
                 table.in_dict(place)
         elif isinstance(place, types.CellType):
             place.cell_contents = table.of(place.cell_contents)
@@ -67,9 +64,9 @@ def rebind(pairs: Iterable[Pair], *, leave: Callable[[str], bool] = lambda modul
             table.in_dict(_attributes(place))
             if any(map(table.has, gc.get_referents(place))):
                 missed.append(f"a {type(place).__module__}.{type(place).__qualname__}")
-    _in_classes(spaces, table, leave)
+    _in_classes(spaces, table)
     _in_defaults(tuples, table)
-    return missed + rebind(again, leave=leave)
+    return missed + rebind(again)
 
 
 def _functions(one: Any) -> list[types.FunctionType]:
@@ -114,12 +111,12 @@ def _is_namespace(place: dict[Any, Any]) -> bool:
     return "__doc__" in place or "__dict__" in place or "__qualname__" in place
 
 
-def _in_classes(spaces: list[dict[Any, Any]], table: _Table, leave: Callable[[str], bool]) -> None:
+def _in_classes(spaces: list[dict[Any, Any]], table: _Table) -> None:
     """Attributes of classes are set through the class, which keeps copies of what it looked up."""
     if not spaces:
         return
     for owner in gc.get_referrers(*spaces):
-        if not isinstance(owner, type) or leave(owner.__module__):
+        if not isinstance(owner, type):
             continue
         for name, value in list(vars(owner).items()):
             if table.has(value):

@@ -1,36 +1,74 @@
-"""What is in force in this process, and what was refused since."""
+"""What is in force in this process, and what was refused since.
+
+Every Python under guard imports this before its program, so it imports next to nothing: what a door needs is fetched
+when somebody comes through one.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from _thread import RLock
 
-from safeload.core.errors import PolicyDenied
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from safeload.core.errors import PolicyDenied
     from safeload.engine.options import Options
 
-LOCK = threading.RLock()
+    T = TypeVar("T")
+
+LOCK = RLock()
 """Held while doors are put in and taken out."""
 KEPT = 100
 """Refusals that are remembered, at most: a server may refuse for months."""
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a guard was asked for."""
+    """What a guard was asked for. A value: nothing of it changes.
 
-    options: Options
-    """safeload's own options for every load."""
-    strict: bool = False
-    """Nobody may unpickle by name, not even processes that talk to each other."""
-    unsafe_pickles_of: frozenset[str] = frozenset()
-    """Modules that may go on unpickling whatever they like, beside those that are known to need it."""
+    Args:
+        options: safeload's own options for every load; or what makes them, when the first load asks.
+        strict: nobody may unpickle by name, not even processes that talk to each other.
+        unsafe_pickles_of: modules that may go on unpickling whatever they like, beside those that are known to need it.
+    """
+
+    __slots__ = ("_options", "strict", "unsafe_pickles_of")
+
+    def __init__(
+        self,
+        *,
+        options: Options | Callable[[], Options],
+        strict: bool = False,
+        unsafe_pickles_of: frozenset[str] = frozenset(),
+    ) -> None:
+        self._options = options
+        self.strict = strict
+        self.unsafe_pickles_of = unsafe_pickles_of
+
+    @property
+    def options(self) -> Options:
+        """safeload's own options for every load."""
+        if callable(self._options):
+            self._options = self._options()
+        return self._options
+
+    def stricter(self, strict: bool) -> Settings:
+        """The same; strict, if these are or that is asked for."""
+        strict = self.strict or strict
+        return Settings(options=self._options, strict=strict, unsafe_pickles_of=self.unsafe_pickles_of)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash((self.strict, self.unsafe_pickles_of))
+
+    def __repr__(self) -> str:
+        return "Settings(options={!r}, strict={!r}, unsafe_pickles_of={!r})".format(*self._all())
+
+    def _all(self) -> tuple[object, ...]:
+        return self.options, self.strict, self.unsafe_pickles_of
 
 
 class _State:
@@ -38,7 +76,7 @@ class _State:
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
-        self.refused: deque[PolicyDenied] = deque(maxlen=KEPT)
+        self.refused: list[PolicyDenied] = []
         self.count = 0
 
 
@@ -57,6 +95,7 @@ def put(settings: Settings | None) -> None:
 
 def denied(what: str, *, why: str, remedy: str, target: str = "") -> PolicyDenied:
     """A refusal of the guard itself. It is remembered by who raises it: see `watched`."""
+    from safeload.core.errors import PolicyDenied
     from safeload.core.finding import Report
     from safeload.core.policy import Reason, Verdict
 
@@ -69,9 +108,10 @@ def remember(error: PolicyDenied) -> None:
 
     What is kept is a copy: the error itself holds its traceback, and that all that was loaded on the way.
     """
-    if not any(error.verdict is one.verdict for one in list(_state.refused)[-10:]):
+    if not any(error.verdict is one.verdict for one in _state.refused[-10:]):
         make, state = error.__reduce__()
         _state.refused.append(make(*state))
+        del _state.refused[:-KEPT]
         _state.count += 1
 
 
@@ -89,6 +129,7 @@ def since(number: int) -> tuple[PolicyDenied, ...]:
 def watched(work: Callable[[], T]) -> T:
     """Do the work of a door; remember a refusal, here and in the load under way, however the program takes it."""
     from safeload.adapt import judge
+    from safeload.core.errors import PolicyDenied
 
     try:
         return judge(work)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from types import TracebackType
-from typing import Any
 
-from safeload.core.errors import SafeloadError
-from safeload.core.names import escape
 from safeload.guarding import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 _SHOWN = 10
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -21,6 +22,8 @@ def tell_at_the_end() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+        from safeload.core.errors import SafeloadError
+
         if isinstance(error, SafeloadError) and _cut(trace):
             error.__cause__ = error.__context__ = None
         return previous(kind, error, trace)
@@ -44,6 +47,8 @@ def _tell(process: int) -> None:
     found = state.since(0)
     if not found or os.getpid() != process or sys.stderr is None:
         return
+    from safeload.core.names import escape
+
     number = state.count()
     lines = [f"safeload: {number} load{'' if number == 1 else 's'} refused in this process\n"]
     lines += [f"  {escape(error.what, 400)}\n" for error in found[-_SHOWN:]]

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from safeload.core.names import escape
 from safeload.guarding import callers
-from safeload.guarding.doors import MARK, Unpicklers, absent, counterpart, trusted, trusts
+from safeload.guarding.doors import MARK, Unpicklers, absent, advice, counterpart, trusted, trusts
 from safeload.guarding.state import Settings, current, denied, watched
 
 _WORDS = "_safeload_words"
@@ -33,16 +33,17 @@ def loader(door: Unpicklers, original: Callable[[Any], Any]) -> Callable[[Any], 
         settings = current()
         if settings is None:
             return original(self)
-        if trusts(callers.caller(sys._getframe(1)), settings):
+        space = callers.caller(sys._getframe(1))
+        if trusts(space, settings):
             with trusted("pickle"):
                 return original(self)
-        return watched(lambda: _answer(door, self, settings))
+        return watched(lambda: _answer(door, self, settings, space))
 
     setattr(load, MARK, True)
     return load
 
 
-def _answer(door: Unpicklers, unpickler: Any, settings: Settings) -> Any:
+def _answer(door: Unpicklers, unpickler: Any, settings: Settings, space: dict[str, Any]) -> Any:
     name = f"{type(unpickler).__module__}.{type(unpickler).__qualname__}"
     file = _file_of(unpickler)
     if file is None:
@@ -54,7 +55,8 @@ def _answer(door: Unpicklers, unpickler: Any, settings: Settings) -> Any:
     ours = counterpart(f"{door.ours}.load")
     if ours is None:
         raise absent(f"{escape(name)}.load", f"{door.ours}.load")
-    return ours(file, **getattr(unpickler, _WORDS, {}), unknown="refuse", safeload=settings.options)
+    with advice(space, settings, f"{door.ours}.load"):
+        return ours(file, **getattr(unpickler, _WORDS, {}), unknown="refuse", safeload=settings.options)
 
 
 def _file_of(unpickler: Any) -> Any:

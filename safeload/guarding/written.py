@@ -7,11 +7,13 @@ that differs in a bit, or that another process wrote, is a foreign one.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from typing import Any
+
+from safeload.guarding.state import current
 
 _KEPT = 10_000
 """The last pickles that are remembered: 16 bytes of each."""
-_digests: OrderedDict[bytes, None] = OrderedDict()
+_digests: dict[bytes, None] = {}
 _lock = threading.Lock()
 
 
@@ -25,10 +27,10 @@ def note(data: bytes) -> None:
     """Remember a pickle that was just written."""
     digest = _digest(data)
     with _lock:
+        _digests.pop(digest, None)
         _digests[digest] = None
-        _digests.move_to_end(digest)
         if len(_digests) > _KEPT:
-            _digests.popitem(last=False)
+            del _digests[next(iter(_digests))]
 
 
 def is_own(data: object) -> bool:
@@ -38,6 +40,12 @@ def is_own(data: object) -> bool:
     digest = _digest(data)
     with _lock:
         return digest in _digests
+
+
+def reads_own(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of `loads(data)` reads what this process wrote. Under `strict` that makes no difference."""
+    settings = current()
+    return settings is not None and not settings.strict and bool(args) and is_own(args[0])
 
 
 def forget() -> None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from safeload.adapt_numpy import array_of, mapped, mapping_mode, owned, plain_type
 from safeload.adapt_pickle import Unknown, Wish, value_of, wished
-from safeload.core.blob import MemoryBlob
 from safeload.core.errors import MalformedInput, UsageError
-from safeload.core.names import Location, escape
-from safeload.engine.door import Door, Given, opened
+from safeload.core.names import escape
+from safeload.engine.door import Door, opened
 from safeload.engine.options import Options
 from safeload.formats.base import NumpyArray, PickleStream
 from safeload.formats.tensors import bad, counts
@@ -77,7 +76,7 @@ def load(
     moved = file if isinstance(file, io.IOBase) and file.seekable() else None
     start = moved.tell() if moved is not None else 0
     with ExitStack() as stack:
-        door = stack.enter_context(opened(file if moved is None else _rest(moved), wish.options))
+        door = stack.enter_context(opened(file, wish.options))
         if door.inspected.report.format == "npz":
             if mode is not None:
                 raise UsageError(
@@ -205,7 +204,7 @@ def dtype_of(descr: object, level: int = 0) -> numpy.dtype[Any]:
             case [*items] if isinstance(descr, list) and level < _NESTED:
                 table: numpy.dtype[Any] = numpy.dtype(_fields(items, level))
                 return table
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):  # numpy knows no such type: said as for any other description
         pass
     raise bad("a numpy type is described in a way that numpy does not write")
 
@@ -231,15 +230,6 @@ def _fields(items: list[Any], level: int) -> Any:
             offsets.append(offset)
         offset += kind.itemsize
     return {"names": names, "formats": formats, "titles": titles, "offsets": offsets, "itemsize": offset}
-
-
-def _rest(file: io.IOBase) -> Given:
-    """What an open file holds from where it stands."""
-    data = file.read()
-    if not isinstance(data, bytes):
-        raise UsageError("nothing was loaded", why="the file is open as text", remedy="open it with mode 'rb'")
-    name = getattr(file, "name", None)
-    return Given(MemoryBlob(data), Location(name).file if isinstance(name, str) else "<stream>")
 
 
 def _value(door: Door, stream: PickleStream, wish: Wish) -> object:

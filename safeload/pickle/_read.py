@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from safeload.adapt_pickle import Unknown, Wish, value_of, wished
 from safeload.core.blob import Blob, Extent, MemoryBlob
-from safeload.core.errors import MalformedInput, UsageError
+from safeload.core.errors import MalformedInput, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.engine.cut import cut
-from safeload.engine.door import Given, opened
+from safeload.engine.door import opened
+from safeload.engine.handed import Given, claimed, plain_file
 from safeload.engine.only import only_pickle
 from safeload.engine.options import Options
 from safeload.sources.pinned import PinnedFile
@@ -200,9 +200,20 @@ def _read(file: Any, wish: Wish, encoding: str) -> object:
         with place as (blob, start):
             if start >= blob.size:
                 raise _ended(name)
-            value, end = _value(Given(Extent(blob, start, blob.size - start), name), wish)
+            pinned = blob if isinstance(blob, PinnedFile) else None
+            rest = Extent(blob, start, blob.size - start)
+            value, end = _value(Given(rest, name, pinned, claimed(file) if pinned else ""), wish)
         file.seek(start + end)
         return value
+    with ExitStack() as stack:
+        beside = plain_file(file)
+        if beside is not None:
+            stack.enter_context(beside[0])
+        return _cut_out(file, name, wish, encoding, beside)
+
+
+def _cut_out(file: Any, name: str, wish: Wish, encoding: str, beside: tuple[PinnedFile, int] | None) -> object:
+    """The value of what the file itself gives; `beside` is the descriptor beneath it, if that is a file's."""
     limits = wish.options.limits
     found = cut(
         _bytes_of(file.read), _bytes_of(file.readline), limits, Location(name), strings_as_bytes=encoding == "bytes"
@@ -212,7 +223,18 @@ def _read(file: Any, wish: Wish, encoding: str) -> object:
     if found.readonly:
         buffers = tuple(_readonly(one) if at in found.readonly else one for at, one in enumerate(wish.buffers))
         wish = replace(wish, buffers=buffers)
-    value, end = _value(Given(MemoryBlob(found.data), name), wish)
+    given = Given(MemoryBlob(found.data), name)
+    if beside is not None:
+        pinned, start = beside
+        if pinned.read_at(start, len(found.data)) != found.data:
+            raise VerificationFailed(
+                f"{escape(name)!r} is no longer what was read",
+                mismatches={escape(name): "the file on disk has other bytes where the program read these"},
+                where=Location(name),
+                remedy="open it again",
+            )
+        given = Given(given.blob, name, pinned, claimed(file))
+    value, end = _value(given, wish)
     if end != len(found.data):
         raise MalformedInput("a pickle has two ends", where=Location(name), why=f"at byte {end} and {len(found.data)}")
     return value
@@ -234,9 +256,9 @@ def _at(blob: Blob, start: int) -> Iterator[tuple[Blob, int]]:
 
 
 @contextmanager
-def _on_disk(file: io.BufferedReader, name: str) -> Iterator[tuple[Blob, int]]:
-    with PinnedFile(os.dup(file.fileno()), path=name) as pinned:
-        yield pinned, file.tell()
+def _on_disk(pinned: PinnedFile, start: int) -> Iterator[tuple[Blob, int]]:
+    with pinned:
+        yield pinned, start
         pinned.verify_unchanged()
 
 
@@ -244,13 +266,8 @@ def _place(file: Any, name: str) -> AbstractContextManager[tuple[Blob, int]] | N
     """Where a file's bytes can be read without moving it; `None` if only its `read` knows."""
     if type(file) is io.BytesIO:
         return _at(MemoryBlob(file.getvalue()), file.tell())
-    if (
-        type(file) is io.BufferedReader
-        and type(file.raw) is io.FileIO
-        and stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    ):
-        return _on_disk(file, name)
-    return None
+    found = plain_file(file)
+    return None if found is None else _on_disk(*found)
 
 
 def _name_of(file: Any) -> str:

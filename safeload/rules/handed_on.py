@@ -8,7 +8,7 @@ states are what no pickler writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from safeload.core.allowlist import Allowlist, Effect, Entry
 from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Node, Set, Tuple, Value
@@ -139,14 +139,19 @@ def _quiet(name: GlobalName) -> bool:
     return name == _DTYPE or name.module in _QUIET
 
 
-def reaching(state: Value) -> str:
-    """An attribute among those that a state sets from which compiled code would take an address; empty if none is."""
+def reaching(state: Value, look: Callable[[int], None]) -> str:
+    """Why compiled code would take an address from an attribute that a state sets; empty if it would from none.
+
+    `look` is told how many keys were looked at, and may raise: one state can be set on a million objects.
+    """
     for layer in state.items if isinstance(state, Tuple) and len(state.items) < _LAYERS else (state,):
-        for key in _keys(layer):
+        keys = tuple(_keys(layer))
+        look(len(keys))
+        for key in keys:
             if isinstance(key, str) and key.startswith(_ATTRIBUTES):
-                return key
+                return f"and compiled code takes an address from {key}"
             if isinstance(key, Call) and makes_text(key):
-                return "a computed name"
+                return "with an attribute whose name is computed"
     return ""
 
 

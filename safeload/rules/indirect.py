@@ -5,12 +5,12 @@ Each entry was read in the source of the helper it is about (CPython, torch, num
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.rules.zones import is_zone
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
 _PLAIN_BASES = frozenset(
@@ -34,8 +34,7 @@ _MADE_OF_FIRST = frozenset(
 """Helpers of numpy and pandas that call `__new__` of their first argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(NamedTuple):
     """A call that a helper makes of something the stream hands to it."""
 
     callee: Value
@@ -46,6 +45,8 @@ class Hidden:
 
 
 _NO_ARGUMENTS = Tuple((), 1)
+_ZONE_CLASS = ("dateutil.tz._tzfile", "tzfile")
+_ZONE_BY_VALUE = ("dateutil.tz._tzfile", "_unpickle")
 
 
 def class_of(callee: Value) -> Value:
@@ -57,17 +58,21 @@ def class_of(callee: Value) -> Value:
     return callee
 
 
-def plain_bytes(value: Value) -> Value:
-    """Bytes as protocols 0 to 2 write them, as a call that encodes text; any other value as it is."""
+def spelled(value: Value) -> Value:
+    """The text of bytes as protocols 0 to 2 write them, which is a call that encodes it; any other value as it is."""
     if isinstance(value, Call) and isinstance(value.callee, Global) and value.callee.name == ("_codecs", "encode"):
         args = value.args.items if isinstance(value.args, Tuple) else ()
-        if len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1" and _is_latin(args[0]):
-            return args[0].encode("latin-1")
+        if len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1":
+            return args[0]
     return value
 
 
-def _is_latin(text: str) -> bool:
-    return all(character <= "\xff" for character in text)
+def plain_bytes(value: Value) -> Value:
+    """The bytes that a call of that kind gives; any other value as it is."""
+    text = spelled(value)
+    if text is value or not (text.isascii() or max(text) <= "\xff"):
+        return value
+    return text.encode("latin-1")
 
 
 def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
@@ -84,7 +89,7 @@ def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
         return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
     if name.name == "_mareconstruct":
         return tuple(Hidden(item, _NO_ARGUMENTS, True) for item in args[:2])
-    if name.name in _MADE_OF_FIRST and args:
+    if (name.name in _MADE_OF_FIRST or name == _ZONE_BY_VALUE) and args:
         return (Hidden(args[0], _NO_ARGUMENTS, True),)
     return ()
 
@@ -101,6 +106,10 @@ def _copyreg(name: str, args: tuple[Value, ...]) -> tuple[Hidden, ...]:
     if name in ("__newobj__", "__newobj_ex__") and args:
         return (Hidden(args[0], Tuple(args[1:], 1), True),)
     return ()
+
+
+def _is_constant(value: Value) -> bool:
+    return isinstance(value, Global) and value.name in (("builtins", "Ellipsis"), ("builtins", "NotImplemented"))
 
 
 def looks_up_one(call: Call) -> bool:
@@ -120,25 +129,13 @@ def wrong_arguments(name: GlobalName, call: Call) -> str:
         factory = args[0]
         if not isinstance(factory, Global):
             return "its factory is computed"
+    if name.module == "pytz" and name.name == "_p" and not (args and is_zone(args[0])):
+        return "its name is none of a time zone"
+    if name == ("dateutil.tz.tz", "tzfile") and args and args[0] is not None:
+        return "it would open a file"
+    if name == _ZONE_BY_VALUE and not (args and isinstance(args[0], Global) and args[0].name == _ZONE_CLASS):
+        return "it would call a method of another class"
     return ""
-
-
-_ZONE = (GlobalName("zoneinfo", "ZoneInfo"), "_unpickle")
-_KEY = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
-
-
-def a_time_zone(callee: Value, call: Call) -> bool:
-    """Whether this is how Python pickles a time zone: `getattr(ZoneInfo, "_unpickle")("Europe/Berlin", True)`.
-
-    It reads the rules of that zone from the system or from `tzdata` (zoneinfo/_common.py), so the key is that of one.
-    """
-    if not isinstance(callee, Call) or not isinstance(callee.callee, Global) or not isinstance(call.args, Tuple):
-        return False
-    given, args = callee.args.items if isinstance(callee.args, Tuple) else (), call.args.items
-    zone = len(given) == 2 and isinstance(given[0], Global) and (given[0].name, given[1]) == _ZONE
-    plain = callee.kwargs is None and call.kwargs is None and not callee.states and not callee.items
-    named = len(args) == 2 and isinstance(args[0], str) and _KEY.fullmatch(args[0]) and args[1] in (0, 1)
-    return bool(callee.callee.name == ("builtins", "getattr") and zone and plain and named)
 
 
 def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
@@ -148,14 +145,12 @@ def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
     if call.kwargs is not None and not (isinstance(call.kwargs, Dict) and not call.kwargs.pairs):
         return False
     args = call.args.items
-    if name == ("builtins", "type"):  # type(None), as `NoneType` is pickled
-        return len(args) == 1 and args[0] is None
+    if name == ("builtins", "type"):  # type(None) and the like, as the types of constants are pickled
+        return len(args) == 1 and (args[0] is None or _is_constant(args[0]))
     if name == ("builtins", "getattr") and len(args) == 2:  # a member of an enumeration, as Python 3.11 pickles flags
         owner, attribute = args
         if not isinstance(owner, Global) or not isinstance(attribute, str):
             return False
-        if (owner.name, attribute) == _ZONE:
-            return True
         entry = allowlist.get(owner.name)
         plain = attribute.isidentifier() and attribute.isupper() and not attribute.startswith("_")
         return entry is not None and entry.use is Use.MEMBER and plain

@@ -6,15 +6,19 @@ another tensor of the same file may lie over the same memory, and change them la
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from safeload.core.names import GlobalName
 from safeload.formats.tensors import DIMENSIONS, StorageRef, bad, contiguous, counts
 
 if TYPE_CHECKING:
     import torch
 
 
+RAGGED = GlobalName("torch.nested._internal.nested_tensor", "_rebuild_njt")
+RAGGED_TENSOR = GlobalName("torch.nested._internal.nested_tensor", "NestedTensor")
 _PACKED = {"quint4x2": 2, "quint2x4": 4}
 """Elements in a byte."""
 
@@ -84,6 +88,8 @@ def nested(parts: tuple[Any, ...]) -> torch.Tensor | None:
     if len(parts) != 4 or not all(type(part) is torch.Tensor and part.layout is torch.strided for part in parts):
         raise bad("a nested tensor is not made of four plain tensors")
     buffer, sizes, strides, offsets = parts
+    if not (sizes.dim() or strides.dim() or offsets.numel()):
+        return None  # without components
     if any(part.device.type != "cpu" for part in (sizes, strides, offsets)):
         return None  # map_location moved what torch itself wants on the CPU
     if buffer.dim() != 1 or buffer.is_quantized or not buffer.is_contiguous() or buffer.requires_grad:
@@ -109,3 +115,48 @@ def nested(parts: tuple[Any, ...]) -> torch.Tensor | None:
             raise bad("a component of a nested tensor reaches outside of its buffer")
     made: torch.Tensor = torch._nested_view_from_buffer(buffer, _own(sizes), _own(strides), _own(offsets))
     return made
+
+
+def ragged(parts: dict[Any, Any]) -> torch.Tensor:
+    """The nested tensor of jagged layout that these parts make. What torch remembers of it is computed again.
+
+    Promised: its components follow each other within the values, none of them overlaps another, and later changes to
+    other tensors of the file do not reach the numbers that say where.
+
+    Raises:
+        MalformedInput: the parts do not describe that.
+    """
+    import torch
+
+    known = {"values", "offsets", "lengths", "_ragged_idx", "_metadata_cache", "requires_grad"}
+    if set(parts) - known:
+        raise bad("a nested tensor has parts that torch does not write")
+    values, offsets, lengths = (parts.get(name) for name in ("values", "offsets", "lengths"))
+    dimension = parts.get("_ragged_idx", 1)
+    if type(values) is not torch.Tensor or values.layout is not torch.strided or type(dimension) is not int:
+        raise bad("the values of a nested tensor are none")
+    if not 1 <= dimension <= values.dim():
+        raise bad("a nested tensor is ragged where it has no dimension")
+    places = _counted(offsets)
+    edges = places.tolist()
+    if not edges or edges[0] < 0 or edges[-1] > values.shape[dimension - 1]:
+        raise bad("a component of a nested tensor reaches outside of its values")
+    if any(start > end for start, end in pairwise(edges)):
+        raise bad("the components of a nested tensor are not in order")
+    sizes = None if lengths is None else _counted(lengths)
+    if sizes is not None:
+        room = [end - start for start, end in pairwise(edges)]
+        given = sizes.tolist()
+        if len(given) != len(room) or any(not 0 <= size <= most for size, most in zip(given, room, strict=True)):
+            raise bad("a component of a nested tensor is longer than its place")
+    return torch.nested.nested_tensor_from_jagged(
+        values, places.to(values.device), None if sizes is None else sizes.to(values.device), jagged_dim=dimension
+    )
+
+
+def _counted(numbers: object) -> torch.Tensor:
+    import torch
+
+    if type(numbers) is not torch.Tensor or numbers.dtype not in (torch.int64, torch.int32) or numbers.dim() != 1:
+        raise bad("the places of a nested tensor are not counts")
+    return _own(numbers).cpu()

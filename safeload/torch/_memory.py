@@ -6,6 +6,7 @@ torch's own, or mapped: privately, so that writing to a tensor never reaches the
 
 from __future__ import annotations
 
+import ctypes
 import mmap as _mmap
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from safeload.sources.pinned import PinnedFile
 
 if TYPE_CHECKING:
     import torch
-
-_WINDOW = 1 << 22
 
 
 class Memory:
@@ -74,14 +73,12 @@ class Memory:
     def _read(self, blob: Blob, start: int, nbytes: int) -> torch.UntypedStorage:
         import torch
 
-        made = torch.empty(nbytes, dtype=torch.uint8, device="cpu")
-        window = bytearray(min(nbytes, _WINDOW))
-        source = torch.frombuffer(window, dtype=torch.uint8) if nbytes else made
-        for done in range(0, nbytes, _WINDOW):
-            count = min(_WINDOW, nbytes - done)
-            read_into(blob, memoryview(window)[:count], start + done)
-            made[done : done + count].copy_(source[:count])
-        return made.untyped_storage()
+        made = torch.empty(nbytes, dtype=torch.uint8, device="cpu").untyped_storage()
+        if nbytes:
+            # Straight into torch's memory, which stays where it is as long as `made` is held here.
+            memory = (ctypes.c_ubyte * made.nbytes()).from_address(made.data_ptr())
+            read_into(blob, memoryview(memory).cast("B"), start)
+        return made
 
     def _placed(self, storage: torch.UntypedStorage, device: object) -> torch.UntypedStorage:
         """The storage where `map_location` says, by torch's own rules."""

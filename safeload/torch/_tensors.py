@@ -30,7 +30,7 @@ from safeload.formats.tensors import (
     whole,
 )
 from safeload.formats.torch_legacy import read as read_legacy
-from safeload.torch._composite import fits_packed, nested, sparse
+from safeload.torch._composite import RAGGED, RAGGED_TENSOR, fits_packed, nested, ragged, sparse
 from safeload.torch._memory import Memory, dtypes
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ _TYPED = (
     GlobalName("torch.tensor", "_rebuild_from_type"),
 )
 """Today's function for tensors with attributes or of subclasses, and what torch 1.5 to 1.12 called for the latter."""
+_MARKS = {"_rebuild_tensor_v2": 6, "_rebuild_tensor_v3": 7}
+"""Where among the arguments it stands that a tensor is conjugated or negated when it is read."""
 _PLAIN = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 
 Value = Callable[[PickleStream, "Tensors"], object]
@@ -150,10 +152,14 @@ class Tensors:
         name = GlobalName("torch._utils", made.name.name)
         if name.name != "_rebuild_tensor" and len(args) > 5:
             _no_hooks(args[5])
+        place = _MARKS.get(name.name, 0)
+        marks: dict[Any, Any] = {}
+        if place and len(args) == place + 1 and isinstance(last := args[-1], dict):
+            marks, args = last, args[:place]
         found = TENSOR_HANDLERS[name](args, {}, made.call)
         if not isinstance(found, TensorView):
             raise bad("it is not a plain tensor")
-        return self._tensor(storage, ref, found)
+        return _marked(self._tensor(storage, ref, found), marks)
 
     def _parameter(self, made: Made) -> object:
         import torch
@@ -180,6 +186,10 @@ class Tensors:
         import torch
 
         match made.args:
+            case (Named(name=function), Named(name=kind), (dict() as parts,), _) if function == RAGGED:
+                if kind != RAGGED_TENSOR:
+                    raise bad("it is built by a function that torch does not use for that")
+                return _tried(lambda: ragged(parts))
             case (Named(name=function), Named(name=kind), tuple() as args, state) if function in self._makers:
                 if function in _TYPED:
                     raise bad("it is built by a function that torch does not use for that")
@@ -187,7 +197,7 @@ class Tensors:
             case _:
                 raise bad("it is built by a function that torch does not use for that")
         if not isinstance(value, torch.Tensor) or (kind != _TENSOR and kind not in _PARAMETERS):
-            return Record(Named(kind), How.REDUCE, (value,), None, states=[state])
+            return Record(Named(name=kind), How.REDUCE, (value,), None, states=[state])
         if kind in _PARAMETERS and not isinstance(value, torch.nn.Parameter):
             value = torch.nn.Parameter(value, value.requires_grad)
         return _with_attributes(value, state)
@@ -327,7 +337,11 @@ class Tensors:
         constants |= {GlobalName("torch", name): getattr(torch, name) for name in _QSCHEMES}
         modules = ("torch", "torch.cuda", "torch.storage")
         storages = {GlobalName(module, name) for module in modules for name in STORAGE_NAMES}
-        return Table(makers=self._makers, constants=constants, named=frozenset({*storages, _TENSOR, *_PARAMETERS}))
+        return Table(
+            makers=self._makers,
+            constants=constants,
+            named=frozenset({*storages, _TENSOR, *_PARAMETERS, RAGGED, RAGGED_TENSOR}),
+        )
 
 
 def _unlive(value: object) -> object:
@@ -335,8 +349,24 @@ def _unlive(value: object) -> object:
     import torch
 
     if isinstance(value, torch.dtype):
-        return Named(GlobalName("torch", str(value).removeprefix("torch.")))
+        return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
     return value
+
+
+def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
+    """A tensor whose values are its bytes conjugated or negated, as torch does that: when they are read."""
+    import torch
+
+    if any(key not in ("conj", "neg") or not isinstance(value, bool) for key, value in marks.items()):
+        raise bad("it has marks that torch does not write")
+    plain = made.detach()
+    if marks.get("conj"):
+        if not made.is_complex():
+            raise bad("it is conjugated and not complex")
+        plain = torch.conj(plain)
+    if marks.get("neg"):
+        plain = torch._neg_view(plain)
+    return plain.requires_grad_(made.requires_grad) if any(marks.values()) else made
 
 
 def _no_hooks(hooks: object) -> None:

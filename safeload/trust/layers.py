@@ -84,8 +84,19 @@ def exists(path: str) -> bool:
 
 
 def nearest(name: str, start: str | None = None) -> str | None:
-    """The nearest file of this name, from the working directory up to the root of its project."""
-    folder = os.path.realpath(start or os.getcwd())
+    """The nearest file of this name, from the working directory up to the root of its project.
+
+    Raises:
+        ConfigError: the working directory is gone, so nobody can say which project's file counts.
+    """
+    try:
+        folder = os.path.realpath(start or os.getcwd())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{name} was not looked for",
+            why="the working directory is not there any more, so nobody can say what project this is",
+            remedy="cd to a directory that is there",
+        ) from error
     candidates: list[str] = []
     at = folder
     while True:

@@ -142,7 +142,9 @@ def test_modules_can_be_read_in_one_sitting(source: Source) -> None:
 @EACH
 def test_nothing_is_left_for_later(source: Source) -> None:
     """No TODO, no NotImplementedError, no coverage pragma: what is not there is not promised."""
-    words = ("TODO", "FIXME", "NotImplementedError", "pragma: no cover")
+    words = ["TODO", "FIXME", "NotImplementedError", "pragma: no cover"]
+    if source.module == "safeload.index":  # generated; among other names of exceptions, a file may hold this one
+        words.remove("NotImplementedError")
     wrong = [
         f"{source.at(number)}: {word}"
         for number, line in enumerate(source.text.splitlines(), 1)

@@ -26,6 +26,31 @@ def test_a_machine_without_problems(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in out
 
 
+def test_the_guard(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is on, could be, and what it knows; also where somebody took the path away that it starts from."""
+    import safeload
+
+    monkeypatch.delenv("SAFELOAD_GUARD", raising=False)
+
+    def shown() -> list[str]:
+        main(["doctor"])
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    lines = shown()
+    assert "in this process off" in lines and "safeload run works here" in lines
+    assert any(line.startswith("yaml ") and line.endswith(", any version") for line in lines)
+    assert any(line.startswith("torch 2.") for line in lines)
+    with safeload.guard():
+        assert "in this process on" in shown()
+        with safeload.guard(strict=True):
+            assert "in this process on, strictly" in shown()
+    monkeypatch.setenv("SAFELOAD_GUARD", "{}")
+    assert any("its PYTHONPATH was taken away" in line for line in shown())
+    main(["doctor", "--json"])
+    guard = json.loads(capsys.readouterr().out)["guard"]
+    assert (guard["here"], guard["possible"]) == ("off", False) and guard["libraries"]["yaml"]["oldest"] == ""
+
+
 def test_a_machine_with_a_problem(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A dangerous variable is shown with its effect and what to do, and the code is 1."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")

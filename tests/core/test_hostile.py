@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
 from safeload.core.errors import LimitExceeded
-from safeload.core.graph import Reading
 from tests.core.reading import read
+from tests.effort import calls
 
 MANY = 100_000
 CLASS = b"cm\nC\n)R"
@@ -41,17 +41,13 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
 }
 
 
-def _cost(data: bytes) -> tuple[float, Reading]:
-    began = time.process_time()
-    reading = read(data)
-    return time.process_time() - began, reading
-
-
 @pytest.mark.parametrize("name", HOSTILE)
-def test_time_is_proportional_to_the_bytes(name: str) -> None:
-    """A hundred thousand of anything are read, or refused, within a few seconds even on a slow machine."""
-    seconds, _ = _cost(HOSTILE[name](MANY))
-    assert seconds < 5
+def test_work_is_proportional_to_the_bytes(name: str) -> None:
+    """Twice as much of anything takes at most twice as many calls, and none takes more than ten for a byte."""
+    few, many = (calls(functools.partial(read, HOSTILE[name](count))) for count in (4_000, 8_000))
+    assert many < 2.1 * few + 1_000
+    assert many < 10 * len(HOSTILE[name](8_000))
+    read(HOSTILE[name](MANY))
 
 
 @pytest.mark.parametrize("name", HOSTILE)

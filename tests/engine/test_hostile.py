@@ -20,7 +20,7 @@ from tests.engine import hostile
 from tests.engine.models import index, model, safe, write
 
 SECONDS = 20
-"""Many times what these files take on a slow machine that is busy with other things."""
+"""Of processor time: many times what these files take on a slow machine."""
 MEMORY = 200 << 20
 
 FILES = [

@@ -10,8 +10,9 @@ from tests.adapters import payloads, repos
 from tests.guarding import programs
 
 BEFORE = """
-    import functools, importlib, io, os, shelve, sys, threading
-    import joblib, numpy, pickle, torch, transformers, yaml
+    import copyreg, functools, importlib, io, logging.handlers, multiprocessing.reduction, os, runpy, shelve, sys
+    import threading, zipfile
+    import joblib, numpy, pandas, pickle, torch, transformers, yaml
     import numpy.lib._npyio_impl, torch.utils.model_zoo, torch._weights_only_unpickler, torch.package
     import torch.distributed.checkpoint.filesystem, transformers.dynamic_module_utils
     from joblib import load as joblib_load
@@ -73,6 +74,36 @@ ATTACKS = """
         with open(pt, "rb") as file, torch.serialization._open_zipfile_reader(file) as archive:
             return kept[1](archive, None, pickle, encoding="utf-8")
 
+    def legacy_internals():
+        with open(raw, "rb") as file:
+            return kept[0](file, None, pickle, encoding="utf-8")
+
+    def by_number():
+        copyreg.add_extension("os", "system", 0x7E)
+        return pickle.loads(bytes([0x80, 2, 0x82, 0x7E]) + data[2:])
+
+    def run_as_a_program():
+        return runpy.run_path(code)
+
+    def a_module_from_an_archive():
+        archive = os.path.join(os.path.dirname(code), "archive.zip")
+        with zipfile.ZipFile(archive, "w") as file:
+            file.write(code, "from_an_archive.py")
+        sys.path.insert(0, archive)
+        import from_an_archive
+
+    def imported_anew():
+        for name in ("pickle", "_pickle"):
+            sys.modules.pop(name)
+        import _pickle
+        return _pickle.loads(data)
+
+    def received_log_record():
+        handler = logging.handlers.SocketHandler("localhost", 1)
+        record = pickle.loads(handler.makePickle(logging.makeLogRecord({"msg": "written here"}))[4:])
+        assert record["msg"] == "written here"
+        return pickle.loads(data)
+
     def a_module_from_the_cache():
         sys.path.insert(0, os.path.dirname(code))
         import downloaded
@@ -119,7 +150,16 @@ ATTACKS = """
         "yaml": lambda: yaml.unsafe_load(open(config)),
         "yaml Loader": lambda: yaml.load(open(config), Loader=yaml.Loader),
         "thread": threaded,
+        "torch internals, legacy": legacy_internals,
+        "pandas": lambda: pandas.read_pickle(raw),
+        "what multiprocessing kept": lambda: multiprocessing.reduction.ForkingPickler.loads(data),
+        "what joblib kept": lambda: joblib.numpy_pickle.NumpyUnpickler("", open(raw, "rb"), None).load(),
+        "by number": by_number,
+        "runpy": run_as_a_program,
+        "module from an archive": a_module_from_an_archive,
+        "log record": received_log_record,
         "reload": reloaded,
+        "imported anew": imported_anew,
     }
     for name, attack in attacks.items():
         try:
@@ -166,7 +206,7 @@ def test_none_of_these_runs_anything(tmp_path: Path, marker: Path) -> None:
         if (cells := row.split(" | "))[2] != "False"
         or cells[1] not in (ours | ({"ConstructorError"} if row.startswith("yaml") else set()))
     ]
-    assert len(rows) == 38 and not wrong, result.stdout
+    assert len(rows) == 47 and not wrong, result.stdout
     assert unreached == "[]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from safeload.core.limits import Limits
 from safeload.core.policy import AllOf
 from safeload.guarding.children import START, VARIABLE, environment, from_text, to_text, without, would_be_guarded
 from safeload.guarding.state import Settings
+from tests.guarding import programs
 
 PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(lambda name: f"/{name}")
 
@@ -86,6 +88,75 @@ GUARDED = {VARIABLE: "{}", "PYTHONPATH": START}
 def test_which_python_would_be_guarded(command: list[str], environ: Any, reached: bool) -> None:
     """One that ignores its environment, or gets another one, would not."""
     assert would_be_guarded(None, command, environ) is reached
+
+
+TALKS = """
+    import multiprocessing, pickle, sys
+
+    class Row:
+        def __init__(self, number):
+            self.number = number
+
+    def work(queue, data, row):
+        try:
+            pickle.loads(data)
+        except Exception as error:
+            queue.put((type(error).__name__, row, Row(4)))
+        else:
+            queue.put(("loaded", row, row))
+
+    if __name__ == "__main__":
+        {guard}
+        data = b"cos\\nsystem\\n(S'touch " + sys.argv[1].encode() + b"'\\ntR."
+        for kind in ("fork", "spawn", "forkserver"):
+            context = multiprocessing.get_context(kind)
+            queue = context.Queue()
+            process = context.Process(target=work, args=(queue, data, Row(3)))
+            process.start()
+            name, given, made = queue.get(timeout=120)
+            process.join()
+            print(kind, name, given.number, made.number)
+"""
+
+
+@pytest.mark.parametrize("how", ["run", "guard"])
+def test_children_of_every_kind_are_guarded(how: str, tmp_path: Path, marker: Path) -> None:
+    """Forked, spawned, and from a fork server: they talk with objects of the program, and load nothing foreign."""
+    guard = "import safeload; safeload.guard(children=True)" if how == "guard" else "pass"
+    program = programs.write(tmp_path / "app.py", TALKS.replace("{guard}", guard))
+    result = (programs.guarded if how == "run" else programs.python)(program, marker)
+    assert result.stdout.splitlines() == [f"{kind} PolicyDenied 3 4" for kind in ("fork", "spawn", "forkserver")]
+
+
+INNER = """
+    import sys
+    {guard}
+    try:
+        import _xxsubinterpreters as interpreters
+    except ImportError:
+        import _interpreters as interpreters
+    try:
+        made = interpreters.create()
+    except Exception:  # Python has an error of its own for it
+        print("stopped" if guard.refused else "failed")
+    else:
+        interpreters.run_string(made, "import pickle; print(hasattr(pickle.loads, '_safeload_guarded'), flush=True)")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "guarded"),
+    [("run", "True"), ("run --strict", "True"), ("guard", "False"), ("strict guard", "stopped")],
+)
+def test_an_interpreter_within_the_process(how: str, guarded: str, tmp_path: Path) -> None:
+    """`safeload run` guards it as it starts. A guard that came on later does not; a strict one stops it."""
+    guard = (
+        f"import safeload; guard = safeload.guard(strict={how.startswith('strict')})" if how.endswith("guard") else ""
+    )
+    program = programs.write(tmp_path / "app.py", INNER.replace("{guard}", guard))
+    words = how.split()[1:] if how.startswith("run") else []
+    result = programs.guarded(*words, program) if how.startswith("run") else programs.python(program)
+    assert result.stdout.split() == [guarded], result.stderr
 
 
 def test_strictly_such_a_python_is_not_started() -> None:

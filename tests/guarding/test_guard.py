@@ -178,6 +178,77 @@ def test_a_module_may_be_let_go_on(marker: Path) -> None:
         pickle.loads(data)
 
 
+MESSAGES = """
+    import pickle, sys
+    class Mine:
+        pass
+    if len(sys.argv) > 2:
+        import cache
+        cache.read(sys.argv[1])
+    else:
+        with open(sys.argv[1], "wb") as file:
+            pickle.dump(Mine(), file)
+"""
+READS = """
+    import pickle
+    def read(path):
+        with open(path, "rb") as file:
+            return {}
+"""
+
+
+@pytest.mark.parametrize("how", ["pickle.load(file)", "pickle.Unpickler(file).load()", "pickle.loads(file.read())"])
+def test_the_message_names_the_module_to_let_go_on(how: str, tmp_path: Path) -> None:
+    """A program that reads its own objects is told what to add, and what that means; with it, it runs."""
+    path = tmp_path / "own.pkl"
+    program = programs.write(tmp_path / "app.py", MESSAGES)
+    programs.write(tmp_path / "cache.py", READS.format(how))
+    programs.python(program, path)
+    said = programs.guarded(program, path, "read").stderr
+    assert "__main__.Mine" in said and "if cache reads only what this program itself wrote" in said
+    assert "safeload run --unsafe-pickles-of cache …" in said and "unsafe_pickles_of=['cache']" in said
+    result = programs.guarded("--unsafe-pickles-of", "cache", program, path, "read")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "unsafe-pickles-of" not in programs.guarded("--strict", program, path, "read").stderr
+
+
+def test_the_program_itself_may_be_let_go_on(tmp_path: Path) -> None:
+    """`__main__` is the name of what was started."""
+    program = programs.write(
+        tmp_path / "app.py",
+        """
+        import io, pickle, sys
+        class Mine:
+            pass
+        buffer = io.BytesIO()
+        pickle.dump(Mine(), buffer)
+        buffer.seek(0)
+        print(type(pickle.load(buffer)).__name__)
+        """,
+    )
+    assert "safeload run --unsafe-pickles-of __main__" in programs.guarded(program).stderr
+    assert programs.guarded("--unsafe-pickles-of", "__main__", program).stdout == "Mine\n"
+
+
+def test_no_library_is_named_as_harmless(guard: safeload.Guarded, tmp_path: Path) -> None:
+    """pandas reads whatever it is told to: letting it go on would let everybody in."""
+    import pandas
+
+    path = tmp_path / "own.pkl"
+    with path.open("wb") as file:
+        pickle.dump(Own(1), file)
+    with pytest.raises(PolicyDenied) as caught:
+        pandas.read_pickle(path)
+    assert "Own" in str(caught.value) and "unsafe" not in str(caught.value) and "classes=[…]" in str(caught.value)
+
+
+def test_a_file_that_acts_is_no_case_for_advice(guard: safeload.Guarded, marker: Path) -> None:
+    """Nobody is told how to let a dangerous pickle in."""
+    with pytest.raises(PolicyDenied) as caught:
+        pickle.loads(evil(marker))
+    assert "exec" in str(caught.value) and "pickles" not in str(caught.value)
+
+
 def test_what_is_remembered_holds_nothing_alive(guard: safeload.Guarded, marker: Path) -> None:
     """A refusal is kept without its traceback: what a program had in hand when it was refused is freed."""
     import gc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,48 @@ def test_a_link_does_not_hide_where_code_lies(tmp_path: Path, marker: Path, monk
     monkeypatch.syspath_prepend(str(tmp_path / "link"))
     with safeload.guard(), pytest.raises(PolicyDenied, match="was not executed"):
         importlib.import_module("downloaded_code")
+
+
+def test_a_link_farther_up_does_not_hide_it_either(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package within a linked folder lies where the link leads; the folder itself was looked at before."""
+    folder = tmp_path / "cache/modules/downloaded_package"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (tmp_path / "link").symlink_to(folder.parent)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path / "link"))
+    with safeload.guard(), pytest.raises(PolicyDenied, match="was not executed"):
+        importlib.import_module("downloaded_package")
+
+
+@pytest.mark.parametrize("how", ["set", "another", "unset"])
+def test_the_environment_may_change_at_any_time(
+    how: str, tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was worked out counts until a variable is set, deleted, or the whole environment is another one."""
+    folder = tmp_path / "home/.cache/huggingface/modules"
+    folder.mkdir(parents=True)
+    (folder / "downloaded_code.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (tmp_path / "own_code.py").write_text("VALUE = 3")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "HF_MODULES_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with safeload.guard():
+        importlib.import_module("own_code")
+        if how == "set":
+            monkeypatch.setenv("HF_HOME", str(folder.parent))
+        elif how == "unset":
+            monkeypatch.delenv("HF_HOME")
+        else:
+            monkeypatch.setattr("os.environ", {**os.environ, "HF_HOME": str(folder.parent)})
+        with pytest.raises(PolicyDenied, match="was not executed"):
+            importlib.import_module("downloaded_code")
+    del sys.modules["own_code"]
 
 
 def test_code_of_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

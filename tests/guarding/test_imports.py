@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_a_reload_comes_by_again(folder: Path, seen: list[str]) -> None:
     (folder / "guarded_one.py").write_text("load = 'genuine'\n")
     module = importlib.import_module("guarded_one")
     assert importlib.reload(module).load == "ours" and seen == ["guarded_one"] * 2
+
+
+def test_modules_that_are_built_in_get_doors(seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their loader is one for all of them: it is the module's again when the module runs, and is itself unchanged."""
+    finder = Finder(lambda name: name == "_symtable", lambda module: seen.append(module.__name__))
+    monkeypatch.delitem(sys.modules, "_symtable", raising=False)
+    finder.install()
+    try:
+        module = importlib.import_module("_symtable")
+        importlib.reload(module)
+    finally:
+        finder.remove()
+    assert seen == ["_symtable"] * 2 and module.__spec__ is not None
+    assert module.__loader__ is module.__spec__.loader is importlib.machinery.BuiltinImporter
 
 
 def test_other_modules_are_left_alone(folder: Path, seen: list[str]) -> None:

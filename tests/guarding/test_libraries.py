@@ -9,7 +9,7 @@ import re
 import pytest
 
 from safeload.guarding.doors import Function, Library, Makers, Methods, Unpicklers
-from safeload.guarding.libraries import libraries
+from safeload.guarding.libraries import ALSO, libraries, packages
 from tests.guarding import programs
 
 LIBRARIES = libraries()
@@ -40,11 +40,12 @@ def importable(name: str) -> bool:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
-def test_a_library_that_is_installed_has_its_doors(library: Library) -> None:
+def test_a_library_that_is_installed_has_its_doors(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each door, at least one of the places where versions keep the loader exists; so does each class's method."""
     if not importable(library.name):
-        assert library.name in {"diffusers", "timm", "keras"}, "the tests' environment holds the others"
+        assert library.name in {"diffusers", "timm", "keras", "kernels"}, "the tests' environment holds the others"
         return
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     for door in library.doors:
         homes = [home.partition(":") for home in getattr(door, "homes", ())]
         homes = [home for home in homes if importable(home[0].partition(".")[0])]
@@ -69,8 +70,17 @@ def test_every_other_counterpart_is_a_known_gap() -> None:
 @pytest.mark.parametrize("door", FUNCTIONS, ids=lambda door: door.name)
 def test_a_function_leads_somewhere_or_says_why_not(door: Function) -> None:
     """A door either has a counterpart that mirrors the library's name, or a reason; and it names real places."""
-    assert bool(door.ours) != bool(door.why)
+    assert bool(door.ours) != bool(door.why) and bool(door.why) == bool(door.remedy)
     assert all(re.fullmatch(r"[\w.]+:\w+", home) for home in door.homes)
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_a_file_is_about_the_package_that_it_is_named_after(library: Library) -> None:
+    """It is read when that package is imported: a door into another one would never be put in."""
+    own = {library.name} | {name for name, file in ALSO.items() if file == library.name}
+    homes = {home.partition(".")[0].partition(":")[0] for door in library.doors for home in getattr(door, "homes", ())}
+    assert homes <= own and own <= packages()
+    assert all(door.library == library.name for door in library.doors if isinstance(door, Methods))
 
 
 def test_doors_have_different_places() -> None:

@@ -131,6 +131,7 @@ def test_signals_reach_the_program(number: signal.Signals, tmp_path: Path) -> No
         """
         import signal, sys, time
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
         print("ready", flush=True)
         time.sleep(60)
         """,
@@ -202,6 +203,57 @@ def test_the_start_folder_alone_does_nothing(tmp_path: Path) -> None:
 
     app = programs.write(tmp_path / "app.py", "import sys; print([m for m in sys.modules if m.startswith('safeload')])")
     assert programs.python(app, more={"PYTHONPATH": START}).stdout == "[]\n"
+
+
+def test_a_program_is_started_as_the_parser_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most command lines are understood without `argparse`; what is then run is what `argparse` makes of them."""
+    from safeload.cli.main import main
+    from safeload.cli.run import straight
+    from safeload.guarding import program
+
+    started: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(program, "start", lambda order, words: started.append((order, list(words))))
+    for text in ("a.py", "a.py x --y", "a.py -m x", "a.py -- --policy z", "a.py x --policy z", "a.py -- -- x", "-m a",
+                 "-m a.b x -m y", "-m a -- x", "-m a -- --policy z", "a.py --strict", "- x"):  # fmt: skip
+        started.clear()
+        straight(text.split())
+        main(["run", *text.split()])
+        assert len(started) == (1 if text == "- x" else 2) and started[0] == started[-1], text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-m", "--strict a.py", "--help", "a.py --policy z", "-m a --policy=z", "-", "--", "-- a.py", "-m -x"]
+)
+def test_the_parser_has_the_rest(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an option of ours may be meant, nothing is started without it."""
+    from safeload.cli.run import straight
+    from safeload.guarding import program
+
+    monkeypatch.setattr(program, "start", lambda order, words: pytest.fail("was started"))
+    straight(text.split())
+
+
+def test_an_empty_program_waits_for_next_to_nothing(tmp_path: Path) -> None:
+    """No door is made before there is a library to put it in; what it takes to make one is not imported."""
+    app = programs.write(
+        tmp_path / "app.py",
+        """
+        import sys
+        print(sorted(name for name in sys.modules if name.startswith("safeload")))
+        print([name for name in ("typing", "re", "json", "dataclasses", "inspect", "pickle") if name in sys.modules])
+        """,
+    )
+    ours, other = programs.guarded(app).stdout.splitlines()
+    assert other == "[]"
+    assert ours == str(
+        ["safeload"]
+        + [
+            f"safeload.{name}"
+            for name in ("guarding", "guarding.children", "guarding.downloads", "guarding.guard", "guarding.hook",
+                         "guarding.imports", "guarding.install", "guarding.libraries", "guarding.state",
+                         "guarding.told", "registry")
+        ]
+    )  # fmt: skip
 
 
 def test_little_is_imported_for_it(tmp_path: Path) -> None:

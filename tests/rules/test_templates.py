@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 import transformers
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.finding import Finding, Severity, Status
+from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.engine.inspect import inspect
 from safeload.formats.base import Template
 from tests.rules.streams import findings
 
@@ -263,3 +267,18 @@ def test_a_large_number_is_how_much_there_will_be(text: str) -> None:
 def test_a_large_number_that_costs_nothing_is_none() -> None:
     """Bounds and defaults are numbers as well."""
     assert judged("{{ x|truncate(1000000) }}{{ y|default(100000000) }}{{ [z, 1000000]|min }}") == []
+
+
+def test_templates_of_a_file_share_what_one_may_have() -> None:
+    """Thousands of them are in no model: the file is undecided then, wherever among them a bad one stands."""
+    one = {"chat_template": "{{ a }}{{ b.c }}" * 30}
+    few, many = json.dumps([one] * 20), json.dumps([one] * 3_000)
+    assert verdict(few) is Status.SAFE and verdict(many) is Status.UNDECIDED
+    bad = {"chat_template": "{{ a.__class__ }}"}
+    assert verdict(json.dumps([bad, *[one] * 20])) is Status.DANGEROUS
+    assert verdict(json.dumps([bad, *[one] * 3_000])) >= Status.UNDECIDED
+    assert verdict(json.dumps([*[one] * 3_000, bad])) >= Status.UNDECIDED
+
+
+def verdict(document: str) -> Status:
+    return inspect(MemoryBlob(document.encode()), "tokenizer_config.json", Limits()).report.status

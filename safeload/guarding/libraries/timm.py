@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from safeload.guarding.doors import Function, Library
+from safeload.guarding.doors import Arguments, Function, Library
 
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
@@ -17,6 +18,19 @@ def _without_weights(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return not loads and not overlay and len(args) <= 2 and not str(name).startswith(_ELSEWHERE)
 
 
+def _data(place: int) -> Callable[[tuple[Any, ...], dict[str, Any]], Arguments]:
+    """A call that asks for unpickling, by keyword or at this place, gets what it is after: the data."""
+
+    def arranged(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        if kwargs.get("weights_only") is False:
+            kwargs = {name: value for name, value in kwargs.items() if name != "weights_only"}
+        if args[place : place + 1] == (False,):
+            args = (*args[:place], True, *args[place + 1 :])
+        return args, kwargs
+
+    return arranged
+
+
 LIBRARY = Library(
     name="timm",
     doors=(
@@ -26,8 +40,12 @@ LIBRARY = Library(
             passes=_without_weights,
         ),
         *(
-            Function(homes=(f"timm.models:{name}", f"timm.models._helpers:{name}"), ours=f"safeload.timm.{name}")
-            for name in ("load_checkpoint", "load_state_dict")
+            Function(
+                homes=(f"timm.models:{name}", f"timm.models._helpers:{name}"),
+                ours=f"safeload.timm.{name}",
+                arranged=_data(place),
+            )
+            for name, place in (("load_checkpoint", 7), ("load_state_dict", 3))
         ),
     ),
 )

@@ -12,14 +12,14 @@ import safeload
 
 
 def main(folder: str) -> int:
-    worst = 0
+    worst = safeload.Status.SAFE
     for model in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
         report = safeload.scan(model)
         print(f"{report.status!s:<10} {model.name}")
         for finding in report.findings:
             print(f"           {finding.location}: {finding.message}")
-        worst = max(worst, report.status.exit_code)
-    return worst
+        worst = max(worst, report.status)
+    return worst.exit_code
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ loaded has none.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,7 +20,7 @@ from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
 from safeload.engine.seatbelt import Answers, Trap
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _kernels
 from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress
@@ -62,6 +63,8 @@ class Loading:
             PolicyDenied: it tried what must not happen, or the code did what no policy lists.
         """
         approved = self.approved
+        if "diffusers" in sys.modules:
+            _kernels.stand_before(self._origins)
         try:
             with approved.tripwire(self.title):
                 return adapt.run(
@@ -118,6 +121,7 @@ def take_access(named: dict[str, Any]) -> Access:
     """How to reach the hub, taken out of a call; also by the names that arguments once had."""
     old = named.pop("use_auth_token", None)
     access = _arguments.take_access(named)
+    _arguments.refuse_code_revision(named)
     for name in _arguments.DROPPED:
         named.pop(name, None)
     return access if access.token is not None or old is None else Access(**{**_as_dict(access), "token": old})
@@ -132,6 +136,16 @@ def refuse(named: Mapping[str, Any], reasons: Mapping[str, tuple[str, str]]) -> 
     for name, (why, remedy) in reasons.items():
         if named.get(name):
             raise UsageError(f"{name}={escape(repr(named[name]), 80)} is refused", why=why, remedy=remedy)
+
+
+def refuse_unpickling(named: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for `weights_only=False`."""
+    if named.get("weights_only") is False:
+        raise UsageError(
+            "weights_only=False is refused",
+            why="it asks for unpickling, which safeload never does",
+            remedy="leave weights_only out",
+        )
 
 
 def dress_modules(model: Any, loading: Loading) -> None:

@@ -232,7 +232,7 @@ def _checked(description: Any) -> numpy.dtype[Any]:
 
 
 def _reconstruct(made: Made) -> object:
-    if not made.args or made.args[0] != Named(_NDARRAY):
+    if not made.args or made.args[0] != Named(name=_NDARRAY):
         return made.record()
     import numpy
 

@@ -86,12 +86,7 @@ def _guard_mixin(call: adapt.Call) -> Any:
 def _guard_weights(call: adapt.Call) -> Any:
     """Guard the functions that read a checkpoint from a path."""
     named = adapt.by_name(call)
-    if named.get("weights_only") is False:
-        raise UsageError(
-            "weights_only=False is refused",
-            why="it asks for unpickling, which safeload never does",
-            remedy="leave weights_only out",
-        )
+    adapt_models.refuse_unpickling(named)
     holder = _FUNCTIONS[call.method.__name__]
     reference = adapt_models.reference_in(named, holder)
     if reference is None:

@@ -24,11 +24,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_sentences
-from safeload.core.errors import UsageError
+from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Access, Request
-from safeload.engine.seatbelt import Trap
+from safeload.engine.seatbelt import Answers, Trap, worn
 from safeload.transformers import _arguments
+from safeload.transformers._code import Approved
 from safeload.transformers._load import native_types
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ _INNER = (
 )
 _OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
 _ORIGINAL = "bert-base-uncased"
-_BY_NAME = "import_from_string"
+_BY_NAME, _IN_FILES = "import_from_string", "import_module_class"
+"""Functions of the library: the first imports a class by its name, the second knows files of models as well."""
+_OLD_ROUTER = "sentence_transformers.models.Router"
 _LOOKS = "sentence_transformers.multi_vector_encoder.model"
 """Where the library only looks what kind of class it is, and goes on without an answer."""
 _IMPORTS = ("sentence_transformers.", "torch.")
@@ -94,7 +97,7 @@ def _guard_init(call: adapt.Call) -> Any:
     with adapt_models.Loading(reference, call.options) as loading:
         admission = loading.admit(reference, request)
         named |= {holder: str(admission.path), "trust_remote_code": bool(loading.approved), "local_files_only": True}
-        model = loading.run(lambda: call.method(**named), _traps())
+        model = loading.run(lambda: call.method(**named), _traps(), _answers(loading.approved))
     adapt_after.hold(model, loading.keeper)
     adapt_models.dress_modules(model, loading)
     if loading.approved:
@@ -135,6 +138,30 @@ def _traps() -> tuple[Trap, ...]:
         for home in homes
         if _BY_NAME in vars(sys.modules[home])
     )
+
+
+def _answers(approved: Approved) -> Answers:
+    """Old routers import classes by their names alone, wherever they are. They get those that are approved instead."""
+    router = sys.modules.get(_OLD_ROUTER)
+    if not approved or router is None or _BY_NAME not in vars(router) or _IN_FILES in vars(router):
+        return {}
+
+    def imported(dotted_path: str) -> Any:
+        if dotted_path.startswith(_IMPORTS):
+            return inspect.unwrap(vars(router)[_BY_NAME])(dotted_path)
+        module, _, name = dotted_path.rpartition(".")
+        belt = worn()
+        assert belt is not None  # only a belt asks
+        for code in approved:
+            if "." not in module and code.find("", f"{module}.py") is not None:
+                try:
+                    return code.load("", f"{module}.py", name)
+                except PolicyDenied as denial:
+                    belt.remember(denial)
+                    raise
+        belt.refuse(_import(dotted_path))
+
+    return {(name, _BY_NAME): imported for name, module in [*sys.modules.items()] if module is router}  # it has two
 
 
 def _import(dotted_path: object, *_: object, **__: object) -> str:

@@ -224,12 +224,7 @@ def _nothing(model: Any) -> None:
 def _guard_checkpoint(call: adapt.Call) -> Any:
     """Guard `load_checkpoint` and `load_state_dict`."""
     named = adapt.by_name(call)
-    if named.get("weights_only") is False:
-        raise UsageError(
-            "weights_only=False is refused",
-            why="it asks for unpickling, which safeload never does",
-            remedy="leave weights_only out",
-        )
+    adapt_models.refuse_unpickling(named)
     with adapt_models.Loading(str(named.get("checkpoint_path")), call.options) as loading:
         _checkpoint(named, "checkpoint_path", loading, use_ema=bool(named.get("use_ema", True)))
         result = loading.run(lambda: call.method(**named))

@@ -7,14 +7,14 @@ pickle in it, and `skops.io.load` makes only what its user trusts: `untrusted` s
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safeload.core.errors import SourceError, UsageError
+from safeload.core.errors import UsageError
 from safeload.core.names import Location, escape
 from safeload.engine.options import Options
+from safeload.engine.whole import write_whole
 from safeload.joblib import load
 
 _SUFFIX = ".skops"
@@ -79,29 +79,10 @@ def write_skops(
             why=f"it holds objects that are only known as records ({escape(inert[0], 80)})",
             remedy="safeload.joblib.load(…) reads it all the same",
         )
-    _write(target, data, force=force)
+    write_whole(os.fspath(target), data, failed="the skops file was not written", over=force)
     from hashlib import sha256
 
     return Written(path=target, size=len(data), sha256=sha256(data).hexdigest(), untrusted=untrusted)
-
-
-def _write(target: Path, data: bytes, *, force: bool) -> None:
-    """Whole, or not at all; never over a file that appeared meanwhile, unless that is asked for."""
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
-    try:
-        with open(draft, "xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if force:
-            os.replace(draft, target)
-        else:
-            os.link(draft, target)
-    except OSError as error:
-        why = escape(error.strerror or str(error))
-        raise SourceError("the skops file was not written", where=Location(os.fspath(target)), why=why) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _skops() -> Any:

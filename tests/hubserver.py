@@ -27,7 +27,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".msgpack", ".h5", ".onnx", ".model")
+LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".msgpack", ".h5", ".onnx", ".model", ".so")
 """Names of files that are kept in LFS; the others are in git itself."""
 
 
@@ -84,6 +84,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
+        self.kernels: dict[str, Repository] = {}
+        """Repositories of kernels: another kind, whose names are their own."""
         self.asked: list[Asked] = []
         self.overrides: dict[str, Answer] = {}
         """Answers by path of the URL (decoded, without its query), instead of the right ones."""
@@ -131,11 +133,12 @@ class Hub:
         revision: str = "main",
         gated: bool = False,
         token: str = "",
+        kernel: bool = False,
     ) -> str:
         """Commit `files` (or the files of a directory) as `revision`; return the commit. Earlier commits stay."""
         if isinstance(files, Path):
             files = {str(path.relative_to(files)): path.read_bytes() for path in files.rglob("*") if path.is_file()}
-        repository = self.repositories.setdefault(name, Repository(name))
+        repository = (self.kernels if kernel else self.repositories).setdefault(name, Repository(name))
         repository.gated, repository.token = gated, token
         content = json.dumps({path: git_sha1(data) for path, data in sorted(files.items())})
         commit = hashlib.sha1(f"{name} {content}".encode(), usedforsecurity=False).hexdigest()
@@ -185,15 +188,21 @@ class Hub:
         self, raw: str, query: dict[str, list[str]], bearer: str, handler: _Handler
     ) -> tuple[str, str, Answer]:
         parts = raw.strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
+        api = parts[:1] == ["api"] and parts[1:2] in (["models"], ["kernels"])
         rest = parts[2:] if api else parts
-        repository = next((found for n in (2, 1) if (found := self.repositories.get("/".join(rest[:n])))), None)
+        if (kernels := parts[1:2] == ["kernels"] if api else parts[:1] == ["kernels"]) and not api:
+            rest = rest[1:]
+        named = self.kernels if kernels else self.repositories
+        repository = next((found for n in (2, 1) if (found := named.get("/".join(rest[:n])))), None)
         if repository is None:
             return "", "", _error(401 if not bearer else 404, "RepoNotFound", "Repository not found")
         name = repository.name
         rest = rest[name.count("/") + 1 :]
         if repository.token and bearer != repository.token:
             return name, "", _error(401, "RepoNotFound", "Repository not found")
+        if api and rest[:1] == ["refs"]:
+            refs = [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": c} for n, c in repository.refs.items()]
+            return name, "", _json({"branches": refs, "converts": [], "tags": [], "pullRequests": []})
         verb, revision = rest[0] if rest else "revision", unquote(rest[1]) if len(rest) > 1 else "main"
         commit = repository.commit(revision)
         if commit is None:
@@ -201,7 +210,7 @@ class Hub:
         if api and verb == "revision":
             return name, "", _json(self._info(repository, commit, query))
         if api and verb == "tree":
-            return name, "", self._tree(repository, commit, query, handler)
+            return name, "", self._tree(repository, commit, query, handler, unquote("/".join(rest[2:])))
         if api and verb == "paths-info":
             wanted = _form(handler).get("paths", [])
             rows = [row for row in self._rows(repository, commit) if row["path"] in wanted]
@@ -233,12 +242,15 @@ class Hub:
             rows.append(row)
         return rows
 
-    def _tree(self, repository: Repository, commit: str, query: dict[str, list[str]], handler: _Handler) -> Answer:
+    def _tree(
+        self, repository: Repository, commit: str, query: dict[str, list[str]], handler: _Handler, within: str
+    ) -> Answer:
         rows = self._rows(repository, commit)
         folders = {parent for row in rows for parent in _parents(row["path"])}
         rows += [{"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(folders)]
+        rows = [row for row in rows if not within or row["path"].startswith(f"{within}/")]
         if query.get("recursive", [""])[0].lower() != "true":
-            rows = [row for row in rows if "/" not in row["path"]]
+            rows = [row for row in rows if "/" not in row["path"][len(within) + 1 if within else 0 :]]
         start = int(query.get("cursor", ["0"])[0])
         answer = _json(rows[start : start + self.page])
         if start + self.page < len(rows):
@@ -271,8 +283,8 @@ class Hub:
 
     def _from_storage(self, raw: str, range_: str) -> tuple[str, str, Answer]:
         parts = unquote(raw).strip("/").split("/")
-        for at in (2, 1):
-            repository = self.repositories.get("/".join(parts[:at]))
+        for at, kept in ((at, kept) for at in (2, 1) for kept in (self.repositories, self.kernels)):
+            repository = kept.get("/".join(parts[:at]))
             if repository is not None and parts[at] in repository.commits:
                 file = "/".join(parts[at + 1 :])
                 data = self.served.get((repository.name, file), repository.commits[parts[at]].get(file))

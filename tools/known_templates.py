@@ -1,4 +1,4 @@
-"""Write `safeload/engine/known_templates.toml`: `python -m tools.known_templates FOLDER VERSION`.
+"""Write the digests of known templates, and of their pieces: `python -m tools.known_templates FOLDER VERSION`.
 
 FOLDER is `trl/chat_templates` of an unpacked wheel of trl, whose originals are, by its own README and a weekly job of
 theirs, byte for byte what the models' publishers ship. The templates that the installed transformers has in its own
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from safeload.engine.templates import digest_of
+from safeload.rules import likeness, template_altered
 
 TARGET = Path(__file__).resolve().parents[1] / "safeload" / "engine" / "known_templates.toml"
 TYPES = {
@@ -52,14 +53,22 @@ def main() -> None:
         "# Digests of chat templates that are known, and where each was measured. Written by tools/known_templates.py.",
         "# A template that is here is the one that was published; that says nothing about what it does.",
     ]
+    texts = {"example": template_altered.EXAMPLE}
     for path in sorted(folder.glob("*.jinja")):
         if path.stem.endswith("_training"):
             continue
         source = f"trl {version}, trl/chat_templates/{path.name}"
-        lines += _entry(path.stem, _types(path.stem), digest_of(path.read_text("utf-8")), source)
+        texts[path.stem] = path.read_text("utf-8")
+        lines += _entry(path.stem, _types(path.stem), digest_of(texts[path.stem]), source)
     for name, model_type, text, source in _in_transformers():
         lines += _entry(name, (model_type,), digest_of(text), source)
+        texts[name] = text
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    likeness.FILE.write_text("".join(f"{_row(name, text)}\n" for name, text in texts.items()), encoding="ascii")
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name.partition(' ')[0]} {''.join(digest for _, digest in likeness.pieces(text))}"
 
 
 def _types(name: str) -> tuple[str, ...]:

@@ -23,6 +23,18 @@ _STATUS = {
     Status.DANGEROUS: "dangerous",
 }
 
+_OTHERS = """\
+| `file-unreadable` | the file could not be opened: no regular file, not readable, or outside of the model | \
+undecided | whatever reads files |
+| `code-missing` | code that the model needs is not there | undecided; unverified, if its import is only tried | \
+`safeload audit` |
+| `code-file-name` | the name of a file of code is not what it seems: characters that are not shown, mixed scripts | \
+unverified | `safeload audit` |
+| `bandit-b102` and the like | bandit's test of that number found something | unverified | `safeload audit --bandit` |
+| `bandit-other` | a test of bandit without a number found something | unverified | `safeload audit --bandit` |
+| `bandit-skipped` | bandit could not read the file, and says nothing of it | unverified | `safeload audit --bandit` |
+"""
+
 
 def pages() -> dict[str, str]:
     """Every page by file name."""
@@ -33,7 +45,8 @@ def pages() -> dict[str, str]:
         "Each finding names its rule. A file's status is the worst of its findings. These pages are generated from\n"
         "the rules themselves by `python -m tools.rule_pages`.\n\n"
         f"| rule | a finding says that | makes a file |\n|---|---|---|\n{rows}\n\n"
-        "A file that cannot even be opened has a finding of the rule `file-unreadable`, and is undecided.\n"
+        "## Findings that no rule makes\n\n"
+        f"| finding | it says that | makes a file | comes from |\n|---|---|---|---|\n{_OTHERS}"
     )
     return {"README.md": index, **{f"{rule.id}.md": _page(rule) for rule in rules}}
 

@@ -44,5 +44,5 @@ def constants(wanted: Collection[GlobalName]) -> dict[GlobalName, object]:
         try:
             found[name] = getattr(import_module(name.module), name.name)
         except (ModuleNotFoundError, AttributeError):
-            continue
+            continue  # not installed, or of another version: then the name stays unknown
     return found

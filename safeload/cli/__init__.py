@@ -9,6 +9,7 @@ COMMANDS = {
     "inspect": "show the tensors, data and globals of a file, without loading it",
     "audit": "say what the code of a model is and what it can do, without running it",
     "approve": "write down that you read the code of a model, so that exactly this code may run",
+    "kernel": "say what a kernel of the hub holds, and print the lines that list it in a policy",
     "run": "run an unmodified program, all of whose loads are guarded",
     "templates": "show the chat templates of a model, what they do, and how they differ from one you trust",
     "lock": "pin models to exact bytes in safeload.lock, or check that they still are",

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import date
+from typing import TYPE_CHECKING
 
 from safeload.cli.keys import passphrase_arguments
 from safeload.cli.output import note, waiting
 from safeload.core.names import escape
 
+if TYPE_CHECKING:
+    from safeload.engine.audit.approve import Approval
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="a directory, or a model on the hub")
+    parser.add_argument("reference", metavar="REF", help="a directory, a model on the hub, or a file of Python")
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument(
+        "--code-revision", metavar="REV", help="at which revision the code of other repositories is taken"
+    )
     parser.add_argument(
         "--criteria",
         metavar="NAME",
@@ -69,30 +76,39 @@ def run(parsed: argparse.Namespace) -> int:
             note=parsed.note,
             exempt=parsed.exempt,
             key=key,
-            request=Request(revision=parsed.revision),
+            request=Request(revision=parsed.revision, code_revision=parsed.code_revision),
             options=Options(audits=parsed.audits),
         )
-    audit = done.audit
     if parsed.json:
         from safeload.reporters.json import dump
 
-        data = {
-            "schema": "safeload.approval/1",
-            "audits": done.path,
-            "closure": audit.closure,
-            "from": audit.base,
-            "who": audit.who,
-            "criteria": sorted(audit.criteria),
-            "entries": sorted(audit.entries),
-            "imports": sorted(audit.imports),
-            "unfollowed": sorted(audit.unfollowed),
-            "files": dict(audit.files),
-            "signed": done.signed,
-            "approved": bool(done.answer.approvals),
-            "reasons": list(done.answer.reasons),
-        }
-        dump(data, sys.stdout)
-        return 0
+        dump(_document(done), sys.stdout)
+    else:
+        _print(done)
+    return 0
+
+
+def _document(done: Approval) -> dict[str, object]:
+    audit = done.audit
+    return {
+        "schema": "safeload.approval/1",
+        "audits": done.path,
+        "closure": audit.closure,
+        "from": audit.base,
+        "who": audit.who,
+        "criteria": sorted(audit.criteria),
+        "entries": sorted(audit.entries),
+        "imports": sorted(audit.imports),
+        "unfollowed": sorted(audit.unfollowed),
+        "files": dict(audit.files),
+        "signed": done.signed,
+        "approved": bool(done.answer.approvals),
+        "reasons": list(done.answer.reasons),
+    }
+
+
+def _print(done: Approval) -> None:
+    audit = done.audit
     print(f"{escape(audit.who)} approves {audit.closure} as {', '.join(sorted(audit.criteria))}")
     for label, names in (
         ("file", audit.files),
@@ -109,4 +125,3 @@ def run(parsed: argparse.Namespace) -> int:
         print("the code is not approved yet")
         for reason in done.answer.reasons:
             print(f"  {reason}")
-    return 0

@@ -26,9 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "reference",
         metavar="REF",
         nargs="?",
-        help="a directory, or a model on the hub; with --check, every model of the project's lock if none is named",
+        help="a directory, a model on the hub, or a file of Python; with --check, every model of the project's lock if none is named",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument(
+        "--code-revision", metavar="REV", help="at which revision the code of other repositories is taken"
+    )
     parser.add_argument("--against", metavar="REF", help="show only what differs from the code of another model")
     parser.add_argument(
         "--against-revision", metavar="REV", help="the revision of that one; REF itself, if no --against"
@@ -61,7 +64,7 @@ def run(parsed: argparse.Namespace) -> int:
         return run_check(parsed)
     if parsed.reference is None:
         raise UsageError("nothing was audited", why="no model is named", remedy="safeload audit REF")
-    request = Request(revision=parsed.revision)
+    request = Request(revision=parsed.revision, code_revision=parsed.code_revision)
     with waiting(f"reading the code of {parsed.reference}"):
         found = audit(parsed.reference, request=request, bandit=parsed.bandit)
         old = _approved_before(parsed, found) if parsed.format == "html" else None
@@ -96,7 +99,8 @@ def _approved_before(parsed: argparse.Namespace, found: Audit) -> Audit | None:
     if parsed.against or parsed.against_revision or not found.closure.files:
         return None
     options = Options(audits=parsed.audits, **({"policy": parsed.policy} if parsed.policy else {}))
-    checked = check(parsed.reference, request=Request(revision=parsed.revision), options=options)
+    request = Request(revision=parsed.revision, code_revision=parsed.code_revision)
+    checked = check(parsed.reference, request=request, options=options)
     nearest = suggest(checked).audit
     if nearest is None or not nearest.revision or nearest.closure == found.closure.digest:
         return None

@@ -27,7 +27,7 @@ def run(parsed: argparse.Namespace) -> int:
     options = Options(audits=parsed.audits, **({"policy": parsed.policy} if parsed.policy else {}))
     if parsed.reference is not None:
         return _one(parsed, options)
-    if not parsed.check or parsed.suggest or parsed.revision:
+    if not parsed.check or parsed.suggest or parsed.revision or parsed.code_revision:
         raise UsageError("nothing was checked", why="no model is named", remedy="safeload audit REF --suggest")
     return _all(parsed, options)
 
@@ -50,18 +50,18 @@ def _take(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _look(reference: str, revision: str | None, options: Options) -> Checked:
+def _look(reference: str, revision: str | None, options: Options, code_revision: str | None = None) -> Checked:
     from safeload.engine.audit.check import check
     from safeload.engine.request import Request
 
     with waiting(f"reading the code of {reference}"):
-        return check(reference, request=Request(revision=revision), options=options)
+        return check(reference, request=Request(revision=revision, code_revision=code_revision), options=options)
 
 
 def _one(parsed: argparse.Namespace, options: Options) -> int:
     from safeload.engine.audit.check import suggest
 
-    found = _look(parsed.reference, parsed.revision, options)
+    found = _look(parsed.reference, parsed.revision, options, parsed.code_revision)
     if parsed.json:
         _dump({"schema": "safeload.audit-check/1", **_document(found, suggest(found))})
     else:

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser for these arguments. Only the command that they name is imported."""
+    """The parser for these arguments. Only the command that they name is imported; if it comes first, it is alone,
+    since nothing shows the others then."""
     top = argparse.ArgumentParser(
         prog="safeload",
         description="Load AI models without running anything that their files say.",
@@ -67,7 +68,8 @@ def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=top.prog)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    for name, line in COMMANDS.items():
+    first = arguments[0] if arguments else ""
+    for name, line in ({first: COMMANDS[first]} if first in COMMANDS else COMMANDS).items():
         command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", allow_abbrev=False)
         if name == asked:
             module = import_module(f"safeload.cli.{name}")

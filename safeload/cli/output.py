@@ -175,5 +175,5 @@ def _umask() -> int:
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has its name by now, or why it was not written is what counts
         os.unlink(path)

@@ -99,7 +99,7 @@ def _tell(said: Explanation) -> None:
         applied = layer.applied
         which = f"match {escape(applied.pattern)!r}" if applied.rule else "no rule matches"
         print(f"{applied.policy.layer}: {escape(applied.place)} ({which}): {_word(layer.verdict.allowed)}")
-        print("  " + "; ".join(f"{key} {escape(value)}" for key, value in told(layer.settings)))
+        print("  " + "; ".join(f"{key} {escape(value)}" for key, value in told(layer.applied)))
     if not said.layers:
         print("no policy file: the defaults hold")
     for path, named in said.locks:
@@ -138,7 +138,7 @@ def _data(said: Explanation) -> dict[str, Any]:
                 "layer": one.applied.policy.layer,
                 "place": one.applied.place,
                 "match": one.applied.pattern or None,
-                "settings": dict(told(one.settings)),
+                "settings": dict(told(one.applied)),
                 "allowed": one.verdict.allowed,
             }
             for one in said.layers

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from safeload.cli.output import note, replaced, scanning, show_error
 from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import Finding, Report, Status
+from safeload.core.frozen import Frozen, fresh, replace
 from safeload.core.names import escape
 from safeload.reporters import names
 
@@ -87,8 +87,7 @@ def run(parsed: argparse.Namespace) -> int:
     return triaged.exit_code(errors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _Asked(Frozen):
     """What was asked for. Everything that can be refused is refused while this is made, before a file is read."""
 
     reporter: Reporter
@@ -96,7 +95,7 @@ class _Asked:
     baseline: Baseline | None
     accepted: Accepted
     digests: Status | None
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = fresh(factory=list)
     """What the scan itself says, such as how much of a remote model was read."""
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from safeload.core.frozen import Frozen
 from safeload.core.names import GlobalName
 
 
@@ -38,8 +38,7 @@ class Use(enum.Enum):
     """Only named, never called."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """One allowlisted global, with the reason it is there."""
 
     name: GlobalName

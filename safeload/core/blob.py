@@ -6,7 +6,6 @@ over HTTP. The core itself opens nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -21,27 +20,26 @@ class Blob(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class MemoryBlob:
     """A `Blob` over bytes that are already in memory."""
 
-    data: bytes = field(repr=False)
+    __slots__ = ("data", "size")
 
-    @property
-    def size(self) -> int:
-        return len(self.data)
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
 
 
-@dataclass(frozen=True, slots=True)
 class Extent:
     """A range of another blob, seen as a blob: a stored member of an archive, a storage in a stream."""
 
-    outer: Blob
-    start: int
-    size: int
+    __slots__ = ("outer", "size", "start")
+
+    def __init__(self, outer: Blob, start: int, size: int) -> None:
+        self.outer, self.start, self.size = outer, start, size
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.outer.read_at(self.start + offset, max(0, min(length, self.size - offset)))

@@ -12,28 +12,12 @@ Rules it keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from safeload.core import graph
 from safeload.core.errors import MalformedInput
-from safeload.core.graph import (
-    NOTHING,
-    Call,
-    Dict,
-    Extension,
-    FrozenSet,
-    Global,
-    How,
-    List,
-    Node,
-    OutOfBand,
-    Persistent,
-    Reading,
-    Set,
-    Span,
-    Tuple,
-    Value,
-)
+from safeload.core.frozen import Frozen
+from safeload.core.graph import Call, Dict, Global, How, List, Node, Persistent, Reading, Set, Span, Tuple, Value
 from safeload.core.names import GlobalName, Location
 
 _KEY_PARTS = 10_000
@@ -42,8 +26,7 @@ Handler = Callable[[tuple[Any, ...], dict[str, Any], Call], object]
 """Makes the object that a call of one global stands for. Raises `MalformedInput` for arguments it does not take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Frozen):
     """A global that appears as a value: its name, and nothing that could be called."""
 
     name: GlobalName
@@ -64,18 +47,20 @@ class Stateful:
         raise MalformedInput("an object was given entries it cannot have", why=type(self).__name__)
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Record(Stateful):
     """An object of a class that nobody imported: what it was made from, and what was set on it."""
 
-    callee: object
-    """A `Named` where the stream names the class or function; any other value where it computes one."""
-    how: How
-    args: object
-    kwargs: object
-    states: list[object] = field(default_factory=list)
-    items: list[object] = field(default_factory=list)
-    pairs: list[tuple[object, object]] = field(default_factory=list)
+    __slots__ = ("args", "callee", "how", "items", "kwargs", "pairs", "states")
+
+    def __init__(self, callee: object, how: How, args: object, kwargs: object, states: Sequence[object] = ()) -> None:
+        self.callee = callee
+        """A `Named` where the stream names the class or function; any other value where it computes one."""
+        self.how = how
+        self.args = args
+        self.kwargs = kwargs
+        self.states = list(states)
+        self.items: list[object] = []
+        self.pairs: list[tuple[object, object]] = []
 
     @property
     def name(self) -> GlobalName | None:
@@ -117,12 +102,14 @@ class Mapped(dict[object, object], Stateful):
         self.states.append(state)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Outside:
     """Something that only the loading program could supply: a persistent id, a registry code, a buffer number."""
 
-    kind: str
-    id: object
+    __slots__ = ("id", "kind")
+
+    def __init__(self, kind: str, id: object) -> None:
+        self.kind = kind
+        self.id = id
 
 
 def construct(
@@ -157,7 +144,7 @@ def construct(
         return bytearray(data) if span.mutable else data
 
     outside = persistent or (lambda id, node: Outside("persistent", id))
-    return _Builder(reading, handlers, location, outside, spans or copied).build(reading.value)
+    return _Builder(handlers, location, outside, spans or copied).build(reading.value)
 
 
 def checked_key(key: object) -> object:
@@ -184,8 +171,7 @@ def checked_key(key: object) -> object:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """How one kind of node is built: what stands for it before its parts are there, its parts, and the last step."""
 
     empty: Callable[[_Builder, Any], object] | None = None
@@ -196,20 +182,25 @@ class _Kind:
 _Step = tuple[Callable[["_Builder", Any], None], Any]
 
 
-@dataclass(slots=True, eq=False)
 class _Builder:
-    reading: Reading
-    handlers: Mapping[GlobalName, Handler]
-    location: Location
-    persistent: Callable[[object, Persistent], object]
-    spans: Callable[[Span], object]
-    made: dict[int, Any] = field(default_factory=dict)
-    begun: set[int] = field(default_factory=set)
-    steps: list[_Step] = field(default_factory=list)
-    late: list[_Step] | None = field(default_factory=list)
+    def __init__(
+        self,
+        handlers: Mapping[GlobalName, Handler],
+        location: Location,
+        persistent: Callable[[object, Persistent], object],
+        spans: Callable[[Span], object],
+    ) -> None:
+        self.handlers = handlers
+        self.location = location
+        self.persistent = persistent
+        self.spans = spans
+        self.made: dict[int, Any] = {}
+        self.begun: set[int] = set()
+        self.steps: list[_Step] = []
+        self.late: list[_Step] | None = []
 
     def build(self, value: Value) -> object:
-        if value is NOTHING:
+        if value is graph.NOTHING:
             raise MalformedInput("a pickle holds no value", where=self.location)
         self.want((value,))
         self.run()
@@ -286,7 +277,7 @@ def _fill_set(b: _Builder, node: Set) -> None:
         b.made[id(node)].update(b.entry(b.live(item)) for item in node.items)
 
 
-def _make_tuple(b: _Builder, node: Tuple | FrozenSet) -> None:
+def _make_tuple(b: _Builder, node: Tuple | graph.FrozenSet) -> None:
     items = map(b.live, node.items)
     b.made[id(node)] = tuple(items) if isinstance(node, Tuple) else frozenset(map(b.entry, items))
 
@@ -309,7 +300,7 @@ def _make_call(b: _Builder, node: Call) -> None:
             error.where = error.where or b.location.at(node.offset)
             raise
     else:
-        callee = Named(node.callee.name) if isinstance(node.callee, Global) else b.live(node.callee)
+        callee = Named(name=node.callee.name) if isinstance(node.callee, Global) else b.live(node.callee)
         b.made[id(node)] = Record(callee, node.how, args, kwargs)
     if node.states or node.items or node.pairs:
         b.steps.append((_finish_call, node))
@@ -361,12 +352,12 @@ _KINDS: Mapping[type[Node], _Kind] = {
     Dict: _Kind(lambda b, node: {}, lambda node: _flat(node.pairs), _fill_dict),
     Set: _Kind(lambda b, node: set(), lambda node: node.items, _fill_set),
     Tuple: _Kind(None, lambda node: node.items, _make_tuple),
-    FrozenSet: _Kind(None, lambda node: node.items, _make_tuple),
+    graph.FrozenSet: _Kind(None, lambda node: node.items, _make_tuple),
     Call: _Kind(None, _parts_of_call, _make_call),
     Persistent: _Kind(None, lambda node: (node.id,), _make_persistent),
-    Global: _Kind(lambda b, node: Named(node.name)),
+    Global: _Kind(lambda b, node: Named(name=node.name)),
     Span: _Kind(lambda b, node: b.spans(node)),
-    Extension: _Kind(lambda b, node: Outside("extension", node.code)),
-    OutOfBand: _Kind(lambda b, node: Outside("buffer", node.number)),
+    graph.Extension: _Kind(lambda b, node: Outside("extension", node.code)),
+    graph.OutOfBand: _Kind(lambda b, node: Outside("buffer", node.number)),
 }
 """Every kind of node that can be a value."""

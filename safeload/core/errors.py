@@ -92,13 +92,7 @@ class VerificationFailed(SafeloadError):
     """A signature, digest or manifest does not hold; `mismatches` maps every differing place to its reason."""
 
     def __init__(
-        self,
-        what: str,
-        *,
-        mismatches: Mapping[str, str],
-        where: Location | str = "",
-        why: str = "",
-        remedy: str = "",
+        self, what: str, *, mismatches: Mapping[str, str], where: Location | str = "", why: str = "", remedy: str = ""
     ) -> None:
         listed = "; ".join(f"{place}: {reason}" for place, reason in mismatches.items())
         super().__init__(what, where=where, why=why or listed, remedy=remedy)

@@ -7,13 +7,12 @@ such a check constructs one, so a policy cannot be handed a claim that nobody ve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from safeload.core.finding import Report
+from safeload.core.frozen import Frozen, fresh
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedSignature:
+class VerifiedSignature(Frozen):
     """A signature over the snapshot's files holds."""
 
     signer: str
@@ -34,8 +33,7 @@ class VerifiedSignature:
     """The predicate type of what was signed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockMatch:
+class LockMatch(Frozen):
     """The snapshot is the one that a lock names."""
 
     lock: str
@@ -44,8 +42,7 @@ class LockMatch:
     """Those that held when the model entered the lock, as the lock recorded them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Frozen):
     """The snapshot is not what a lock or a signature says it is."""
 
     kind: str
@@ -55,8 +52,7 @@ class Difference:
     file: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedApproval:
+class VerifiedApproval(Frozen):
     """Someone whose word counts approved exactly this code."""
 
     closure: str
@@ -64,8 +60,7 @@ class VerifiedApproval:
     who: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeNeed:
+class CodeNeed(Frozen):
     """This load cannot work without running code from the model."""
 
     files: tuple[str, ...]
@@ -76,14 +71,13 @@ class CodeNeed:
     """Digest of the code, where it is known; an approval must name it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Frozen):
     """What is known about a model, for one load of it."""
 
     reference: str
     report: Report
     revision: str | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = fresh(factory=dict)
     """sha256 by path, of every file that this load uses."""
     lock: LockMatch | None = None
     signatures: tuple[VerifiedSignature, ...] = ()

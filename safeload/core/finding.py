@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 
+from safeload.core.frozen import Frozen
 from safeload.core.names import Location
 
 
@@ -51,8 +51,7 @@ class Confidence(_Level):
     CERTAIN = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Frozen):
     """One fact about a file, with the place that shows it."""
 
     rule: str
@@ -73,8 +72,7 @@ class Finding:
     """Identifiers in public catalogues: `CWE-502`, `AML.T0011.000`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileReport:
+class FileReport(Frozen):
     """One file of a target, its one status, and why."""
 
     path: str
@@ -93,12 +91,11 @@ class FileReport:
         return max((finding.status for finding in self.findings), default=Status.SAFE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Frozen):
     """Everything that was found in a target: each of its files exactly once."""
 
     target: str
-    files: tuple[FileReport, ...] = field(default=())
+    files: tuple[FileReport, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

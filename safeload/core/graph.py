@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
+from safeload.core.frozen import Frozen
 from safeload.core.names import GlobalName
 
 Value = Any
@@ -36,56 +36,70 @@ def depth_over(items: Sequence[Value]) -> int:
     return depth + 1
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class List(Node):
-    items: list[Value] = field(default_factory=list)
-    depth: int = 1
+    __slots__ = ("depth", "items")
+
+    def __init__(self, items: list[Value] | None = None, depth: int = 1) -> None:
+        self.items = [] if items is None else items
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Set(Node):
-    items: list[Value] = field(default_factory=list)
-    depth: int = 1
+    __slots__ = ("depth", "items")
+
+    def __init__(self, items: list[Value] | None = None, depth: int = 1) -> None:
+        self.items = [] if items is None else items
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Dict(Node):
     """A dictionary as the pairs were written: later pairs with an equal key would win."""
 
-    pairs: list[tuple[Value, Value]] = field(default_factory=list)
-    depth: int = 1
+    __slots__ = ("depth", "pairs")
+
+    def __init__(self, pairs: list[tuple[Value, Value]] | None = None, depth: int = 1) -> None:
+        self.pairs = [] if pairs is None else pairs
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Tuple(Node):
-    items: tuple[Value, ...]
-    depth: int
+    __slots__ = ("depth", "items")
+
+    def __init__(self, items: tuple[Value, ...], depth: int) -> None:
+        self.items = items
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class FrozenSet(Node):
-    items: tuple[Value, ...]
-    depth: int
+    __slots__ = ("depth", "items")
+
+    def __init__(self, items: tuple[Value, ...], depth: int) -> None:
+        self.items = items
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Span(Node):
     """Bytes left where they are because they are many, or mutable: `[start, start + length)` of the blob."""
 
+    __slots__ = ("length", "mutable", "start")
     depth = 1
-    start: int
-    length: int
-    mutable: bool
+
+    def __init__(self, start: int, length: int, mutable: bool) -> None:
+        self.start = start
+        self.length = length
+        self.mutable = mutable
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Global(Node):
     """An importable thing, by name only. `written` differs where Python 2 names are mapped to today's."""
 
+    __slots__ = ("name", "offset", "written")
     depth = 1
-    name: GlobalName
-    written: GlobalName
-    offset: int
+
+    def __init__(self, name: GlobalName, written: GlobalName, offset: int) -> None:
+        self.name = name
+        self.written = written
+        self.offset = offset
 
 
 class How(enum.Enum):
@@ -96,61 +110,71 @@ class How(enum.Enum):
     INSTANCE = "instance"
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Call(Node):
     """What an unpickler would call, and everything it would then do to the result."""
 
-    callee: Value
-    args: Value
-    """Usually a `Tuple`; any other value means the stream asks for something C and Python treat differently."""
-    kwargs: Value
-    how: How
-    offset: int
-    depth: int
-    states: list[Value] | tuple[()] = ()
-    """What BUILD would set on the result, in order."""
-    items: list[Value] | tuple[()] = ()
-    """What APPEND, APPENDS or ADDITEMS would put into it."""
-    pairs: list[tuple[Value, Value]] | tuple[()] = ()
-    """What SETITEM or SETITEMS would put into it."""
-    inline: Span | None = None
-    """Raw bytes that follow this object between opcodes, where a format says there are some."""
+    __slots__ = ("args", "callee", "depth", "how", "inline", "items", "kwargs", "offset", "pairs", "states")
+
+    def __init__(self, callee: Value, args: Value, kwargs: Value, how: How, offset: int, depth: int) -> None:
+        self.callee = callee
+        self.args = args
+        """Usually a `Tuple`; any other value means the stream asks for something C and Python treat differently."""
+        self.kwargs = kwargs
+        self.how = how
+        self.offset = offset
+        self.depth = depth
+        self.states: list[Value] | tuple[()] = ()
+        """What BUILD would set on the result, in order."""
+        self.items: list[Value] | tuple[()] = ()
+        """What APPEND, APPENDS or ADDITEMS would put into it."""
+        self.pairs: list[tuple[Value, Value]] | tuple[()] = ()
+        """What SETITEM or SETITEMS would put into it."""
+        self.inline: Span | None = None
+        """Raw bytes that follow this object between opcodes, where a format says there are some."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Build(Node):
     """The act of setting `state` on `target`; only in the trace."""
 
+    __slots__ = ("offset", "state", "target")
     depth = 1
-    target: Value
-    state: Value
-    offset: int
+
+    def __init__(self, target: Value, state: Value, offset: int) -> None:
+        self.target = target
+        self.state = state
+        self.offset = offset
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Persistent(Node):
     """An object that the loading program supplies, by an identifier that the stream chose."""
 
-    id: Value
-    offset: int
-    depth: int
+    __slots__ = ("depth", "id", "offset")
+
+    def __init__(self, id: Value, offset: int, depth: int) -> None:
+        self.id = id
+        self.offset = offset
+        self.depth = depth
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Extension(Node):
     """An entry of the `copyreg` extension registry: what it means depends on the loading process."""
 
+    __slots__ = ("code", "offset")
     depth = 1
-    code: int
-    offset: int
+
+    def __init__(self, code: int, offset: int) -> None:
+        self.code = code
+        self.offset = offset
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class OutOfBand(Node):
     """The n-th buffer handed to the unpickler beside the stream (protocol 5)."""
 
+    __slots__ = ("number",)
     depth = 1
-    number: int
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 Fillable = List | Set | Dict | Call
@@ -180,8 +204,7 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class Reading(Frozen):
     """One pickle, read to its STOP or to its fault. Offsets are absolute in `blob`."""
 
     blob: Blob
@@ -194,7 +217,7 @@ class Reading:
     anomalies: tuple[Anomaly, ...] = ()
     protocol: int = 0
     opcodes: int = 0
-    fault: MalformedInput | None = field(default=None)
+    fault: MalformedInput | None = None
     """Why reading stopped early; `value` is then `NOTHING`, and everything before the fault is in the trace."""
 
     def bytes_of(self, value: bytes | Span) -> bytes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from safeload.core.frozen import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Frozen):
     """Bounds on one reading. Exceeding any of them raises `LimitExceeded` naming the field.
 
     Memory stays proportional to the bytes that were read, whatever the limits are; they bound time and the

@@ -33,12 +33,7 @@ _NO_FRAME = 1 << 65
 
 
 def read_pickle(
-    blob: Blob,
-    offset: int = 0,
-    *,
-    location: Location,
-    limits: Limits | None = None,
-    inline: InlineHook | None = None,
+    blob: Blob, offset: int = 0, *, location: Location, limits: Limits | None = None, inline: InlineHook | None = None
 ) -> Reading:
     """Read the pickle that begins at `offset`, up to and including its STOP.
 
@@ -76,6 +71,7 @@ class Machine:
         self.memo: dict[int, Value] = {}
         self.trace: list[Acting] = []
         self.anomalies: list[Anomaly] = []
+        self.names: dict[Value, str] = {}  # what was imported, as it was given
         self.protocol = 0
         self.nodes = 0
         self.most_nodes = limits.nodes

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -52,8 +51,7 @@ class GlobalName(NamedTuple):
         return f"{escape(self.module)}.{escape(self.name)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A place in a file: optionally within a member of it, at a byte offset, or at a path such as `files[3].sha256`."""
 
     file: str

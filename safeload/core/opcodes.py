@@ -98,8 +98,6 @@ _HIGHEST_PROTOCOL = 5
 _LONG = 1 << 16
 """Byte strings longer than this are referenced in place."""
 
-_u4 = struct.Struct("<I").unpack_from
-
 
 # ── the stream itself ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,17 +161,12 @@ _opcode(b"2")(lambda m, position: m.stack.append(m.stack[-1]))
 # ── the memo ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@_fixed({b"q": "B"})
+@_fixed({b"q": "B", b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
     m.memo[index] = m.stack[-1]
     return position
-
-
-@_opcode(b"r", 4)
-def _long_binput(m: Machine, position: int) -> int:
-    return _remember(m, position + 4, _u4(m.buffer, position)[0])
 
 
 @_line(b"p")
@@ -480,19 +473,29 @@ def _act(m: Machine, node: graph.Acting) -> None:
     m.make(node)
 
 
-_ODD_NAME = re.compile(r"[^!-\[\]-~]|\A\Z")
+def _named(m: Machine, value: Value) -> str:
+    """A module or a name. A Python 2 `str` is text or bytes as the loading program says; torch says UTF-8.
+
+    Each is looked at once: the stack may hand over one of a megabyte a million times.
+    """
+    if value not in m.names:
+        if not isinstance(value, str | bytes):
+            raise Fault("STACK_GLOBAL needs two strings")
+        text = value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
+        if not (text.isascii() and text.isprintable() and text) or " " in text or "\\" in text:
+            m.note("name-odd", f"the name {escape(text)!r} is empty or holds an odd character")
+        m.names[value] = text
+    return m.names[value]
 
 
-def _import(m: Machine, module: str, name: str) -> Global:
+def _import(m: Machine, module: Value, name: Value) -> Global:
     """What the stream imports here, with Python 2 names mapped as `Unpickler(fix_imports=True)` maps them."""
-    if _ODD_NAME.search(module) or _ODD_NAME.search(name):
-        m.note("name-odd", f"the name {escape(module)!r} {escape(name)!r} is empty or holds an odd character")
-    written = mapped = GlobalName(module, name)
+    written = mapped = GlobalName(_named(m, module), _named(m, name))
     if m.protocol < 3:
         if written in NAME_MAPPING:
             mapped = GlobalName(*NAME_MAPPING[written])
-        elif module in IMPORT_MAPPING:
-            mapped = GlobalName(IMPORT_MAPPING[module], name)
+        elif written.module in IMPORT_MAPPING:
+            mapped = GlobalName(IMPORT_MAPPING[written.module], written.name)
     return Global(mapped, written, m.base + m.at)
 
 
@@ -511,18 +514,8 @@ def _global(m: Machine, position: int) -> int:
 
 @_opcode(b"\x93")
 def _stack_global(m: Machine, position: int) -> None:
-    name = m.stack.pop()
-    module = m.stack.pop()
-    _act(m, _import(m, _operand(module), _operand(name)))
-
-
-def _operand(value: Value) -> str:
-    """A name from the stack. A Python 2 `str` is text or bytes as the loading program says; torch says UTF-8."""
-    if type(value) is bytes:
-        return value.decode("utf-8", "backslashreplace")
-    if type(value) is str:
-        return value
-    raise Fault("STACK_GLOBAL needs two strings")
+    name, module = m.stack.pop(), m.stack.pop()
+    _act(m, _import(m, module, name))
 
 
 def _call(m: Machine, callee: Value, args: Value, how: How, kwargs: Value = None) -> None:

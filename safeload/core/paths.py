@@ -19,14 +19,8 @@ def safe_relative(path: str, *, location: Location | str = "") -> str:
     Raises:
         MalformedInput: otherwise, saying which rule it breaks.
     """
-    reason = _fault(path)
-    if reason:
-        raise MalformedInput(
-            f"the file name {escape(path)!r} is not used",
-            where=location,
-            why=reason,
-            remedy="rename the file, or fix what refers to it",
-        )
+    if reason := _fault(path):
+        raise _unused(path, location, reason, "rename the file, or fix what refers to it")
     return path
 
 
@@ -60,10 +54,9 @@ def bare_name(path: str, *, location: Location | str = "") -> str:
     """
     safe_relative(path, location=location)
     if "/" in path:
-        raise MalformedInput(
-            f"the file name {escape(path)!r} is not used",
-            where=location,
-            why="it points into another directory",
-            remedy="move the file beside what refers to it",
-        )
+        raise _unused(path, location, "it points into another directory", "move the file beside what refers to it")
     return path
+
+
+def _unused(path: str, location: Location | str, why: str, remedy: str) -> MalformedInput:
+    return MalformedInput(f"the file name {escape(path)!r} is not used", where=location, why=why, remedy=remedy)

@@ -12,7 +12,7 @@ Laws, each a property test in `tests/property`:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, runtime_checkable
 
@@ -57,14 +57,9 @@ class Verdict:
 
     def denials(self) -> tuple[Reason, ...]:
         """Every reason that stands behind a denial, each once, in order; empty if allowed."""
-        return tuple(dict.fromkeys(self._denials()))
-
-    def _denials(self) -> Iterator[Reason]:
         if self.allowed:
-            return
-        yield from self.reasons
-        for part in self.parts:
-            yield from part._denials()
+            return ()
+        return tuple(dict.fromkeys((*self.reasons, *(reason for part in self.parts for reason in part.denials()))))
 
     def enforce(self, evidence: Evidence) -> None:
         """Raise `PolicyDenied`, listing every reason, unless allowed. `evidence` is what the policy decided about."""
@@ -87,10 +82,7 @@ class AllOf:
     policies: tuple[Policy, ...] = ()
 
     def decide(self, evidence: Evidence) -> Verdict:
-        parts = tuple(policy.decide(evidence) for policy in self.policies)
-        if not parts:
-            return _nothing_asked("all-of")
-        return Verdict("all-of", all(part.allowed for part in parts), parts=parts)
+        return _composed("all-of", all, self.policies, evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +92,17 @@ class AnyOf:
     policies: tuple[Policy, ...] = ()
 
     def decide(self, evidence: Evidence) -> Verdict:
-        parts = tuple(policy.decide(evidence) for policy in self.policies)
-        if not parts:
-            return _nothing_asked("any-of")
-        return Verdict("any-of", any(part.allowed for part in parts), parts=parts)
+        return _composed("any-of", any, self.policies, evidence)
 
 
-def _nothing_asked(name: str) -> Verdict:
-    return Verdict(
-        name,
-        allowed=False,
-        reasons=(Reason("the policy is empty, and an empty policy denies", "leave policy out: Options() has one"),),
-    )
+def _composed(
+    name: str, holds: Callable[[Iterable[bool]], bool], policies: tuple[Policy, ...], evidence: Evidence
+) -> Verdict:
+    if not policies:
+        reason = Reason("the policy is empty, and an empty policy denies", "leave policy out: Options() has one")
+        return Verdict(name, allowed=False, reasons=(reason,))
+    parts = tuple(policy.decide(evidence) for policy in policies)
+    return Verdict(name, holds(part.allowed for part in parts), parts=parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +207,8 @@ class SignedBy:
             if signed.signer in self.signers and signed.covers >= evidence.digests.keys():
                 keys.setdefault(signed.signer, set()).add(signed.identity)
         count, wanted = _pairs(keys), max(self.threshold, 1)
-        seen = (
-            ", ".join(sorted({f"{escape(one.signer)} ({escape(one.identity)})" for one in found})) or "nobody we know"
-        )
+        people = sorted({f"{escape(one.signer)} ({escape(one.identity)})" for one in found})
+        seen = ", ".join(people) or "nobody we know"
         names = ", ".join(map(escape, sorted(self.signers)))
         why = "".join(f"; {failure}" for failure in evidence.failures)
         message = f"{count} of the {wanted} signers needed ({names}) signed all that is used; signed by {seen}{why}"

@@ -4,16 +4,16 @@
 
 Promised: what these return is what diffusers returns, of exactly its classes; nothing in the files ran but code that
 was approved and asked for with `trust_remote_code=True`. Every component that a pipeline names belongs to diffusers or
-transformers, or is in an approved file of its folder; so is the class of the pipeline, if it is one of its own. Single
-files in any checkpoint format become safetensors first. Options of safeload ride in one keyword:
-`safeload=Options(…)`.
+transformers, or is in an approved file of its folder; so is the class of the pipeline, if it is one of its own, and a
+program that a call names with `custom_pipeline=`. Single files in any checkpoint format become safetensors first.
+Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are all classes with `from_pretrained` or `from_single_file`, and what loads more into a pipeline afterwards:
 LoRA weights, textual inversions, IP adapters. All other names are the library's own objects. Not guarded are its
 submodules, and whatever your code imports from `diffusers` itself.
 
-Refused, for the time being: `custom_pipeline=`, code of a single model (`auto_map`), modular and connected pipelines,
-ONNX and flashpack. They are programs, or bring some.
+Refused, for the time being: modular and connected pipelines, ONNX and flashpack. They are programs, or bring some; so are
+the pipelines of the library's community, by name.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if the
 library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.

@@ -7,16 +7,15 @@ from typing import Any
 
 from safeload import adapt, adapt_after, adapt_models
 from safeload.core.errors import UsageError
-from safeload.diffusers import _code, _late
+from safeload.diffusers import _code, _custom, _late
 from safeload.diffusers._code import TRAPS
 from safeload.engine.request import Request
 from safeload.transformers import _arguments
 
 NAMES = ("pretrained_model_name_or_path", "pretrained_model_or_path")
-_PROGRAM = "it names a program from elsewhere; only one that the model itself names can be approved"
+_PROGRAM = "it names a program, and nothing here takes one"
+_CUSTOM = dict.fromkeys(("custom_pipeline", "custom_revision"), (_PROGRAM, "leave it out"))
 REFUSED = {
-    "custom_pipeline": (_PROGRAM, "use a pipeline that diffusers has"),
-    "custom_revision": (_PROGRAM, "leave it out"),
     "use_onnx": ("ONNX runs programs of the model", "leave it out"),
     "load_connected_pipeline": ("it would load other models that the card of this one names", "load them one by one"),
     "use_flashpack": ("safeload does not read that format", "leave it out"),
@@ -44,29 +43,88 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     named = adapt.by_name(call)
     named |= named.pop("kwargs", {}) if isinstance(named.get("kwargs"), dict) else {}
     holder = next((name for name in NAMES if name in named), NAMES[0])
-    screen(named)
+    pipeline = is_pipeline(call.owner)
+    screen(named, program=pipeline)
     reference = adapt_models.reference_in(named, holder)
     if reference is None:
+        if pipeline:
+            adapt_models.refuse(named, _CUSTOM)  # nobody says what for
         return call.method(*call.args, **call.kwargs)
     request = _request(call.owner, named)
     with adapt_models.Loading(reference, call.options) as loading:
         admission = loading.admit(reference, request)
-        _code.check(call.owner, admission, pipeline=is_pipeline(call.owner))
+        program = None
+        if pipeline:
+            program = _custom.take(named, admission, request.trust_remote_code, request.access, loading)
+        _code.check(call.owner, admission, pipeline=pipeline, program=program)
         named[holder] = str(admission.path)
-        if is_pipeline(call.owner) or _is(call.owner, "ModelMixin", "AutoModel"):
-            named |= {"use_safetensors": True, "trust_remote_code": False}
+        if pipeline or _is(call.owner, "ModelMixin", "AutoModel"):
+            named |= {"use_safetensors": True, "trust_remote_code": _code.maps_itself(call.owner, admission)}
         named["local_files_only"] = True
-        result = loading.run(lambda: _code.load(call.method, admission, named), TRAPS, _code.answers(admission))
+        answers = _code.answers(admission, *filter(None, [program]))
+        result = loading.run(lambda: _code.load(call.method, admission, named, program), TRAPS, answers)
     finish(result, loading)
     return result
 
 
 def guard_from_pipe(call: adapt.Call) -> Any:
-    """A pipeline of another one's components: nothing to admit, and no program to take."""
-    screen(dict(call.kwargs))
-    adapt_models.refuse(call.kwargs, {"trust_remote_code": (_PROGRAM, "leave it out")})
+    """A pipeline of another one's components: nothing to admit but the program that the call may name.
+
+    Raises:
+        PolicyDenied: nobody approved that program.
+        UsageError: an argument would weaken the load.
+    """
+    named = dict(call.kwargs)
+    screen(named, program=True)
+    trusted = named.pop("trust_remote_code", None)
+    if trusted and named.get("custom_pipeline") is None:
+        raise UsageError("trust_remote_code=True is refused", why="there is no program to load", remedy="leave it out")
     with adapt_models.Loading("a pipeline", call.options) as loading:
-        return loading.run(lambda: call.method(*call.args, **call.kwargs), TRAPS)
+        access = adapt_models.take_access(dict(named))
+        program = _custom.take(named, None, trusted, access, loading)
+        answers = _code.from_files(filter(None, [program]))
+        result = loading.run(lambda: call.method(*call.args, **named), TRAPS, answers)
+    if program is not None:
+        finish(result, loading)
+    return result
+
+
+def guard_from_config(call: adapt.Call) -> Any:
+    """`from_config` of a class that takes the code which the config names: `AutoModel`.
+
+    Raises:
+        PolicyDenied: nobody approved that code, or the library tried what must not happen.
+        UsageError: the config is an object, which can name any code.
+    """
+    named = adapt.by_name(call)
+    named |= named.pop("kwargs", {}) if isinstance(named.get("kwargs"), dict) else {}
+    holder = "pretrained_model_name_or_path_or_dict"
+    config, trusted = named.get(holder), named.pop("trust_remote_code", None)
+    if config is None or not adapt.is_reference(config):
+        if trusted:
+            raise UsageError(
+                "trust_remote_code=True is refused",
+                why="a config object can name any code",
+                remedy=f"{call.owner.__name__}.from_config(MODEL, trust_remote_code=True)",
+            )
+        with adapt_models.Loading("a config", call.options) as loading:
+            return loading.run(lambda: call.method(**named), TRAPS)
+    subfolder, access = str(named.pop("subfolder", None) or ""), adapt_models.take_access(named)
+    request = Request(
+        purpose="config",
+        revision=named.pop("revision", None),
+        subfolder=subfolder,
+        trust_remote_code=trusted or None,
+        access=access,
+    )
+    with adapt_models.Loading(str(config), call.options) as loading:
+        admission = loading.admit(config, request)
+        _code.check(call.owner, admission, pipeline=False)
+        named |= {holder: str(admission.path), "local_files_only": True}
+        named["trust_remote_code"] = _code.maps_itself(call.owner, admission)
+        result = loading.run(lambda: call.method(**named), TRAPS, _code.answers(admission))
+    finish(result, loading)
+    return result
 
 
 def guard_download(call: adapt.Call) -> Any:
@@ -78,9 +136,9 @@ def guard_download(call: adapt.Call) -> Any:
     )
 
 
-def screen(named: dict[str, Any]) -> None:
-    """Refuse the arguments that would weaken a load. Raises `UsageError`."""
-    adapt_models.refuse(named, REFUSED)
+def screen(named: dict[str, Any], *, program: bool = False) -> None:
+    """Refuse the arguments that would weaken a load. `program`: the call may name one. Raises `UsageError`."""
+    adapt_models.refuse(named, REFUSED if program else REFUSED | _CUSTOM)
     _arguments.screen(named)
 
 

@@ -37,7 +37,8 @@ def _has(genuine: type, name: str) -> bool:
 def _guards(genuine: type) -> dict[str, adapt.Guard]:
     if any(part in base.__name__ for base in type.mro(genuine) for part in _REFUSED):
         return dict.fromkeys(("from_pretrained", "from_single_file"), _refuse)
-    return {
+    takes_code = {"from_config": _load.guard_from_config} if genuine.__name__ == "AutoModel" else {}
+    return takes_code | {
         "from_pretrained": _load.guard_from_pretrained,
         "from_single_file": _single.guard_from_single_file,
         "from_pipe": _load.guard_from_pipe,

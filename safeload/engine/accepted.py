@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
+from safeload.core.frozen import Frozen
 from safeload.core.names import Location, escape
 from safeload.engine.naming import beside, require_outside, within
 from safeload.engine.rulebook import require_known
@@ -28,8 +28,7 @@ NAME = "safeload.toml"
 _LARGEST = 1 << 22
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Frozen):
     """Suppressions, the folder that their paths are relative to, and what a person should hear about them."""
 
     entries: tuple[Suppression, ...] = ()

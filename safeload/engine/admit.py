@@ -32,8 +32,10 @@ from safeload.engine.approved import ApprovedCode, approve
 from safeload.engine.audit import approval
 from safeload.engine.handover import Resources, hand_over, pinned_path
 from safeload.engine.held import Held
+from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
 from safeload.engine.plan import Plan, make_plan
+from safeload.engine.reach import reach, reach_program
 from safeload.engine.record import AdmittedFile, LeftOut, Record, to_json
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
@@ -41,7 +43,7 @@ from safeload.sources.digest_memo import digest_all
 from safeload.sources.entry import Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import PinnedFile
-from safeload.sources.resolve import resolve
+from safeload.sources.program import split
 from safeload.sources.store import Stage, Store
 from safeload.trust.approvals import Answer
 
@@ -118,7 +120,7 @@ class _Job:
         return self._admit(self._resolve(reference, subfolder=self.request.subfolder), depth)
 
     def _resolve(self, reference: str, *, subfolder: str) -> Snapshot:
-        locked = enforce.locked_revision(reference, self.request.revision, self.options)
+        locked = locked_revision(split(reference)[0], self.request.revision, self.options)
         try:
             return self._resolved(reference, subfolder, locked or self.request.revision)
         except SourceError as error:
@@ -130,17 +132,9 @@ class _Job:
             raise
 
     def _resolved(self, reference: str, subfolder: str, revision: str | None) -> Snapshot:
-        return resolve(
-            reference,
-            revision=revision,
-            subfolder=subfolder,
-            limits=self.options.limits,
-            cache_dir=self.request.access.cache_dir,
-            token=self.request.access.token,
-            local_files_only=self.request.access.local_files_only,
-            force_download=self.request.access.force_download,
-            proxies=self.request.access.proxies,
-        )
+        if self.request.purpose == "code":
+            return reach_program(reference, self.request.access, revision=revision, limits=self.options.limits)[0]
+        return reach(reference, self.request.access, revision=revision, subfolder=subfolder, limits=self.options.limits)
 
     def _admit(self, snapshot: Snapshot, depth: int) -> Admission:
         guard = enforce.guard_for(snapshot, self.options, asked=_asked(snapshot.reference, self.request.revision))
@@ -192,7 +186,7 @@ class _Job:
         used = plan.used()
         for path in sorted(used):
             held.inspect(path)
-        if snapshot.kind != "hub":
+        if snapshot.kind != "hub" and self.request.purpose != "code":
             _look_at_the_rest(held, used)
         if self._judges_findings_alone:
             self._decide(held, self._record(held, plan, {}))

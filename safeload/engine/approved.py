@@ -25,7 +25,8 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import spec_from_file_location
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +38,7 @@ from safeload.core.paths import is_safe_relative
 from safeload.core.policy import Reason, Verdict
 from safeload.engine.audit.closure import Closure, Entry
 from safeload.sources.failures import os_failure
+from safeload.sources.pinned import pin_file
 from safeload.sources.store import Store
 
 PACKAGE = "safeload_approved"
@@ -49,19 +51,21 @@ _INDEX = "code.json"
 _MOST = 64 * 1024 * 1024
 _OTHER = "--"
 _lock = threading.RLock()
-_modules: dict[str, _Module] = {}
+_modules: dict[str, Module] = {}
 """By full name, every module and package of all code that was approved in this process."""
 _made: set[str] = set()
 """The full names of the modules that were executed here."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Module:
+class Module:
     source: bytes
     sha256: str
     path: str
     """Where the source can be read; empty for a package that is only a folder."""
     is_package: bool
+    native: bool = False
+    """Whether it is an extension module, which is linked in from `path`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class ApprovedCode:
         target = f"{repository}{_OTHER}{module}.{attribute}" if repository else f"{module}.{attribute}"
         for entry in self.entries:
             if entry.file == name and entry.target in (target, name):
-                return getattr(_import(self.package, _module_names(self.package, self.sources)[name]), attribute)
+                return getattr(import_module(self.package, _module_names(self.package, self.sources)[name]), attribute)
         reason = Reason(
             f"{escape(target)} is no entry of the approved code",
             f"safeload audit {escape(self.reference)}",
@@ -112,6 +116,10 @@ class ApprovedCode:
             verdict=Verdict("code", allowed=False, reasons=(reason,)),
             report=Report(target=self.reference),
         )
+
+    def module(self, file: str) -> ModuleType:
+        """The module of a file that is an entry as a whole, such as `pipeline.py`. Raises as `load` does."""
+        return sys.modules[str(self.load("", file, "__name__"))]
 
     @property
     def own(self) -> Mapping[str, bytes]:
@@ -239,17 +247,23 @@ def _write(path: str, source: bytes) -> None:
 def _register(package: str, sources: Mapping[str, bytes], paths: Mapping[str, str]) -> None:
     names = _module_names(package, sources)
     found = {
-        names[name]: _Module(source, sha256(source), paths[name], posixpath.basename(paths[name]) == "__init__.py")
+        names[name]: Module(source, sha256(source), paths[name], posixpath.basename(paths[name]) == "__init__.py")
         for name, source in sources.items()
     }
-    folder = _Module(b"", sha256(b""), "", True)
+    register(package, found)
+
+
+def register(package: str, modules: Mapping[str, Module]) -> None:
+    """Let modules be imported under their full names, which lie in `package`."""
+    folder, found = Module(b"", sha256(b""), "", True), dict(modules)
     for name in [*found, package]:
         while name := name.rpartition(".")[0]:
             found.setdefault(name, folder)
     found.setdefault(package, folder)
     found.pop(PACKAGE)
-    _modules.setdefault(PACKAGE, folder)
-    _modules.update(found)
+    with _lock:
+        _modules.setdefault(PACKAGE, folder)
+        _modules.update(found)
 
 
 def files_beside(module: str) -> Mapping[str, bytes]:
@@ -278,7 +292,7 @@ def inherit() -> None:
     Promised: the code that is imported is the code whose digest its package is named by, read once and compared.
     """
     with _lock:
-        _modules.setdefault(PACKAGE, _Module(b"", sha256(b""), "", True))
+        _modules.setdefault(PACKAGE, Module(b"", sha256(b""), "", True))
         _install()
 
 
@@ -317,7 +331,7 @@ def _install() -> None:
         sys.meta_path[:] = [_Finder(), *(finder for finder in sys.meta_path if not isinstance(finder, _Finder))]
 
 
-def _import(package: str, name: str) -> ModuleType:
+def import_module(package: str, name: str) -> ModuleType:
     """Import one module of approved code.
 
     Raises:
@@ -353,13 +367,15 @@ class _Finder(MetaPathFinder):
         found = _modules.get(fullname)
         if found is None:
             return None
+        if found.native:
+            return spec_from_file_location(fullname, found.path, loader=_NativeLoader(fullname, found))
         return ModuleSpec(fullname, _Loader(found), origin=found.path or None, is_package=found.is_package)
 
 
 class _Loader(Loader):
     """Loads one module from its bytes."""
 
-    def __init__(self, module: _Module) -> None:
+    def __init__(self, module: Module) -> None:
         self._module = module
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -385,7 +401,25 @@ class _Loader(Loader):
         return self._module.is_package
 
 
-def _execute(code: _Module, module: ModuleType) -> None:
+class _NativeLoader(ExtensionFileLoader):
+    """Links one extension module in, from a private directory; its bytes are looked at straight before."""
+
+    def __init__(self, name: str, module: Module) -> None:
+        super().__init__(name, module.path)
+        self._sha256 = module.sha256
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        with pin_file(self.path) as file:
+            if not hmac.compare_digest(file.sha256(), self._sha256):
+                raise VerificationFailed(
+                    "a module was not linked in", mismatches={spec.name: "its bytes are not those listed"}
+                )
+            module = super().create_module(spec)
+        _made.add(spec.name)
+        return module
+
+
+def _execute(code: Module, module: ModuleType) -> None:
     """Run a module. The one place in safeload where code of a model runs: bytes of an approved closure, no others.
 
     Raises:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from safeload.core.digest import sha256
-from safeload.engine import enforce
-from safeload.engine.lock import describe
+from safeload.engine.identity import locked_revision
+from safeload.engine.lockentry import describe
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Access
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 from safeload.trust.lockfile import LockedModel
 
 CARD = "README.md"
@@ -50,14 +50,7 @@ def bom(
     Raises what `lock` raises, except that nothing is refused for want of a signer.
     """
     options, access, text = options or Options(), access or Access(), os.fspath(reference)
-    snapshot = resolve(
-        text,
-        revision=enforce.locked_revision(text, revision, options) or revision,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-    )
+    snapshot = reach(text, access, revision=locked_revision(text, revision, options) or revision, limits=options.limits)
     on_hub = snapshot.kind in ("hub", "cache")
     name = (snapshot.answered or snapshot.root) if on_hub else os.path.basename(snapshot.root)
     model, _ = describe(snapshot, options, id=name, requested=revision or "", entering=False)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from safeload.core.errors import UsageError
 from safeload.core.names import Location, escape
-from safeload.engine.lock import describe
+from safeload.engine.lockentry import describe
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Access
-from safeload.sources.resolve import resolve
 from safeload.trust import layers
 from safeload.trust.lockfile import Lock, LockedFile, LockedModel
 
@@ -55,13 +55,7 @@ def diff(
 def _side(reference: str, options: Options, access: Access) -> Lock | LockedModel:
     if os.path.isfile(reference):
         return layers.read_lock(reference)
-    snapshot = resolve(
-        reference,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-    )
+    snapshot = reach(reference, access, limits=options.limits)
     return describe(snapshot, options, id=snapshot.root, entering=False)[0]
 
 

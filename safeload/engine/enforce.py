@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from safeload.core.errors import ConfigError, SourceError
+from safeload.core.errors import ConfigError
 from safeload.core.evidence import Difference, Evidence, LockMatch, VerifiedSignature
 from safeload.core.names import Location, escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf, NothingDiffers, Policy, Verdict
-from safeload.engine.handed import STREAM
 from safeload.engine.held import Held
+from safeload.engine.identity import entry_for, targets
 from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
-from safeload.sources.base import Listed, Snapshot
-from safeload.sources.hfcache import Place, find_place
+from safeload.engine.restricted import Restricted
+from safeload.sources.base import Snapshot
+from safeload.sources.hfcache import in_cache
 from safeload.sources.hub import is_hub_id
-from safeload.sources.pinned import PinnedFile
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import Lock, LockedModel
 from safeload.trust.policy_file import PolicyFile
@@ -114,7 +114,7 @@ class Guard:
             return self.snapshot
         named = [{file.path for file in entry.files} for _, entry in self.entries if entry is not None]
         keep = set.intersection(*named) | bundles_of(self.snapshot)
-        return _Restricted(self.snapshot, {p: one for p, one in self.snapshot.listing.items() if p in keep})
+        return Restricted(self.snapshot, {p: one for p, one in self.snapshot.listing.items() if p in keep})
 
     def find(self, digests: Mapping[str, str], everything: Digester, held: Held) -> Found:
         """Compare, verify, and collect. `digests` are those of the files that the load uses.
@@ -127,18 +127,7 @@ class Guard:
             return Found()
         apart = bundles_of(self.snapshot)
         whole = _Tree(everything, apart)
-        differing: list[Difference] = [*self._renamed()]
-        for _, entry in self.entries:
-            if entry is not None:
-                differing += differences(
-                    entry,
-                    self.snapshot,
-                    digests,
-                    asked=self.asked,
-                    apart=apart,
-                    hides=self.hides,
-                    whole_tree=whole.digest,
-                )
+        differing = [*self._renamed(), *self._unlike_the_lock(digests, whole.digest)]
         match = self._match(differing)
         found = Found(lock=match, differences=tuple(dict.fromkeys(differing)))
         if self._wants_signatures(match):
@@ -149,21 +138,25 @@ class Guard:
 
     def completed(self, found: Found, digests: Mapping[str, str], tree: str) -> Found:
         """What `find` would find, for a model whose every digest and signature is known."""
-        apart, differing = bundles_of(self.snapshot), [*found.differences, *self._renamed()]
+        differing = [*found.differences, *self._renamed(), *self._unlike_the_lock(digests, lambda: tree)]
+        found = replace(found, differences=tuple(dict.fromkeys(differing)))
+        found = replace(found, lock=self._match(found.differences))
+        return replace(found, marks=self.marks(found, digests))
+
+    def _unlike_the_lock(self, digests: Mapping[str, str], tree: Callable[[], str]) -> Iterator[Difference]:
+        """What is not as the locks say."""
+        apart = bundles_of(self.snapshot)
         for _, entry in self.entries:
             if entry is not None:
-                differing += differences(
+                yield from differences(
                     entry,
                     self.snapshot,
                     digests,
                     asked=self.asked,
                     apart=apart,
                     hides=self.hides,
-                    whole_tree=lambda: tree,
+                    whole_tree=tree,
                 )
-        found = replace(found, differences=tuple(dict.fromkeys(differing)))
-        found = replace(found, lock=self._match(found.differences))
-        return replace(found, marks=self.marks(found, digests))
 
     def _match(self, differing: Sequence[Difference]) -> LockMatch | None:
         """The lock that the model is in, if it is in each lock that counts, and nothing differs."""
@@ -259,34 +252,6 @@ class _Tree:
         return self._digest
 
 
-class _Restricted:
-    """A snapshot with fewer files."""
-
-    def __init__(self, inner: Snapshot, listing: Mapping[str, Listed]) -> None:
-        self._inner, self.listing = inner, listing
-        self.reference, self.kind, self.root = inner.reference, inner.kind, inner.root
-        self.revision, self.notes, self.answered = inner.revision, inner.notes, inner.answered
-
-    def fetch(self, paths: object) -> None:
-        wanted = list(paths)  # type: ignore[call-overload]
-        self._refuse(wanted)
-        self._inner.fetch(wanted)
-
-    def open(self, path: str) -> PinnedFile:
-        self._refuse([path])
-        return self._inner.open(path)
-
-    def _refuse(self, paths: list[str]) -> None:
-        for path in paths:
-            if path not in self.listing:
-                raise SourceError(
-                    f"{escape(path)!r} was not opened",
-                    where=Location(path),
-                    why="the lock does not name it, and the policy hides what no lock names",
-                    remedy=f"safeload lock {escape(self.reference)} --upgrade",
-                )
-
-
 def bundles_of(snapshot: Snapshot) -> frozenset[str]:
     """The files of a snapshot that are signatures, and no part of what is signed or locked."""
     return frozenset(bundles_in(snapshot.listing))
@@ -343,140 +308,13 @@ def refuse_within(snapshot: Snapshot, path: str) -> None:
     """Raise `ConfigError` if a policy or lock lies in the model that it would be about, or in the hub's cache."""
     real = os.path.realpath(path)
     inside = snapshot.kind == "directory" and real.startswith(snapshot.root.rstrip("/") + "/")
-    if inside or find_place(real) is not None:
+    if inside or in_cache(real):
         raise ConfigError(
             f"{escape(snapshot.reference)} was not loaded",
             where=Location(path),
             why="this file lies in a model's own directory, and a model has no say in how it is judged",
             remedy="if it is yours, move it out of the model; else load from another working directory",
         )
-
-
-def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
-    """A model's names for rules: the hub's own name for it in small letters, or `path:/…`.
-
-    Names in one group are the same thing: a file has that of its directory as well. Of each group a rule is asked: a
-    directory that stands before a model of its name on the hub must do for either.
-    """
-    if snapshot.kind == STREAM:
-        # Without a name no rule is about it; what is only claimed to be its name is asked as well.
-        return (*(_targets_of_path(snapshot) if snapshot.root else ()), ())
-    if snapshot.kind in ("hub", "cache"):
-        return (((snapshot.answered or snapshot.root).lower(),),)
-    return _targets_of_path(snapshot)
-
-
-def _targets_of_path(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
-    if place := _place_of_file(snapshot):
-        return ((place[0].repository.lower(),),)
-    real = os.path.realpath(snapshot.root)
-    named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind != "directory" else (f"path:{real}",)
-    return (named, (snapshot.reference.lower(),)) if is_hub_id(snapshot.reference) else (named,)
-
-
-def _place_of_file(snapshot: Snapshot) -> tuple[Place, str] | None:
-    """Where in the hub's cache a single file lies, and its path in the model."""
-    if snapshot.kind not in ("file", STREAM):
-        return None
-    folder, name = os.path.split(snapshot.root)
-    return find_place(os.path.join(os.path.realpath(folder), name))
-
-
-def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel | None:
-    """The entry of a lock that is about this model; of a directory or file within one, the part that is about it.
-
-    Raises:
-        ConfigError: there are several, and nothing says which one is meant.
-    """
-    if snapshot.kind in ("hub", "cache"):
-        entry = choose(lock, snapshot.root, asked, snapshot.revision)
-        found = find_place(os.path.realpath(snapshot.reference)) if snapshot.kind == "cache" else None
-        return part(entry, found[1]) if entry is not None and found is not None and found[1] else entry
-    if snapshot.kind == STREAM and not snapshot.root:
-        return None
-    if place := _place_of_file(snapshot):
-        entry = choose(lock, place[0].repository, asked, place[0].commit)
-        return None if entry is None else part(entry, place[1])
-    root = os.path.realpath(snapshot.root)
-    if exact := directory_entry(lock, root):
-        return exact
-    around = [(base, model) for base, model in _directories(lock) if root.startswith(base.rstrip("/") + "/")]
-    if not around:
-        return None
-    base, model = max(around, key=lambda one: len(one[0]))
-    return part(model, os.path.relpath(root, base))
-
-
-def directory_entry(lock: Lock, root: str) -> LockedModel | None:
-    """The entry of exactly this directory, by its path without links."""
-    return next((model for base, model in _directories(lock) if base == root), None)
-
-
-def _directories(lock: Lock) -> Iterator[tuple[str, LockedModel]]:
-    folder = os.path.realpath(os.path.dirname(lock.path))
-    return ((os.path.realpath(os.path.join(folder, model.id)), model) for model in lock.models if not model.hub)
-
-
-def part(entry: LockedModel, inner: str) -> LockedModel:
-    """What an entry says of one directory of the model, or of one file, under the names they have for themselves."""
-    names = {
-        file.path: os.path.basename(file.path) if file.path == inner else file.path.removeprefix(inner + "/")
-        for file in entry.files
-        if file.path == inner or file.path.startswith(inner + "/")
-    }
-    return replace(
-        entry,
-        files=tuple(replace(file, path=names[file.path]) for file in entry.files if file.path in names),
-        signatures=tuple(
-            replace(one, covers=frozenset(names[path] for path in one.covers if path in names))
-            for one in entry.signatures
-        ),
-    )
-
-
-def choose(lock: Lock, id: str, asked: str | None, revision: str | None = None) -> LockedModel | None:
-    """Of the entries of a model, the one that this revision, or the word for it, stands for."""
-    found = [model for model in lock.of(id) if model.hub]
-    for wanted in (
-        [model for model in found if asked is not None and model.requested == asked],
-        [model for model in found if model.revision in (revision, asked)],
-        [model for model in found if asked is None and model.requested == "main"],
-        found,
-    ):
-        if len(wanted) == 1:
-            return wanted[0]
-    if not found:
-        return None
-    raise ConfigError(
-        f"{escape(lock.path)} does not say which revision of {escape(id)} is meant",
-        where=Location(lock.path),
-        why=f"it holds {', '.join(escape(model.requested or model.revision) for model in found)}",
-        remedy=f"revision={escape(found[0].requested or found[0].revision)!r}",
-    )
-
-
-def locked_revision(reference: str, revision: str | None, options: Options) -> str | None:
-    """The commit that a lock names for a model on the hub that is asked for without a revision; else `None`.
-
-    Raises:
-        ConfigError: a lock cannot be read or used, or two of them name different commits.
-    """
-    id = reference.removeprefix("hf://").removeprefix("models/")
-    if revision not in (None, "main") or not is_hub_id(id) or (id == reference and os.path.lexists(reference)):
-        return None
-    commits: dict[str, str] = {}
-    for lock in layers.locks(None if options.lock is None else os.fspath(options.lock)):
-        entry = choose(lock, id, revision)
-        if entry is not None and (revision is None or entry.requested == revision):
-            commits[entry.revision] = lock.path
-    if len(commits) > 1:
-        raise ConfigError(
-            f"{escape(id)} was not loaded",
-            where=", ".join(map(escape, commits.values())),
-            why="two locks name different revisions of it",
-            remedy="lock it anew, or leave one of the locks out",
-        )
-    return next(iter(commits), None)
 
 
 def warnings(verdict: Verdict) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from safeload.engine.allowlists import default_allowlist
 from safeload.engine.inspect import Inspected, inspect
 from safeload.engine.looked import shown, unreadable
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.engine.scan import company, require_opinions
 from safeload.formats.base import PickleStream
@@ -21,7 +22,6 @@ from safeload.rules.fickling import pseudo_source
 from safeload.rules.script import Step, script
 from safeload.sources.base import Snapshot
 from safeload.sources.remote import is_remote
-from safeload.sources.resolve import resolve
 
 __all__ = ["Explanation", "Step", "Stream", "explain", "explain_stream", "explained_file"]
 
@@ -81,16 +81,8 @@ def explain(
             why="that takes whole files, and this one is elsewhere",
             remedy="fetch it first, and name the file",
         )
-    snapshot = resolve(
-        os.fspath(target),
-        revision=request.revision,
-        subfolder=request.subfolder,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-        force_download=request.access.force_download,
-        proxies=request.access.proxies,
+    snapshot = reach(
+        os.fspath(target), request.access, revision=request.revision, subfolder=request.subfolder, limits=options.limits
     )
     snapshot.fetch(snapshot.listing)
     return tuple(_explained(snapshot, path, options) for path in sorted(snapshot.listing))

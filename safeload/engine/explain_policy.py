@@ -12,14 +12,15 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import AllOf, NothingDiffers, Reason, Verdict
 from safeload.engine import enforce
-from safeload.engine.lock import describe, signable
+from safeload.engine.identity import locked_revision, targets
+from safeload.engine.lockentry import describe, signable
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.sources.failures import os_failure
-from safeload.sources.resolve import resolve
 from safeload.trust import layers, rules
 from safeload.trust.lockfile import LockedModel
-from safeload.trust.policy_file import NAME, PolicyFile, Settings
+from safeload.trust.policy_file import CAPABILITIES, NAME, PolicyFile, Settings
 from safeload.trust.rules import Applied
 
 _PLAIN = """\
@@ -33,6 +34,7 @@ pickle = "convert"            # deny | restricted | convert
 remote-code = "audited"       # deny | audited: safeload approve REF
 criteria = "safe-to-run"      # safe-to-import | safe-to-run | safe-to-deploy, or one's own of audits.toml
 min-auditors = 1
+# auditors = ["acme"]         # signers of this file: only their word counts for code, and only if they signed it
 extra-files = "reject"        # reject | hide
 integrity = "auto"            # auto | pinned | private
 """
@@ -50,6 +52,9 @@ extra-files = "reject"
 integrity = "auto"
 """
 _EXAMPLE = """
+# [remote-code]
+# capabilities = ["none"]     # what approved code may do while it loads; else nobody watches: CAPABILITIES
+#
 # [signers.acme]
 # type = "key"
 # keys = [{ file = "keys/acme.pub", not-after = 2027-12-31 }]
@@ -108,16 +113,9 @@ def explain_policy(
     """
     request, options = request or Request(), options or Options()
     text = os.fspath(reference)
-    revision = enforce.locked_revision(text, request.revision, options) or request.revision
+    revision = locked_revision(text, request.revision, options) or request.revision
     access = request.access
-    snapshot = resolve(
-        text,
-        revision=revision,
-        limits=options.limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-    )
+    snapshot = reach(text, access, revision=revision, limits=options.limits)
     if snapshot.kind == "file":
         raise UsageError(
             f"{escape(text)} was not explained",
@@ -134,7 +132,7 @@ def explain_policy(
     decisions = tuple((one, rules.decision(one, guard.now.date())) for one in guard.applied)
     return Explanation(
         reference=text,
-        names=tuple(name for group in enforce.targets(snapshot) for name in group),
+        names=tuple(name for group in targets(snapshot) for name in group),
         revision=snapshot.revision,
         layers=tuple(Layer(one, policy.decide(evidence)) for one, policy in decisions),
         locks=tuple((lock.path, entry is not None) for lock, entry in guard.entries),
@@ -166,7 +164,9 @@ def init(path: str | os.PathLike[str] | None = None, *, strict: bool = False) ->
     target = os.path.abspath(path if path is not None else os.path.join(layers.project_root(), NAME))
     try:
         with open(target, "x", encoding="utf-8") as stream:
-            stream.write((_STRICT if strict else _PLAIN) + _EXAMPLE)
+            stream.write(
+                (_STRICT if strict else _PLAIN) + _EXAMPLE.replace("CAPABILITIES", ", ".join(sorted(CAPABILITIES)))
+            )
     except FileExistsError:
         raise UsageError(
             "no policy was written", where=Location(target), why="there is one already", remedy="safeload policy check"
@@ -176,21 +176,22 @@ def init(path: str | os.PathLike[str] | None = None, *, strict: bool = False) ->
     return target
 
 
-def _approvals(settings: Settings) -> str:
-    """What an approval of code needs."""
-    by = "anybody, signed or not" if settings.auditors is None else ", ".join(map(escape, sorted(settings.auditors)))
-    return f": {escape(settings.criteria)}, by {settings.min_auditors} of {by}"
-
-
-def told(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The settings as a policy file writes them."""
-    need = settings.require
+def told(applied: Applied) -> Iterator[tuple[str, str]]:
+    """The settings as a policy file writes them. What approvals and the tripwire need, only where code may run."""
+    settings, need = applied.settings, applied.settings.require
     names = ", ".join(sorted(need.of))
     signed = f"{need.threshold} of {names}" if need.of else ""
     yield "mode", settings.mode
     yield "require", " and ".join(word for word in ("locked" if need.locked else "", signed) if word) or "none"
     yield "formats", ", ".join(sorted(settings.formats)) if settings.formats is not None else "any"
     yield "pickle", settings.pickle
-    yield "remote-code", f"{settings.remote_code}{_approvals(settings) if settings.remote_code == 'audited' else ''}"
+    yield "remote-code", settings.remote_code
+    if settings.remote_code == "audited":
+        yield "criteria", settings.criteria
+        yield "min-auditors", str(settings.min_auditors)
+        listed = settings.auditors
+        yield "auditors", "anybody, signed or not" if listed is None else ", ".join(sorted(listed)) or "nobody"
+        watched = applied.policy.capabilities
+        yield "capabilities", "not watched" if watched is None else ", ".join(sorted(watched)) or "none"
     yield "extra-files", settings.extra_files
     yield "integrity", settings.integrity

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Container
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safeload import formats, rules
 from safeload.core.blob import Blob
 from safeload.core.finding import FileReport
+from safeload.core.frozen import Frozen
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.allowlists import default_allowlist
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from safeload.engine.options import Options
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
+_SELDOM = (100_000, 50, 1_000)
+"""A reading makes many objects that all live until its end: looking for garbage among them costs more than reading."""
+
+
+class Company(Frozen):
     """The other files that are there, for a file that names some of them: by their paths, as the file's own is."""
 
     scanned: Container[str]
@@ -28,8 +32,7 @@ class Company:
     """Those that are not scanned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
+class Inspected(Frozen):
     """A file's parts, exactly as they were judged, with the report on them."""
 
     report: FileReport
@@ -55,6 +58,20 @@ def inspect(
     `shown` is what remedies call the file, where that differs from its path in the target. Of `options`, those count
     that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is.
     """
+    before = gc.get_threshold()
+    if not 0 < before[0] < _SELDOM[0]:  # our programs, another thread that is here already, or nobody looks at all
+        return _inspected(blob, path, limits, shown, options, company)
+    gc.set_threshold(*_SELDOM)
+    try:
+        return _inspected(blob, path, limits, shown, options, company)
+    finally:
+        if gc.get_threshold() == _SELDOM:
+            gc.set_threshold(*before)
+
+
+def _inspected(
+    blob: Blob, path: str, limits: Limits, shown: str, options: Options | None, company: Company | None
+) -> Inspected:
     location = Location(path)
     read = formats.read(blob, location, limits)
     context = Context(

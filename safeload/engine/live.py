@@ -77,7 +77,7 @@ class Made(NamedTuple):
 
     def record(self) -> Record:
         """The inert stand-in, for arguments that a handler has no use for."""
-        record = Record(Named(self.name), self.call.how, self.args, self.kwargs or None)
+        record = Record(Named(name=self.name), self.call.how, self.args, self.kwargs or None)
         record.states.extend(self.states)
         record.items.extend(self.items)
         return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import datetime
 import decimal
 import fractions
@@ -279,9 +280,9 @@ def _reconstructor(made: Made) -> object:
 
 
 def _new(made: Made) -> Any:
-    from dataclasses import replace
-
-    return replace(made.call, how=How.NEWOBJ)
+    call = copy.copy(made.call)
+    call.how = How.NEWOBJ
+    return call
 
 
 _SUBCLASSES = frozenset({GlobalName("collections", "OrderedDict"), GlobalName("collections", "Counter")})

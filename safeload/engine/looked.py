@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import Company, inspect

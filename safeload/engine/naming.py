@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
@@ -11,8 +11,7 @@ from safeload.core.names import escape
 STANDARD_INPUT = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Names relative to one folder, with `/` between folders.
 
     A file beneath the folder has its relative path, any other file of this machine its absolute one, a file of a model

@@ -15,6 +15,7 @@ from safeload.engine.held import Held
 from safeload.engine.request import Request
 from safeload.formats.base import Config
 from safeload.formats.strict_json import walk_json
+from safeload.sources.program import split
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +55,9 @@ def make_plan(held: Held, request: Request) -> Plan:
         UsageError: the request names a file that does not exist.
     """
     snapshot = held.snapshot
+    if request.purpose == "code":
+        name = split(snapshot.reference)[1]
+        return Plan(code=(CodeNeed(files=(name,), why=escape(snapshot.reference)),))
     names = select.under(request.subfolder, snapshot.listing)
     if not names and request.subfolder:
         raise UsageError(

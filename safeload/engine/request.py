@@ -19,6 +19,7 @@ Purpose = Literal[
     "processor",
     "generation",
     "generate",
+    "code",
     "adapter",
     "pipeline",
     "parts",
@@ -49,7 +50,8 @@ class Request:
     purpose: Purpose = "everything"
     """`everything` admits all that any loader could want; the others leave out what their loader never reads.
     `adapter` is for a model that is there already: the adapter's base is not followed. `generate` is for a function
-    that generates, which needs nothing but its code. `parts` is for libraries whose models are made of parts in
+    that generates, which needs nothing but its code; `code` is for a reference that is a file of Python itself, as
+    `sources.program` reads it. `parts` is for libraries whose models are made of parts in
     folders: sentence-transformers, diffusers; `layout` is that without the weights."""
     revision: str | None = None
     subfolder: str = ""
@@ -66,6 +68,8 @@ class Request:
     admitted; it is no error if none does."""
     trust_remote_code: bool | None = None
     """`True` asks for code from the model, which needs an approval; `False` and `None` never do."""
+    code_revision: str | None = None
+    """At which commit, branch or tag the code of *other* repositories is taken; by default as their main branch is."""
     native_types: frozenset[str] | None = None
     """The `model_type`s that the calling library has classes for; `None` if nobody knows."""
     task: str | None = None
@@ -142,4 +146,5 @@ class Request:
 
     @property
     def wants_weights(self) -> bool:
+        """Whether its purpose needs the weights at all."""
         return self.purpose in ("model", "pipeline", "parts", "everything")

@@ -167,7 +167,7 @@ def _program() -> list[Any]:
         try:
             rows.append([folder, os.stat(folder).st_mtime_ns])
         except OSError:
-            continue
+            continue  # nothing is imported from a folder that is not there
     return rows
 
 

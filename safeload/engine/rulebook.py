@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from safeload.core.errors import ConfigError, UsageError
 from safeload.core.finding import Confidence, Severity, Status
+from safeload.core.frozen import Frozen
 from safeload.core.names import escape
 from safeload.rules.taxonomies import complete
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from safeload.trust.suppressions import Suppression
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Card(Frozen):
     """What there is to say about a rule, without its check."""
 
     id: str
@@ -81,8 +80,7 @@ class Cards(Sequence[Card]):
         return len(cards())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Frozen):
     """Which rules a reader wants to see. It never decides what a file is: see `triage`.
 
     Each text is the id of a rule, or the beginning of one or more ids.

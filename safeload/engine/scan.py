@@ -140,17 +140,9 @@ def _snapshot(target: str, limits: Limits, request: Request | None) -> Scannable
 def _resolved(target: str, limits: Limits, request: Request | None) -> Snapshot:
     if request is None:
         return resolve(target, limits=limits)
-    return resolve(
-        target,
-        revision=request.revision,
-        subfolder=request.subfolder,
-        limits=limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-        force_download=request.access.force_download,
-        proxies=request.access.proxies,
-    )
+    from safeload.engine.reach import reach
+
+    return reach(target, request.access, revision=request.revision, subfolder=request.subfolder, limits=limits)
 
 
 def scan_stream(

@@ -57,7 +57,7 @@ def under(subfolder: str, names: Iterable[str]) -> dict[str, str]:
 def small_files(names: Iterable[str], request: Request) -> list[str]:
     """The configs, templates and tokenizer files that a load of this purpose may read, of `names`."""
     wanted: tuple[str, ...]
-    if request.purpose == "generate":
+    if request.purpose in ("generate", "code"):
         return []
     if request.purpose == "config":
         wanted = _CONFIG_FILES

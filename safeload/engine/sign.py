@@ -7,7 +7,6 @@ statement (`*.intoto.json`, such as `convert` writes) is signed as it is.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.core.paths import is_safe_relative
 from safeload.engine.hashing import PinnedDigests, Progress
+from safeload.engine.whole import write_whole
 from safeload.sources.local import local_snapshot
 from safeload.sources.store import Store
 from safeload.trust.bundle import write_bundle
@@ -178,17 +178,7 @@ def write(target: Path, envelope: Envelope, public: PublicKey, chain: Sequence[b
 
     manifest = read_manifest(envelope.payload, Location(os.fspath(target)))
     data = write_bundle(envelope, key_hint=public.fingerprint(), certificates=chain)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
-    try:
-        with open(draft, "xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        why = escape(error.strerror or str(error))
-        raise SourceError("the signature was not written", where=Location(os.fspath(target)), why=why) from error
+    write_whole(os.fspath(target), data, failed="the signature was not written")
     identity = f"cert:{sha256(chain[0]).hexdigest()}" if chain else f"key:{public.fingerprint()}"
     return Signed(target, tuple(sorted(manifest.paths)), identity)
 

@@ -23,11 +23,11 @@ from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.looked import unreadable
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats.base import Config, Part
 from safeload.formats.base import Template as TemplatePart
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2", ".json", ".yaml", ".yml", ".gguf")
 _NOT_CONFIGS = ("tokenizer.json", "vocab.json", "added_tokens.json")
@@ -116,14 +116,7 @@ def find_templates(
         SourceError: the model could not be found or fetched.
     """
     options, request = options or Options(), request or Request()
-    snapshot = resolve(
-        os.fspath(target),
-        revision=request.revision,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-    )
+    snapshot = reach(os.fspath(target), request.access, revision=request.revision, limits=options.limits)
     paths, skipped = _candidates(snapshot)
     snapshot.fetch(paths)
     templates: list[Template] = []

@@ -94,7 +94,7 @@ def _stated_shape(slot: Slot) -> list[int]:
 
 
 def _itemsize(name: str, view: TensorView) -> int:
-    if name == RESERVED or not _is_text(name):
+    if name == RESERVED or not is_text(name):
         raise MalformedInput(
             f"the tensor {escape(name)!r} cannot be stored in safetensors",
             where=view.location,
@@ -111,7 +111,7 @@ def _itemsize(name: str, view: TensorView) -> int:
     return CODES[view.dtype][1]
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Half of a surrogate pair can stand in a pickle and in Python's JSON, and in no other reader's."""
     try:
         name.encode()

@@ -15,11 +15,11 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import FileReport, Finding, Report, Status
+from safeload.core.frozen import Frozen, fresh
 from safeload.core.names import escape
 from safeload.engine.naming import Names
 
@@ -45,8 +45,7 @@ class Kind(enum.StrEnum):
     """Accepted in `safeload.toml`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
+class Aside(Frozen):
     """Why one finding is set aside."""
 
     kind: Kind
@@ -55,12 +54,11 @@ class Aside:
     """The last day of a suppression, as `2027-01-31`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Triaged:
+class Triaged(Frozen):
     """Reports, and beside them what is set aside. Findings are found there by target, path and value."""
 
     reports: tuple[Report, ...]
-    aside: Mapping[Key, Aside] = field(default_factory=dict)
+    aside: Mapping[Key, Aside] = fresh(factory=dict)
     notes: tuple[str, ...] = ()
     """Suppressions that are over, or that nothing needs; entries of a baseline that nothing needs."""
 

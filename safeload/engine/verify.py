@@ -12,9 +12,9 @@ from safeload.core.evidence import VerifiedSignature
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.engine.hashing import PinnedDigests, Progress
+from safeload.engine.reach import reach
 from safeload.engine.request import Access
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
 from safeload.sources.store import Store
 from safeload.trust.manifest import Manifest, Piece, read_manifest
 from safeload.trust.signature_store import LARGEST, bundles_in, detached, is_bundle, read_file
@@ -61,6 +61,7 @@ class Verification:
 
     @property
     def signatures(self) -> tuple[VerifiedSignature, ...]:
+        """Those that held."""
         return self.report.verified
 
     @property
@@ -177,16 +178,7 @@ def examine(
             remedy="safeload verify MODEL --key PUBLIC.pem; or name signers in safeload.toml",
         )
     access, limits, now = access or Access(), limits or Limits(), now or datetime.now(UTC)
-    snapshot = resolve(
-        reference,
-        revision=revision,
-        limits=limits,
-        cache_dir=access.cache_dir,
-        token=access.token,
-        local_files_only=access.local_files_only,
-        force_download=access.force_download,
-        proxies=access.proxies,
-    )
+    snapshot = reach(reference, access, revision=revision, limits=limits)
     found = _bundles(snapshot, bundles, store)
     snapshot.fetch(snapshot.listing)
     files = tuple(path for path in snapshot.listing if path not in found and not is_bundle(path))

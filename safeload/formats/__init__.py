@@ -9,10 +9,11 @@ import functools
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import Frozen, replace
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -52,13 +53,12 @@ _SPLIT = re.compile(
 )
 """Names of parts of a file that was cut in several: what it is shows only when they are joined."""
 _PERSID = b"P"
-_WORD = re.compile(r"[A-Za-z_][\w.>/-]{1,200}")
+_WORD = r"[A-Za-z_][\w.>/-]{1,200}"
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileReading:
+class FileReading(Frozen):
     """Everything that the formats claiming a file found in it."""
 
     formats: tuple[str, ...]
@@ -68,8 +68,7 @@ class FileReading:
     """Why a reader stopped early: the file is then undecided, whatever the parts say."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """A format as the index has it: all that decides whether it is needed."""
 
     module: str
@@ -236,7 +235,7 @@ def _is_named(part: Part) -> bool:
     from safeload.formats.base import Code, Component, Operator
 
     return isinstance(part, (Component, Code)) or (
-        isinstance(part, Operator) and _WORD.fullmatch(part.name) is not None
+        isinstance(part, Operator) and re.fullmatch(_WORD, part.name) is not None
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from safeload.core.construct import Stateful
+from safeload.core.frozen import replace
 from safeload.formats.base import Storage, TensorView
 from safeload.formats.dtypes import numpy_dtype, numpy_width, width_of
 from safeload.formats.tensors import Composite, StorageRef, bad, counts, view, whole
@@ -24,16 +24,18 @@ class Field(NamedTuple):
     """In bytes, from the beginning of the element."""
 
 
-@dataclass(slots=True, eq=False)
 class ArrayType(Stateful):
     """A numpy `dtype`: its code, and for structured types the fields."""
 
-    code: str
-    fields: Mapping[str, Field] | None = None
-    inner: tuple[ArrayType, tuple[int, ...]] | None = None
-    """For types that are small arrays themselves: their element and shape."""
-    itemsize: int = 0
-    """Bytes of one element; 0 where the code says it."""
+    __slots__ = ("code", "fields", "inner", "itemsize")
+
+    def __init__(self, code: str, fields: Mapping[str, Field] | None = None, itemsize: int = 0) -> None:
+        self.code = code
+        self.fields = fields
+        self.inner: tuple[ArrayType, tuple[int, ...]] | None = None
+        """For types that are small arrays themselves: their element and shape."""
+        self.itemsize = itemsize
+        """Bytes of one element; 0 where the code says it."""
 
     def set_state(self, state: object) -> None:
         match state:

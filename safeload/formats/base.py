@@ -10,10 +10,10 @@ classes takes a tenth of the time that a small pickle does, which has none of th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from safeload.core.blob import Blob
+from safeload.core.frozen import Frozen, fresh
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.names import Location
@@ -90,15 +90,13 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Frozen):
     """Something a file holds, and where."""
 
     location: Location
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class Storage(Frozen):
     """Raw tensor bytes of a checkpoint: a range of the file it is stored in."""
 
     blob: Blob
@@ -109,7 +107,6 @@ class Storage:
     big_endian: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PickleStream(Part):
     """One pickle, read by the inert machine."""
 
@@ -118,13 +115,12 @@ class PickleStream(Part):
     """What a loader does with it: `data` (its value is the checkpoint), `header` (torch's legacy preamble),
     `trailing` (follows the pickle that ordinary loaders stop at), `nested` (bytes inside another pickle), `member`
     (in an archive, beside the checkpoint), `constants` (those of a TorchScript program: a tuple of tensors)."""
-    storages: Mapping[str, Storage] = field(default_factory=dict)
+    storages: Mapping[str, Storage] = fresh(factory=dict)
     """Tensor bytes by storage key, for `data` streams of torch containers."""
-    tensors: Mapping[str, TensorView] = field(default_factory=dict)
+    tensors: Mapping[str, TensorView] = fresh(factory=dict)
     """Whole tensors by persistent id, for torch's tar format."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Irregularity(Part):
     """A container or encoding is not as its specification says, so that two readers may disagree about it."""
 
@@ -143,8 +139,7 @@ Sniffer = Callable[[bytes, bytes, int, str], bool]
 A sniffer decides by content; formats without any magic (JSON, text) may use the name to break ties."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(Frozen):
     """What a file must show before a format is asked whether it is one: any one of these. It costs next to nothing,
     and spares the import of formats that cannot be meant. The sniffer looks closer."""
 
@@ -172,8 +167,7 @@ class Claims:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class Format(Frozen):
     """One file format: how to recognise it and how to read it."""
 
     name: str

@@ -59,7 +59,7 @@ SYNONYMS = {
     "cfloat": "complex64",
     "cdouble": "complex128",
 }
-_CODE = re.compile(r"[<>=|]?([?a-zA-Z])(\d{0,18})(?:\[.*\])?", re.ASCII)
+_CODE = r"[<>=|]?([?a-zA-Z])(\d{0,18})(?:\[.*\])?"
 _STORAGES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -171,7 +171,7 @@ def numpy_dtype(code: str) -> tuple[str, bool] | None:
 
 def numpy_width(code: str) -> int:
     """Bytes of one element of a numpy type string; 0 where it does not say."""
-    found = _CODE.fullmatch(code)
+    found = re.fullmatch(_CODE, code, re.ASCII)
     if found is None:
         return 0
     count = int(found[2] or "1")

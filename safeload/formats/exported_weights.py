@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Storage, TensorTable, TensorView

@@ -1,6 +1,7 @@
 """FlatBuffers, as far as reading models needs: tables, vectors and texts at checked places.
 
 Everything in a flatbuffer is an offset from where it stands. Each is checked against the file before it is followed.
+Many may lead to one place, so that a small file can be a large tree: what is visited is counted, each time it is.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 _LONGEST_TEXT = 1 << 16
+_OF_A_TABLE = 2
+"""What visiting a table is counted for, in fields as small as those of protocol buffers …"""
+_OF_ONE = 16
+"""… and for how many bytes of a text one is counted. Regular tables have sixteen bytes or more, and one visitor."""
 
 
 class Tables:
@@ -22,6 +28,8 @@ class Tables:
         self.size = blob.size
         self.location = location
         self.left = self.most = limits.nodes
+        self.work = account(limits, blob).work
+        self.latest = (0, 0, 0, 0)  # the table at hand, and where the offsets of its fields stand
 
     def bad(self, why: str, at: int) -> MalformedInput:
         place = self.location.at(max(0, min(at, self.size)))
@@ -30,6 +38,8 @@ class Tables:
     def take(self, at: int, length: int) -> bytes:
         """Exactly these bytes. Raises `MalformedInput` if they are not all there."""
         self.left -= 1
+        if length > _OF_ONE:
+            self.work.visit(length // _OF_ONE, self.location.at(at))
         if self.left < 0:
             raise LimitExceeded("nodes", allowed=self.most, wanted=self.most + 1, where=self.location.at(at))
         if not 0 <= at <= self.size - length:
@@ -48,8 +58,12 @@ class Tables:
 
     def slot(self, table: int, index: int) -> int | None:
         """Where a field of a table stands; `None` for one that is left out."""
-        names = table - self.number(table, signed=True)
-        length, room = self.number(names, 2), self.number(names + 2, 2)
+        known, names, length, room = self.latest
+        if table != known or not names:
+            self.work.visit(_OF_A_TABLE, self.location.at(max(0, table)))
+            names = table - self.number(table, signed=True)
+            length, room = self.number(names, 2), self.number(names + 2, 2)
+            self.latest = (table, names, length, room)
         place = 4 + 2 * index
         if place + 2 > length:
             return None
@@ -80,6 +94,7 @@ class Tables:
     def tables(self, table: int, index: int) -> list[int]:
         """The tables of a vector of tables."""
         start, count = self.vector(table, index, 4)
+        self.work.visit(count, self.location.at(start))
         return [self.follow(start + 4 * number) for number in range(count)]
 
     def raw(self, table: int, index: int, longest: int = _LONGEST_TEXT) -> bytes:

@@ -16,6 +16,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, Template, TensorTable, TensorView
 from safeload.formats.dtypes import width_of
+from safeload.formats.inside import account
 from safeload.formats.tensors import contiguous
 from safeload.formats.window import Window
 
@@ -59,7 +60,7 @@ class _Reader:
         self.location = location
         self.limits = limits
         self.at = 0
-        self.items = 0
+        self.work = account(limits, blob).work
 
     def bad(self, why: str, path: str | None = None) -> MalformedInput:
         place = Location(self.location.file, self.location.member, self.at, path)
@@ -118,9 +119,7 @@ class _Reader:
                 waiting[-1] = 0
                 continue
             waiting[-1] -= 1
-            self.items += 1
-            if self.items > self.limits.nodes:
-                raise LimitExceeded("nodes", allowed=self.limits.nodes, wanted=self.items, where=self.location)
+            self.work.walk(1, self.location)
             if kind == _STRING:
                 self.text(keep=False)
             elif kind == _ARRAY:

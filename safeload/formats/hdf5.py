@@ -94,22 +94,27 @@ def read_hdf5(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         try:
             for message in read_object(file, at):
                 for found in _message(file, message, where):
-                    if isinstance(found, Link):
-                        name = f"{path.rstrip('/')}/{found.name}"
-                        if found.kind == 64:
-                            place = Location(location.file, location.member, found.offset, name)
-                            yield Reference(location=place, kind="hdf5-external", target=found.file)
-                        elif found.kind:
-                            detail = f"a link of the unknown kind {found.kind}"
-                            yield Irregularity(location=where, kind="hdf5-user-link", detail=detail)
-                        elif found.address is not None:
-                            waiting.append((found.address, name if len(name) < 1000 else path))
-                    else:
+                    if not isinstance(found, Link):
                         yield found
+                        continue
+                    name = f"{path.rstrip('/')}/{found.name}"
+                    yield from _elsewhere(found, name, where)
+                    if not found.kind and found.address is not None:
+                        waiting.append((found.address, name if len(name) < 1000 else path))
         except MalformedInput as error:
             fault = fault or error
     if fault is not None:
         raise fault
+
+
+def _elsewhere(found: Link, name: str, where: Location) -> Iterator[Part]:
+    """What a link says that does not lead to an object of this file."""
+    if found.kind == 64:
+        place = Location(where.file, where.member, found.offset, name)
+        yield Reference(location=place, kind="hdf5-external", target=found.file)
+    elif found.kind:
+        detail = f"a link of the unknown kind {found.kind}"
+        yield Irregularity(location=where, kind="hdf5-user-link", detail=detail)
 
 
 def _message(file: File, message: Message, where: Location) -> Iterator[Part | Link]:

@@ -6,15 +6,14 @@ Small groups keep links as messages; large ones in a fractal heap (`hdf5_heaps`)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.formats.hdf5_objects import File, Message
 
 _DEEPEST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One name in a group: an object of the file, a path within it, or an object of another file."""
 
     name: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.formats.hdf5_objects import File
 
@@ -15,8 +15,7 @@ _RECORDS = {5: (4, 7), 6: (8, 7), 8: (0, 8), 9: (0, 8)}
 """By type of index: where in a record the name of a heap object is, and how long it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Heap:
+class _Heap(NamedTuple):
     starts: tuple[int, ...]
     """Where each block begins in the heap."""
     blocks: tuple[tuple[int, int], ...]

@@ -7,12 +7,13 @@ Everything is an address in the file; each is checked, and each object is read o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
-from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -24,8 +25,7 @@ _LONGEST = 1 << 26
 """Bytes of one block that is read whole; attributes larger than this lie in heaps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of an object: its kind, and the range of the file that it is."""
 
     kind: int
@@ -43,7 +43,7 @@ class File:
         self.size = blob.size
         self.location = location
         self.limits = limits
-        self.left = limits.nodes
+        self.work = account(limits, blob).work
         self.base = 0
         self.offsets = self.lengths = 8
 
@@ -52,11 +52,8 @@ class File:
         return MalformedInput("an HDF5 file cannot be read", where=place, why=why, remedy="fetch the file again")
 
     def spend(self, at: int, items: int = 1) -> None:
-        """Account for things that were read. Raises `LimitExceeded` when there are more than `Limits.nodes`."""
-        self.left -= items
-        if self.left < 0:
-            most = self.limits.nodes
-            raise LimitExceeded("nodes", allowed=most, wanted=most - self.left, where=self.location.at(at))
+        """Account for things that were read. Raises `Overdrawn` when there are more than the file may have."""
+        self.work.walk(items, self.location.at(at))
 
     def take(self, at: int, length: int) -> bytes:
         """Exactly these bytes. Raises `MalformedInput` if they are not all there."""
@@ -99,14 +96,8 @@ def _first(file: File, at: int) -> Iterator[Message]:
     if head[0] != 1:
         raise file.bad("an object has no header", at)
     blocks = [(at + 16, int.from_bytes(head[8:12], "little"))]
-    seen: set[int] = set()
-    while blocks:
-        start, size = blocks.pop(0)
-        if start in seen:
-            raise file.bad("a header continues in itself", start)
-        seen.add(start)
+    for start, size in _each(file, blocks):
         here, end = start, start + size
-        file.take(max(0, end - 1), 1)
         while here + 8 <= end:
             file.spend(here)
             kind, length, flags = file.number(here, 2), file.number(here + 2, 2), file.number(here + 4, 1)
@@ -120,20 +111,25 @@ def _first(file: File, at: int) -> Iterator[Message]:
             here += 8 + length
 
 
+def _each(file: File, blocks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Each block of a header, those that are added on the way as well; each is whole."""
+    seen: set[int] = set()
+    for start, size in blocks:
+        if start in seen:
+            raise file.bad("a header continues in itself", start)
+        seen.add(start)
+        file.take(max(0, start + size - 1), 1)
+        yield start, size
+
+
 def _second(file: File, at: int) -> Iterator[Message]:
     flags = file.number(at + 5, 1)
     here = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     width = 1 << (flags & 3)
     blocks = [(here + width, file.number(here, width))]
     ordered = bool(flags & 4)
-    seen: set[int] = set()
-    while blocks:
-        start, size = blocks.pop(0)
-        if start in seen:
-            raise file.bad("a header continues in itself", start)
-        seen.add(start)
+    for start, size in _each(file, blocks):
         here, end = start, start + size
-        file.take(max(0, end - 1), 1)
         step = 6 if ordered else 4
         while here + step <= end:
             file.spend(here)

@@ -7,10 +7,10 @@ outermost file: archives within archives multiply nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
@@ -36,6 +36,10 @@ _SNIFFED_PER_FILE = 1 << 14
 _FIELDS_ALWAYS = 150_000
 _BYTES_PER_FIELD = 3
 """Fields of protocol buffers that are visited, by all readers of a file together: regular ones have more bytes each."""
+_ITEMS_ALWAYS = 400_000
+_BYTES_PER_ITEM = 2
+"""Items of the formats that are walked through item by item, such as MessagePack, HDF5 and R's, by all readers of a
+file together. What is packed into few bytes is counted by those."""
 _STRAYS_ALWAYS = 5_000
 _STRAYS = 2_000_000
 _BYTES_PER_STRAY = 4
@@ -46,59 +50,74 @@ _OPCODES_PER_BYTE = 16
 """Packed content may hold this part of `Limits.opcodes`, and a few for each packed byte."""
 
 
-@dataclass(slots=True)
-class Work:
-    """What the reading of one outermost file may still do."""
+class Overdrawn(LimitExceeded):
+    """A file asks for more work than regular ones of its size do. No option allows it more."""
 
-    unpacked: int = _UNPACKED_ALWAYS
-    files: int = _FILES_ALWAYS
-    looked: int = _LOOKED_ALWAYS
-    opcodes: int = _ALL_OPCODES
-    fields: int = _FIELDS_ALWAYS
-    strays: int = _STRAYS_ALWAYS
+    def __init__(self, limit: str, why: str, where: Location) -> None:
+        super().__init__(limit, allowed=0, wanted=1, where=where)
+        self.what = "reading stopped, because it would take too long"
+        self.why = why
+        self.remedy = "no model needs this: ask its author for a safetensors version"
+
+
+class Work:
+    """What the reading of one outermost file may still do. Each method raises `Overdrawn` where that is not enough."""
+
+    def __init__(
+        self,
+        *,
+        unpacked: int = _UNPACKED_ALWAYS,
+        files: int = _FILES_ALWAYS,
+        looked: int = _LOOKED_ALWAYS,
+        opcodes: int = _ALL_OPCODES,
+        fields: int = _FIELDS_ALWAYS,
+        items: int = _ITEMS_ALWAYS,
+        strays: int = _STRAYS_ALWAYS,
+    ) -> None:
+        self.unpacked = unpacked
+        self.files = files
+        self.looked = looked
+        self.opcodes = opcodes
+        self.fields = fields
+        self.items = items
+        self.strays = strays
 
     def visit(self, count: int, location: Location) -> None:
-        """Account for fields of protocol buffers.
-
-        Raises:
-            LimitExceeded: more than regular files of this size have.
-        """
+        """Account for fields of protocol buffers, and for tables of flatbuffers."""
         self.fields -= count
         if self.fields < 0:
-            raise LimitExceeded("nodes", allowed=_FIELDS_ALWAYS, wanted=_FIELDS_ALWAYS + 1, where=location)
+            raise Overdrawn("nodes", "it has more fields, or tables, than regular files of its size", location)
+
+    def walk(self, count: int, location: Location) -> None:
+        """Account for items that are walked through."""
+        self.items -= count
+        if self.items < 0:
+            raise Overdrawn("nodes", "it has more items than regular files of its size", location)
 
     def unpack(self, count: int, location: Location) -> None:
-        """Account for bytes that were unpacked, each time they are.
-
-        Raises:
-            LimitExceeded: more than regular files need.
-        """
+        """Account for bytes that were unpacked, each time they are."""
         self.unpacked -= count
         if self.unpacked < 0:
-            raise LimitExceeded("expansion", allowed=_UNPACKED, wanted=_UNPACKED + 1, where=location)
+            why = f"what is packed in it has more than {_UNPACKED} times its size, all levels together"
+            raise Overdrawn("expansion", why, location)
 
     def open(self, size: int, stored: int, location: Location) -> None:
-        """Account for a file, of so many stored bytes. Archives could list the same ones again on every level.
-
-        Raises:
-            LimitExceeded: more files, more bytes in them, or more opcodes until here than regular archives hold.
-        """
+        """Account for a file, of so many stored bytes. Archives could list the same ones again on every level."""
         self.files -= 1 + min(size, _SNIFFED) // _SNIFFED_PER_FILE
         self.looked -= stored
         if self.files < 0:
-            raise LimitExceeded("members", allowed=_FILES_ALWAYS, wanted=_FILES_ALWAYS + 1, where=location)
+            raise Overdrawn("members", "it holds more files to look into than regular archives of its size", location)
         if self.looked < 0:
-            raise LimitExceeded("expansion", allowed=_LOOKED, wanted=_LOOKED + 1, where=location)
+            raise Overdrawn("expansion", "its archives hold the same bytes again and again", location)
         if self.opcodes <= 0:
-            raise LimitExceeded("opcodes", allowed=_ALL_OPCODES, wanted=_ALL_OPCODES + 1, where=location)
+            raise Overdrawn("opcodes", "the pickles in it have more opcodes than regular ones of its size", location)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inner(Limits):
     """Limits that know how deep a reading is, and what it may still do."""
 
     level: int = 0
-    work: Work = field(default_factory=Work, compare=False)
+    work: Work
 
 
 def account(limits: Limits, blob: Blob) -> Inner:
@@ -111,9 +130,10 @@ def account(limits: Limits, blob: Blob) -> Inner:
         looked=_LOOKED_ALWAYS + _LOOKED * blob.size,
         opcodes=_ALL_OPCODES + _OPCODES_PER_BYTE * blob.size,
         fields=min(limits.nodes, _FIELDS_ALWAYS + blob.size // _BYTES_PER_FIELD),
+        items=min(limits.nodes, _ITEMS_ALWAYS + blob.size // _BYTES_PER_ITEM),
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
     )
-    return Inner(**{each.name: getattr(limits, each.name) for each in fields(Limits)}, work=work)
+    return Inner(**limits.__dict__, work=work)
 
 
 def modest(limits: Limits, packed: int) -> Limits:

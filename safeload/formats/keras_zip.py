@@ -12,15 +12,13 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Format, Member, Part
-from safeload.formats.hdf5 import read_hdf5
-from safeload.formats.hdf5_objects import SIGNATURE
-from safeload.formats.keras_objects import embedded
 from safeload.formats.zip_archive import Entry, read_archive
 from safeload.formats.zip_member import Budget, open_member
 from safeload.formats.zip_parts import ZIP, kind_of, read_zip
 
 _HEADERS = 1 << 16
 """What the objects of an HDF5 file usually cost, for the budget."""
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _SETTINGS = ("config.json", "metadata.json")
 
 
@@ -56,13 +54,17 @@ def _open(blob: Blob, entry: Entry, location: Location, limits: Limits, budget: 
     if name in _SETTINGS and content.size > limits.json_bytes:
         raise LimitExceeded("json_bytes", allowed=limits.json_bytes, wanted=content.size, where=place)
     budget.spend(content.size if name in _SETTINGS else _HEADERS, place)
-    return content if name in _SETTINGS or content.read_at(0, len(SIGNATURE)) == SIGNATURE else None
+    return content if name in _SETTINGS or content.read_at(0, len(_HDF5)) == _HDF5 else None
 
 
 def _parts(content: Blob, place: Location, limits: Limits) -> Iterator[Part]:
     if place.member is not None and place.member.casefold() in _SETTINGS:
+        from safeload.formats.keras_objects import embedded
+
         yield from embedded(content.read_at(0, content.size), place, limits)
     else:
+        from safeload.formats.hdf5 import read_hdf5
+
         yield from read_hdf5(content, place, limits)
 
 

@@ -144,7 +144,7 @@ def unpack_block(packed: bytes, history: bytes, most: int) -> bytes:
             else:
                 made += (made[start:] * (count // (size - start) + 1))[:count]
             size += count
-    except IndexError:
+    except IndexError:  # it ends within a length or a place
         pass
     raise OSError("a block is damaged")
 

@@ -13,6 +13,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 Kind = Literal["value", "text", "bytes", "array", "map", "extension"]
@@ -72,7 +73,7 @@ class Items:
         self.window = Window(blob)
         self.location = location
         self.limits = limits
-        self.left = limits.nodes
+        self.work = account(limits, blob).work
 
     def bad(self, at: int, why: str) -> MalformedInput:
         return MalformedInput(
@@ -87,11 +88,9 @@ class Items:
 
         Raises:
             MalformedInput: it is cut, of no type that the format has, or holds text that is no UTF-8.
-            LimitExceeded: more items than `Limits.nodes`, or text longer than `Limits.text_bytes`.
+            LimitExceeded: more items than a file of this size may have, or text longer than `Limits.text_bytes`.
         """
-        self.left -= 1
-        if self.left < 0:
-            raise LimitExceeded("nodes", allowed=self.limits.nodes, wanted=self.limits.nodes + 1, where=self.location)
+        self.work.walk(1, self.location)
         end = self.window.size if stop is None else stop
         item = self._head(offset, end)
         if item.kind in ("text", "bytes", "extension") and item.end > end:

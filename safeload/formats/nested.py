@@ -111,7 +111,7 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
     """Each bytes constant reachable from the value or from an act; every node is looked at once."""
     seen: set[int] = set()
     stack: list[Sequence[Value]] = [(reading.value,)]
-    stack.append([node for node in reading.trace if not isinstance(node, Global)])
+    stack.append(list(_acts(reading)))
     while stack:
         for value in stack.pop():
             kind = type(value)
@@ -123,6 +123,14 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
                 if data is not None and len(data) >= _SHORTEST and id(value) not in seen:
                     seen.add(id(value))
                     yield data
+            elif kind is Dict:
+                if value.pairs and id(value) not in seen:
+                    seen.add(id(value))
+                    stack.extend(value.pairs)
+            elif kind in _LISTED:
+                if value.items and id(value) not in seen:
+                    seen.add(id(value))
+                    stack.append(value.items)
             elif kind in _PARTS and id(value) not in seen:
                 seen.add(id(value))
                 stack.extend(_PARTS[kind](value))
@@ -131,21 +139,27 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
                 yield value
 
 
+def _acts(reading: Reading) -> Iterator[Value]:
+    """What acts hold. The states of an object are with the call that made it."""
+    for node in reading.trace:
+        if isinstance(node, Build):
+            if type(node.target) is not Call:
+                yield node.target
+                yield node.state
+        elif isinstance(node, (Call, Persistent)):
+            yield node
+
+
 def _of_call(node: Call) -> list[Sequence[Value]]:
     return [(node.callee, node.args, node.kwargs), node.states, node.items, *node.pairs]
 
 
+_LISTED = frozenset({List, Set, Tuple, FrozenSet})
 _PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
-    List: lambda node: (node.items,),
-    Set: lambda node: (node.items,),
-    Tuple: lambda node: (node.items,),
-    FrozenSet: lambda node: (node.items,),
-    Dict: lambda node: node.pairs,
     Call: _of_call,
-    Build: lambda node: ((node.target, node.state),),
     Persistent: lambda node: ((node.id,),),
 }
-"""The sequences of values that each kind of node holds."""
+"""The sequences of values that the other kinds of nodes hold."""
 
 
 def _latin(value: Value) -> bytes | None:

@@ -200,7 +200,9 @@ def _shaped(kind: ArrayType, shape: object) -> ArrayType:
     size = kind.width
     for length in lengths:
         size *= length
-    return ArrayType(f"V{size}", inner=(kind, lengths), itemsize=size)
+    made = ArrayType(f"V{size}", itemsize=size)
+    made.inner = (kind, lengths)
+    return made
 
 
 FORMAT = Format(

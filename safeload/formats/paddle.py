@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Opaque, Operator, Part
-from safeload.formats.protobuf import BYTES, VARINT, Messages, begins, fits, shape
+from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
 
 _PROGRAM = {1: BYTES, 2: BYTES, 4: BYTES, 5: BYTES}
 _BLOCK = {1: VARINT, 2: VARINT, 3: BYTES, 4: BYTES, 5: VARINT}
@@ -36,20 +36,19 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 
 
 def _operators(messages: Messages, counts: dict[str, list[int]], texts: dict[str, dict[str, None]]) -> None:
-    for block in messages.parts():
-        if block.number != 1:
-            continue
-        for operator in messages.parts(block.start, block.end):
-            if operator.number != 4:
-                continue
+    for block in _each(messages.parts(), 1):
+        for operator in _each(messages.parts(block.start, block.end), 4):
             name = messages.first(operator, 3)
             counts.setdefault(name, [0, operator.start])[0] += 1
             kept = texts.setdefault(name, {})
-            for attribute in messages.parts(operator.start, operator.end):
-                if attribute.number == 4 and len(kept) < _TEXTS:
-                    for one in messages.parts(attribute.start, attribute.end):
-                        if one.number == 5 and one.end > one.start:
-                            kept[messages.text(one)] = None
+            for attribute in _each(messages.parts(operator.start, operator.end), 4):
+                if len(kept) < _TEXTS:
+                    said = _each(messages.parts(attribute.start, attribute.end), 5)
+                    kept.update((messages.text(one), None) for one in said if one.end > one.start)
+
+
+def _each(fields: Iterable[Field], number: int) -> Iterator[Field]:
+    return (field for field in fields if field.number == number)
 
 
 def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:

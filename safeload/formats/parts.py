@@ -6,13 +6,12 @@ Part of the vocabulary of `base`, where everybody imports them from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from safeload.core.frozen import Frozen, fresh
 from safeload.formats.base import Part, Storage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorView(Part):
     """A tensor as bytes in a file. Bounds are checked against the storage before one of these exists."""
 
@@ -31,8 +30,7 @@ class TensorView(Part):
     """`tensor`, `parameter`, `buffer`; components of quantised and sparse tensors are plain tensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A box of a larger tensor: where it begins and how large it is in each dimension, and its elements."""
 
     offsets: tuple[int, ...]
@@ -41,8 +39,7 @@ class Chunk:
     """Of shape `sizes`, and of the whole tensor's type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardedTensor:
+class ShardedTensor(Frozen):
     """A tensor whose elements lie in several places. Its chunks fill it, and no two share an element."""
 
     name: str
@@ -54,18 +51,16 @@ class ShardedTensor:
     chunks: tuple[Chunk, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorTable(Part):
     """The named tensors of a format that is a table of tensors (safetensors, GGUF, numpy, Flax)."""
 
     tensors: Mapping[str, TensorView]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = fresh(factory=dict)
     """What the file says beside its tensors, by name; values that are no text are JSON (numpy, Flax)."""
-    sharded: Mapping[str, ShardedTensor] = field(default_factory=dict)
+    sharded: Mapping[str, ShardedTensor] = fresh(factory=dict)
     """Tensors of the file that lie in pieces; their names are not in `tensors`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NumpyArray(Part):
     """An array of numpy's file format, as its header says it: for who wants numpy's own types, texts included."""
 
@@ -82,7 +77,6 @@ class NumpyArray(Part):
     """Where the array ends in its file or member."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Member(Part):
     """A member of an archive."""
 
@@ -92,14 +86,12 @@ class Member(Part):
     """Whether it was read like a file of its own; what was found in it are parts as well."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Part):
     """A parsed JSON document: plain dict, list, str, int, float, bool and None."""
 
     data: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Text(Part):
     """Text that steers a program without being one. `role` is `vocabulary`, `prose`, or that of a `Template`."""
 
@@ -107,14 +99,12 @@ class Text(Part):
     role: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Template(Text):
     """A chat template. A kind of its own, so that its rules cost nothing where there is none."""
 
     role: str = "chat-template"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Code(Part):
     """A program. `language` is `python`, `bytecode`, `native` or `torchscript`."""
 
@@ -122,7 +112,6 @@ class Code(Part):
     source: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Operator(Part):
     """An operation of a model's graph, which the runtime of a framework runs when the model is loaded or called."""
 
@@ -137,7 +126,6 @@ class Operator(Part):
     """How often it stands in the file; the location is that of the first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Component(Part):
     """An object that a framework makes from a configuration: a class or function by its name, and what it is given."""
 
@@ -151,7 +139,6 @@ class Component(Part):
     """What it is made from: plain JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Part):
     """A pointer from this file to another file or repository, in the role that `kind` names."""
 
@@ -159,7 +146,6 @@ class Reference(Part):
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(Part):
     """Bytes that no reader of ours understands, or that only stand in for the real file.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import replace
 
 from safeload.core.blob import Blob, MemoryBlob
+from safeload.core.frozen import replace
 from safeload.core.graph import Acting, Call, Global, Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle

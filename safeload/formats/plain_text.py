@@ -25,7 +25,7 @@ def is_text(head: bytes, size: int, *, controls: bool = False) -> bool:
         try:
             head[: len(head) - cut].decode("utf-8")
         except UnicodeDecodeError:
-            continue
+            continue  # perhaps only its last character is cut
         return True
     return False
 

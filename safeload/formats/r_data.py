@@ -14,6 +14,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Irregularity, Opaque, Part, Reference
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 _XDR = b"X\n\0\0\0"
@@ -36,7 +37,7 @@ class _Walk:
         self.location = location
         self.limits = limits
         self.at = at
-        self.left = limits.nodes
+        self.work = account(limits, blob).work
         self.environments = 0
         self.tasks: list[Task] = []
         """What is still to be read: a kind, and how many of it."""
@@ -81,11 +82,7 @@ class _Walk:
             task[1] -= 1
             if not task[1]:
                 self.tasks.pop()
-            self.left -= 1
-            if self.left < 0:
-                raise LimitExceeded(
-                    "nodes", allowed=self.limits.nodes, wanted=self.limits.nodes + 1, where=self.location
-                )
+            self.work.walk(1, self.location)
             (self.item, self.leave, self.code, self.constant, self.piece)[task[0]]()
         return self.at
 

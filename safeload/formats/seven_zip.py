@@ -84,12 +84,7 @@ def _members(blob: Blob, found: Listing, location: Location, limits: Inner) -> I
             yield from _named(name, seen, place)
             try:
                 content = content or _open(blob, folder, location, limits)
-                whole: Blob = Extent(content, at, size)
-                if size <= _IN_MEMORY:
-                    data = whole.read_at(0, size)
-                    if len(data) < size:
-                        raise damaged(place, "its data ends early")
-                    whole = MemoryBlob(data)
+                whole = _at_hand(Extent(content, at, size), place)
                 yield Member(location=place, name=name, size=size, read=True)
                 yield from read_inside(whole, place, modest(limits, folder.packed))
             except MalformedInput as error:
@@ -97,6 +92,16 @@ def _members(blob: Blob, found: Listing, location: Location, limits: Inner) -> I
             at += size
     if fault is not None:
         raise fault
+
+
+def _at_hand(content: Extent, place: Location) -> Blob:
+    """A member that its readers may go through more than once: unpacked once, if it is not too large for that."""
+    if content.size > _IN_MEMORY:
+        return content
+    data = content.read_at(0, content.size)
+    if len(data) < content.size:
+        raise damaged(place, "its data ends early")
+    return MemoryBlob(data)
 
 
 def _named(name: str, seen: set[str], place: Location) -> Iterator[Part]:

@@ -238,7 +238,7 @@ def _skip_digests(source: _Bytes, counts: list[int]) -> int:
         try:
             source.take(4 * sum(source.defined(total)))
         except MalformedInput:
-            continue
+            continue  # then with the other number; if neither fits, it is damaged
         if source.data[source.at : source.at + 1] == b"\0":
             return source.at
     raise damaged(source.location, "the checksums of its files cannot be read")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from safeload.core.blob import Blob
-from safeload.core.errors import LimitExceeded
+from safeload.core.frozen import replace
 from safeload.core.graph import Reading
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.formats.inside import account
+from safeload.formats.inside import Overdrawn, account
 from safeload.formats.pickle_head import OPCODES, calls_something
 
 _BEGINS = re.compile(
@@ -49,7 +48,8 @@ def stray_readings(blob: Blob, offset: int, location: Location, limits: Limits) 
                 continue
             tried += 1
             if tried > _MOST or work.strays <= 0:
-                raise LimitExceeded("opcodes", allowed=_MOST, wanted=_MOST + 1, where=location.at(start))
+                why = "bytes that belong to nothing hold more places where a pickle could begin than chance makes"
+                raise Overdrawn("opcodes", why, location.at(start))
             bounds = replace(limits, opcodes=min(limits.opcodes, work.strays))
             reading = read_pickle(blob, start, location=location, limits=bounds)
             work.strays -= 1 + reading.opcodes

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A parsed document, and the keys that appear more than once in one object. The last value counts."""
 
     data: Any
-    repeated: tuple[str, ...] = field(default=())
+    repeated: tuple[str, ...] = ()
 
 
 def parse_json(data: bytes, location: Location, limits: Limits) -> Document:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -37,22 +37,19 @@ _HARMLESS = frozenset({b"mtime", b"atime", b"ctime", b"uid", b"gid", b"uname", b
 """What an extended header may say without changing any member's name or content."""
 
 
-@dataclass(frozen=True, slots=True)
-class TarMember:
+class TarMember(NamedTuple):
     name: str
     header: int
     content: Extent
 
 
-@dataclass(frozen=True, slots=True)
-class Tar:
+class Tar(NamedTuple):
     members: tuple[TarMember, ...]
     irregularities: tuple[Irregularity, ...]
     fault: MalformedInput | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     name: str
     kind: int
     size: int

@@ -8,11 +8,11 @@ nested) becomes a `Composite` of views.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from safeload.core.construct import Handler, Named
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import Frozen, fresh, replace
 from safeload.core.graph import Call, Persistent
 from safeload.core.limits import Limits
 from safeload.core.names import GlobalName, Location, escape
@@ -27,19 +27,20 @@ _ALWAYS = 1 << 26
 """Bytes that any tensor may have, however small its storage: expanded views repeat theirs."""
 
 
-@dataclass(frozen=True, slots=True)
 class StorageRef:
     """A storage as one place of the pickle sees it: an element type over a range of bytes."""
 
-    dtype: str
-    key: str
-    storage: Storage
-    expansion: int = Limits().expansion
-    """`Limits.expansion` of whoever reads the file."""
+    __slots__ = ("dtype", "expansion", "key", "storage")
+
+    def __init__(self, dtype: str, key: str, storage: Storage, expansion: int = Limits().expansion) -> None:
+        self.dtype = dtype
+        self.key = key
+        self.storage = storage
+        self.expansion = expansion
+        """`Limits.expansion` of whoever reads the file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composite:
+class Composite(Frozen):
     """A tensor made of several: `parts` are plain tensors, `facts` what else is needed to put them together.
 
     `kind` is `quantised`, `sparse`, `nested`, `meta` (it has a shape and no data), `wrapper` (a subclass whose data
@@ -48,7 +49,7 @@ class Composite:
 
     kind: str
     parts: Mapping[str, object]
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = fresh(factory=dict)
 
 
 def bad(what: str, *, wanted: int | None = None, available: int | None = None) -> MalformedInput:
@@ -152,7 +153,7 @@ def persistent_storage(
                 first = known.setdefault(own, found)
                 if (first.key, first.dtype) != (found.key, found.dtype) or (part and first.storage != found.storage):
                     raise bad(f"its storage {escape(found.key)} is described in two ways")
-                return replace(found, expansion=expansion)
+                return StorageRef(found.dtype, found.key, found.storage, expansion)
             case ("module" | b"module", module, *_):
                 return module  # a class that the legacy format saved with its source
             case (module, _, _) if tensors is not None:

@@ -7,10 +7,10 @@ found from the end of the file backwards, because an archive says at its end how
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Format, Irregularity, Part

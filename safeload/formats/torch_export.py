@@ -9,7 +9,6 @@ from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Format, Part, TensorTable
-from safeload.formats.exported_weights import weights
 from safeload.formats.zip_parts import ZIP, kind_of, read_zip
 
 
@@ -18,6 +17,8 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 
 
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    from safeload.formats.exported_weights import weights
+
     tables: list[TensorTable] = []
     fault: MalformedInput | None = None
     try:

@@ -8,7 +8,7 @@ endian on every machine, and ignores what the third pickle says about that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
@@ -25,12 +25,12 @@ from safeload.formats.window import outermost
 _PROTOCOL = 1001
 
 
-@dataclass(frozen=True, slots=True)
-class _Declared:
+class _Declared(NamedTuple):
     """What the data pickle says about one storage."""
 
     width: int
-    count: int
+    number: int
+    """Of elements."""
 
 
 def read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
@@ -122,8 +122,8 @@ def _find_storages(
         count = int.from_bytes(blob.read_at(at, 8), "little", signed=True)
         if at + 8 > blob.size:
             return damaged("it ends before the last storage (truncated)")
-        if count != said.count or key in found:
-            return damaged(f"storage {escape(key)} has {count:,} elements here and {said.count:,} in the data")
+        if count != said.number or key in found:
+            return damaged(f"storage {escape(key)} has {count:,} elements here and {said.number:,} in the data")
         nbytes = count * said.width
         if nbytes > blob.size - at - 8:
             missing = nbytes - (blob.size - at - 8)

@@ -6,6 +6,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 from safeload.formats.window import Window
 
 _WIDTHS = {"Z": 0, "N": 0, "T": 0, "F": 0, "i": 1, "U": 1, "C": 1, "I": 2, "l": 4, "d": 4, "L": 8, "D": 8}
@@ -20,7 +21,7 @@ class _Walk:
         self.location = location
         self.limits = limits
         self.at = 0
-        self.left = limits.nodes
+        self.work = account(limits, blob).work
         self.stack: list[list[object]] = []
 
     def bad(self, why: str) -> MalformedInput:
@@ -52,9 +53,7 @@ class _Walk:
         return value
 
     def value(self, kind: str) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise LimitExceeded("nodes", allowed=self.limits.nodes, wanted=self.limits.nodes + 1, where=self.location)
+        self.work.walk(1, self.location)
         if kind in _WIDTHS:
             self.skip(_WIDTHS[kind])
         elif kind in ("S", "H"):

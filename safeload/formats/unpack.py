@@ -12,7 +12,6 @@ import lzma
 import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from safeload.core.blob import Blob
@@ -30,8 +29,7 @@ _DICTIONARY = 256 << 20
 """Bytes that an xz stream may ask for; `xz -9` asks for 65 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """One way of compressing."""
 
     title: str

@@ -10,10 +10,10 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
@@ -74,7 +74,7 @@ def _spelled(blob: Blob, start: int, size: int, location: Location) -> Blob | No
             try:
                 return MemoryBlob(decode(data))
             except (ValueError, binascii.Error):
-                continue
+                continue  # it only looked like that; hexadecimal digits may be base64 as well
     return None
 
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import Frozen
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
@@ -46,8 +46,7 @@ _RECORD_BYTES = 512
 """Directory bytes that `Limits.members` stands for, per member."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """One way to reach a member's content."""
 
     name: str
@@ -66,8 +65,7 @@ class Entry:
     """False for members that no directory names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
+class Archive(Frozen):
     """All members of an archive, and all that is wrong with it."""
 
     entries: tuple[Entry, ...]
@@ -88,14 +86,15 @@ class _Header(NamedTuple):
     extra: bytes
 
 
-@dataclass(slots=True)
 class _Scan:
-    window: Window
-    notes: Notes
-    limits: Limits
-    location: Location
-    entries: list[Entry] = field(default_factory=list)
-    ranges: list[tuple[int, int]] = field(default_factory=list)
+    def __init__(self, window: Window, notes: Notes, limits: Limits, location: Location) -> None:
+        self.window = window
+        self.notes = notes
+        self.limits = limits
+        self.location = location
+        self.entries: list[Entry] = []
+        self.ranges: list[tuple[int, int]] = []
+
     """What is accounted for, for rule 3."""
 
     def damaged(self, why: str, at: int) -> MalformedInput:
@@ -129,8 +128,8 @@ def read_archive(blob: Blob, location: Location, limits: Limits) -> Archive:
 
 
 def _read_directory(scan: _Scan, end: End) -> None:
-    if end.count > scan.limits.members:
-        raise scan.too_many(end.count, end.start)
+    if end.number > scan.limits.members:
+        raise scan.too_many(end.number, end.start)
     if end.size > scan.limits.members * _RECORD_BYTES:
         raise scan.too_many(end.size // _RECORD_BYTES, end.start)
     behind = end.start - end.size
@@ -139,7 +138,7 @@ def _read_directory(scan: _Scan, end: End) -> None:
         scan.notes.add("zip-shifted", detail, end.start, two=True)
     found = False
     for start in dict.fromkeys((end.offset, behind)):
-        if start >= 0 and (end.count == end.size == 0 or scan.window.bytes(start, 4) == _CENTRAL):
+        if start >= 0 and (end.number == end.size == 0 or scan.window.bytes(start, 4) == _CENTRAL):
             found = True
             _read_records(scan, start, end, shift=start - end.offset)
     if not found:
@@ -169,8 +168,8 @@ def _read_records(scan: _Scan, start: int, end: End, *, shift: int) -> None:
             scan.notes.add("zip-multi-disk", "a member claims to be on another disk", start + at)
         _add_member(scan, _Header(name, flags, method, crc, packed, size, extra), header + shift)
         at = stop
-    if count != end.count or at != end.size:
-        said = f"its end record says {end.count:,} in {end.size:,}"
+    if count != end.number or at != end.size:
+        said = f"its end record says {end.number:,} in {end.size:,}"
         detail = f"the directory holds {count:,} members in {at:,} bytes; {said}"
         scan.notes.add("zip-count-disagrees", detail, start, two=True)
     scan.ranges.append((start, start + at))

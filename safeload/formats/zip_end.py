@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.formats.window import Notes, Window
 
@@ -23,14 +23,14 @@ _MOST = 4
 """End records that are followed; nobody but an attacker writes two."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """One statement about where a directory is."""
 
     start: int
     """Where the end records begin: the ZIP64 one where there is one."""
     stop: int
-    count: int
+    number: int
+    """Of entries."""
     size: int
     offset: int
 
@@ -108,7 +108,7 @@ def _read_end(window: Window, notes: Notes, at: int, data: bytes) -> Iterator[En
         yield short
         return
     yield long
-    fields = ((count, long.count, 0xFFFF), (size, long.size, _FULL), (offset, long.offset, _FULL))
+    fields = ((count, long.number, 0xFFFF), (size, long.size, _FULL), (offset, long.offset, _FULL))
     if any(small not in (big, full) for small, big, full in fields):
         notes.add("zip-zip64-disagrees", "the ZIP64 end record contradicts the ordinary one", at, two=True)
         yield short

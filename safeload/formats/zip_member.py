@@ -8,10 +8,10 @@ Other methods are not supported: no checkpoint we know of uses them.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.unpack import DEFLATE, Unpacking
@@ -36,19 +36,18 @@ _ALWAYS = 1 << 20
 """Members may expand to this size whatever their ratio."""
 
 
-@dataclass(slots=True)
 class Budget:
-    """What one archive may still inflate into memory."""
+    """What one archive, in a file of so many bytes, may still inflate into memory."""
 
-    size: int
-    """Bytes of the file."""
-    left: int = _ALL_IN_MEMORY
-    looked: int = 0
-    """Bytes of members that were looked into."""
-    pickles: int = 0
-    """Pickles that were read."""
-    spent: bool = False
-    """Nothing more of this archive is looked into."""
+    def __init__(self, size: int, left: int = _ALL_IN_MEMORY) -> None:
+        self.size = size
+        self.left = left
+        self.looked = 0
+        """Bytes of members that were looked into."""
+        self.pickles = 0
+        """Pickles that were read."""
+        self.spent = False
+        """Nothing more of this archive is looked into."""
 
     def spend(self, wanted: int, location: Location) -> None:
         """Account for what is about to be read. Members that overlap could ask for the same bytes a million times.

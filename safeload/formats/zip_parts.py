@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.formats import npy
 from safeload.formats.base import Claims, Code, Irregularity, Member, Opaque, Part, PickleStream, Storage, TensorTable
 from safeload.formats.inside import account, called, member_of, modest, read_inside
 from safeload.formats.pickle_head import head_of, is_pickle
 from safeload.formats.pickle_stream import read_pickles
-from safeload.formats.script_code import BYTECODE, EXPORTED, SOURCE, script_operators
 from safeload.formats.unpack import Unpacking
 from safeload.formats.zip_archive import LOCAL, Entry, read_archive
 from safeload.formats.zip_end import END, has_end, last_directory
@@ -42,6 +40,7 @@ _EXAMPLES = "/traced_inputs/"
 """Where the storages of example inputs are, of a program that was traced; torch writes them empty."""
 _TFLITE = b"TFL3"
 """At offset 4: a model that files are appended to, whose own reader reads them."""
+_ARRAY = b"\x93NUMPY"
 _SHORT = 256
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
@@ -121,47 +120,26 @@ def read_zip(
     fault = archive.fault
     entries = [entry for entry in archive.entries if not entry.name.endswith("/") or entry.size]
     yield from _programs(entries, location)
-    roots = _roots(entries)
-    if len(roots) > 1:
-        some = ", ".join(itertools.islice(sorted(roots), 10))
-        detail = f"checkpoints under {len(roots):,} roots: {escape(some)}{' …' if len(roots) > 10 else ''}"
-        yield Irregularity(location=location, kind="torch-several-roots", detail=detail, two_readings=True)
     budget = budget or Budget(blob.size)
-    storages: dict[str, dict[str, Storage]] = {root: {} for root in roots}
-    names = {entry.name for entry in entries}
-    constants: dict[str | None, dict[str, Storage]] = {
-        root: {} for root in roots if f"{root}/{_CONSTANTS}".lstrip("/") in names
-    }
+    kept = _Kept(blob, location, limits, budget, entries)
+    yield from kept.several_roots()
     tables: list[TensorTable] = []
     rest: list[tuple[Entry, str | None]] = []
-    orders: dict[str, list[bytes]] = {}
     for entry in entries:
-        root = next((root for root in _prefixes(entry.name) if root in roots), None)
-        inside = entry.name[len(root) :].lstrip("/") if root is not None else entry.name
+        root = kept.root_of(entry)
         try:
-            if root is not None and inside.casefold().startswith("data/"):
-                storages[root][inside[5:]] = storage_of(blob, entry, _at(location, entry), limits)
-            elif inside.startswith("constants/") and root in constants:
-                constants[root][inside[10:]] = storage_of(blob, entry, _at(location, entry), limits)
-            elif entry.name in numbers:
+            if kept.takes(entry, root):
+                continue
+            if entry.name in numbers:
                 storage_of(blob, entry, _at(location, entry), limits)
             else:
                 rest.append((entry, root))
-                if root is not None and inside.casefold() == "byteorder":
-                    content = open_member(blob, entry, _at(location, entry), limits, budget)
-                    orders.setdefault(root, []).append(content.read_at(0, 16))
+                kept.hears(entry, root)
         except MalformedInput as error:
             fault = fault or error
-    for root, stored in orders.items():
-        if stored[-1] not in (b"little", b"big") or len(set(stored)) > 1:
-            detail = "the byte order of the storages is not said, or said twice"
-            yield Irregularity(location=location, kind="torch-byteorder", detail=detail, two_readings=True)
-        if stored[-1] == b"big":
-            storages[root] = {key: _swapped(storage) for key, storage in storages[root].items()}
-            if root in constants:
-                constants[root] = {key: _swapped(storage) for key, storage in constants[root].items()}
+    yield from kept.in_their_order()
     for entry, root in sorted(rest, key=lambda pair: not _is_data(pair[0].name)):
-        own = constants if entry.name.endswith(_CONSTANTS) else storages
+        own = kept.constants if entry.name.endswith(_CONSTANTS) else kept.storages
         try:
             for part in _member(blob, entry, own.get(root or "", {}), location, limits, budget):
                 if isinstance(part, TensorTable):
@@ -178,6 +156,66 @@ def read_zip(
         yield _joined(tables, location)
     if fault is not None:
         raise fault
+
+
+class _Kept:
+    """Where the numbers of an archive's checkpoints are: by root, the storages beside its `data.pkl` and those beside
+    its `constants.pkl`."""
+
+    def __init__(self, blob: Blob, location: Location, limits: Limits, budget: Budget, entries: list[Entry]) -> None:
+        self._blob, self._location, self._limits, self._budget = blob, location, limits, budget
+        self.roots = _roots(entries)
+        self.storages: dict[str, dict[str, Storage]] = {root: {} for root in self.roots}
+        names = {entry.name for entry in entries}
+        self.constants: dict[str, dict[str, Storage]] = {
+            root: {} for root in self.roots if f"{root}/{_CONSTANTS}".lstrip("/") in names
+        }
+        self._orders: dict[str, list[bytes]] = {}
+
+    def several_roots(self) -> Iterator[Part]:
+        """Readers disagree about which of several checkpoints is the archive's."""
+        if len(self.roots) > 1:
+            some = escape(", ".join(itertools.islice(sorted(self.roots), 10)))
+            detail = f"checkpoints under {len(self.roots):,} roots: {some}{' …' if len(self.roots) > 10 else ''}"
+            yield Irregularity(location=self._location, kind="torch-several-roots", detail=detail, two_readings=True)
+
+    def root_of(self, entry: Entry) -> str | None:
+        """The checkpoint that a member belongs to."""
+        return next((root for root in _prefixes(entry.name) if root in self.roots), None)
+
+    def takes(self, entry: Entry, root: str | None) -> bool:
+        """Keep a member that is a storage."""
+        if root is None:
+            return False
+        inside = _inside(entry, root)
+        if inside.casefold().startswith("data/"):
+            stored, key = self.storages[root], inside[5:]
+        elif inside.startswith("constants/") and root in self.constants:
+            stored, key = self.constants[root], inside[10:]
+        else:
+            return False
+        stored[key] = storage_of(self._blob, entry, _at(self._location, entry), self._limits)
+        return True
+
+    def hears(self, entry: Entry, root: str | None) -> None:
+        """Note what a member says of the order of bytes, if it does."""
+        if root is not None and _inside(entry, root).casefold() == "byteorder":
+            content = open_member(self._blob, entry, _at(self._location, entry), self._limits, self._budget)
+            self._orders.setdefault(root, []).append(content.read_at(0, 16))
+
+    def in_their_order(self) -> Iterator[Part]:
+        """Turn the storages of big-endian checkpoints; say where nobody can know."""
+        for root, said in self._orders.items():
+            if said[-1] not in (b"little", b"big") or len(set(said)) > 1:
+                detail = "the byte order of the storages is not said, or said twice"
+                yield Irregularity(location=self._location, kind="torch-byteorder", detail=detail, two_readings=True)
+            if said[-1] == b"big":
+                for stored in (self.storages, self.constants):
+                    stored |= {root: {key: _swapped(one) for key, one in stored.get(root, {}).items()}}
+
+
+def _inside(entry: Entry, root: str) -> str:
+    return entry.name[len(root) :].lstrip("/")
 
 
 def _joined(tables: list[TensorTable], location: Location) -> TensorTable:
@@ -228,7 +266,9 @@ def _member(
     readable, excess = beginning(entry, place, limits)
     content = open_member(blob, readable, place, limits, budget)
     data = _is_data(entry.name)
-    if content.read_at(0, len(npy.MAGIC)) == npy.MAGIC:
+    if content.read_at(0, len(_ARRAY)) == _ARRAY:
+        from safeload.formats import npy
+
         whole = open_array(blob, entry, place, limits) if excess is not None else content
         budget.spend(min(whole.size, _HEADER), place)
         yield from npy.read_npy(whole, place, limits, name=entry.name.removesuffix(".npy"))
@@ -240,6 +280,8 @@ def _member(
         return
     budget.spend(content.size, place)
     if (kind := _program(entry.name)) is not None:
+        from safeload.formats.script_code import script_operators
+
         yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
     if excess is None and entry.crc and checksum(content) not in (None, entry.crc):
         detail = "the checksum of a pickle is not the one the archive records"
@@ -287,6 +329,8 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
 
 def _script(entry: Entry, content: Blob, place: Location, kind: str, limits: Limits, budget: Budget) -> Iterator[Part]:
     """A part of a program: its operators, and that it is one."""
+    from safeload.formats.script_code import SOURCE, script_operators
+
     budget.spend(content.size, place)
     yield from script_operators(content.read_at(0, min(content.size, limits.json_bytes)), place, kind)
     if kind == SOURCE:
@@ -333,11 +377,11 @@ def _named_code(name: str) -> str | None:
 
 
 def _program(name: str) -> str | None:
-    """How operators are written in a member that is a part of a program; `None` for others."""
+    """How operators are written in a member that is a part of a program, as `script_code` calls it; or `None`."""
     name = name.casefold()  # torch's reader looks names up without regard to case
     base = name.rpartition("/")[2]
     if "/code/" in f"/{name}" and base.endswith(".py"):
-        return SOURCE
+        return "source"
     if base == "bytecode.pkl":
-        return BYTECODE
-    return EXPORTED if base.startswith("serialized_exported_program") or "/models/" in f"/{name}" else None
+        return "bytecode"
+    return "exported" if base.startswith("serialized_exported_program") or "/models/" in f"/{name}" else None

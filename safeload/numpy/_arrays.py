@@ -204,7 +204,7 @@ def dtype_of(descr: object, level: int = 0) -> numpy.dtype[Any]:
             case [*items] if isinstance(descr, list) and level < _NESTED:
                 table: numpy.dtype[Any] = numpy.dtype(_fields(items, level))
                 return table
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):  # numpy knows no such type: said as for any other description
         pass
     raise bad("a numpy type is described in a way that numpy does not write")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
+from safeload.core.frozen import Frozen, fresh
 
 IGNORED = "ignored"
 """The kind of what is not shown, and counts all the same; see `safeload.engine.triage`."""
@@ -49,14 +49,13 @@ def _as_it_is(target: str, path: str) -> str:
     return path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Frozen):
     """What there is to say beside reports. The default says nothing: every finding is open."""
 
     version: str = ""
     """The version of safeload."""
     rules: Sequence[Card] = ()
-    aside: Mapping[tuple[str, str, Finding], Aside] = field(default_factory=dict)
+    aside: Mapping[tuple[str, str, Finding], Aside] = fresh(factory=dict)
     """Findings that are ignored, known or suppressed, by target, path and value."""
     notes: Sequence[str] = ()
     """Remarks on the scan itself, escaped."""
@@ -117,8 +116,7 @@ PLAIN = About()
 Write = Callable[[Sequence[Report], Sequence[SafeloadError], TextIO, About], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reporter:
+class Reporter(Frozen):
     """One output. A reporter is one file in this folder that defines `REPORTER`."""
 
     name: str

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding
+from safeload.core.frozen import replace
 from safeload.core.names import Location, escape
 from safeload.formats.base import Part, PickleStream
 from safeload.index import RULES

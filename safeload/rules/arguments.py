@@ -31,21 +31,21 @@ _PROGRAMS = (
     "open|perl|ping|php|pip|pip3|powershell|powershell.exe|pwsh|python|python2|python3|rm|ruby|scp|sed|sh|ssh|sudo|tar|"
     "tee|touch|uname|wget|whoami|xterm|zsh|calc|calc.exe|id|ls|mkdir|mv|kill|bitsadmin|certutil|mshta|regsvr32|rundll32"
 )
-# Every repetition is bounded: foreign text must not make matching slow.
-_COMMAND = re.compile(
+# Every repetition is bounded: foreign text must not make matching slow. Most files have nothing to look at here, so
+# `re` compiles these when it first needs them.
+_COMMAND = (
     rf"(?:^|[;&|`]|\$\()\s{{0,8}}(?:/(?:usr/)?(?:local/)?s?bin/)?(?:{_PROGRAMS})(?=\s{{1,8}}[-./~$'\"\w]|\s{{0,8}}[|;&><])"
-    r"|\$\([^)]{1,200}\)|/bin/(?:ba|da|z)?sh\b|/dev/tcp/|\bcmd(?:\.exe)?\s{1,8}/[ck]\b",
-    re.IGNORECASE,
+    r"|\$\([^)]{1,200}\)|/bin/(?:ba|da|z)?sh\b|/dev/tcp/|\bcmd(?:\.exe)?\s{1,8}/[ck]\b"
 )
-_CODE = re.compile(
+_CODE = (
     r"\b(?:__import__|exec|eval|compile|getattr|open)\s{0,8}\("
     r"|\b(?:os|subprocess|sys|socket|builtins|pty|shutil)\.[a-z_]{1,40}\s{0,8}\("
     r"|(?:^|[;\n])[ \t]{0,40}import [A-Za-z_]|(?:^|[;\n])[ \t]{0,40}from [\w.]{1,80} import "
     r"|(?:^|\n)[ \t]{0,40}(?:def|class) \w{1,80}\s{0,8}[(:]"
     r"|\blambda\b[^:\n]{0,80}:|__(?:class|globals|builtins|subclasses|mro|code|dict)__"
 )
-_ADDRESS = re.compile(r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)")
+_ADDRESS = r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://"
+_ABSOLUTE = r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)"
 _BYTECODE = (b"\xe3\0\0\0", b"c\0\0\0")
 """How `marshal` begins a code object."""
 _PROGRAMS_OF = (b"\x7fELF", b"MZ\x90\0", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm", b"#!/")
@@ -55,6 +55,9 @@ LOUD = frozenset({"command", "code", "address", "pickle", "program"})
 
 LOUD_FOR_NEW = frozenset({"command", "code", "program"})
 """The same where only `__new__` runs: picklers pass to it what the object is made of, such as an address."""
+
+
+_LOOKED_AT = (str, bytes, Node)
 
 
 class Arguments:
@@ -67,11 +70,20 @@ class Arguments:
     def __init__(self) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
+        self.quiet: set[int] = set()  # identities of long arguments without any constant to look at
         self.looks = _LOOKS
         self.decodings = _DECODINGS_OF_ALL
 
     def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
         """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
+        args, kwargs = call.args, call.kwargs
+        items = args.items[:_MOST] if type(args) is Tuple else ()
+        if id(args) in self.quiet and kwargs is None:
+            return ()
+        if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
+            if len(items) > _FEW:
+                self.quiet.add(id(args))
+            return ()
         found: dict[str, str] = {}
         for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
             self.looks -= 1
@@ -145,13 +157,13 @@ def _plainly(text: str, data: bytes) -> Iterator[str]:
         yield "code"
     if data.startswith(_PROGRAMS_OF):
         yield "program"
-    if _COMMAND.search(text):
+    if re.search(_COMMAND, text, re.IGNORECASE):
         yield "command"
-    if _CODE.search(text):
+    if re.search(_CODE, text):
         yield "code"
-    if _ADDRESS.search(text):
+    if re.search(_ADDRESS, text, re.IGNORECASE):
         yield "address"
-    if "\n" not in text and _ABSOLUTE.search(text):
+    if "\n" not in text and re.search(_ABSOLUTE, text):
         yield "path"
 
 

@@ -7,17 +7,16 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.frozen import Frozen, fresh
 from safeload.core.names import Location
 from safeload.formats.base import Part
 from safeload.rules.taxonomies import complete
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Frozen):
     """What a check may know beside the part."""
 
     allowlist: Allowlist
@@ -35,15 +34,14 @@ class Context:
     """The paths of all files that are scanned with this one, where that is known and of interest."""
     beside: Container[str] = ()
     """Those that are there as well, and are not scanned."""
-    memo: dict[int, object] = field(default_factory=dict, repr=False, compare=False)
+    memo: dict[int, object] = fresh(factory=dict)
     """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 
 
 Check = Callable[["Rule", Part, Context], Iterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Frozen):
     """One rule. `check` sees the parts of every file, and yields findings made with `finding`."""
 
     id: str
@@ -63,7 +61,7 @@ class Rule:
     good: Callable[[], Iterable[Part]]
     looks_at: tuple[type[Part], ...] = (Part,)
     """The kinds of parts that the check is shown."""
-    names: tuple[str, ...] = field(default=())
+    names: tuple[str, ...] = ()
     """The irregularity or anomaly kinds this rule judges, where it judges by kind."""
     owasp: tuple[str, ...] = ()
     """Entries of OWASP's lists, where those of its family (`taxonomies.complete`) are not what it means."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from safeload.core.finding import Finding, Severity
 from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.base import Part
-from safeload.formats.python.facts import Facts, Kind, Use, When, read_facts
+from safeload.formats.python.facts import Facts, Kind, Use, When
+from safeload.formats.python.reading import read_facts
 from safeload.rules.base import Check, Context, Rule
 from safeload.rules.catalogue import ability, is_stdlib
 

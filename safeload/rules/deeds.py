@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from safeload.core.finding import Finding, Severity, Status
 from safeload.formats.base import Part, PickleStream
@@ -12,6 +13,13 @@ from safeload.rules.study import Deed, Study, study
 _ALONE = 20
 """Findings about one subject that are listed one by one."""
 _RELATED = 50
+_SUBJECTS = 200
+"""Subjects that findings are made about; the rest of a rule's is summed up, as a report would do anyway."""
+LEAVE_IT = (
+    "do not load it with anything else; to see all of it: safeload scan {file} --json; "
+    "to keep only its weights: Options(unsafe_convert_dangerous=True)"
+)
+"""The remedy for what would act."""
 
 
 def studied(part: PickleStream, context: Context) -> Study:
@@ -29,11 +37,12 @@ def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findi
     groups: dict[str, list[Deed]] = {}
     for deed in studied(part, context).of(kind):
         groups.setdefault(deed.subject, []).append(deed)
-    for deeds in groups.values():
-        for deed in deeds[: _ALONE - 1]:
-            yield _finding(rule, part, [deed])
-        if deeds[_ALONE - 1 :]:
-            yield _finding(rule, part, deeds[_ALONE - 1 :])
+    for deeds in _few(groups):
+        first = _in_order(deeds)
+        for offset, deed in first[: _ALONE - 1]:
+            yield _finding(rule, part, [(offset, deed)], 1)
+        if first[_ALONE - 1 :]:
+            yield _finding(rule, part, first[_ALONE - 1 :], _times(deeds) - _ALONE + 1)
 
 
 def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Finding]:
@@ -43,18 +52,44 @@ def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findin
     groups: dict[tuple[str, Status], list[Deed]] = {}
     for deed in studied(part, context).of(kind):
         groups.setdefault((deed.subject, deed.status), []).append(deed)
-    for deeds in groups.values():
-        yield _finding(rule, part, deeds)
+    for deeds in _few(groups):
+        yield _finding(rule, part, _in_order(deeds), _times(deeds))
 
 
-def _finding(rule: Rule, part: PickleStream, deeds: list[Deed]) -> Finding:
-    first = deeds[0]
-    more = f" (and {len(deeds) - 1:,} times more)" if len(deeds) > 1 else ""
+_Key = TypeVar("_Key")
+
+
+def _few(groups: dict[_Key, list[Deed]]) -> Iterator[list[Deed]]:
+    """The first groups as they are; of all others, those of each status as one."""
+    rest: dict[Status, list[Deed]] = {}
+    for number, deeds in enumerate(groups.values()):
+        if number < _SUBJECTS:
+            yield deeds
+        else:
+            for deed in deeds:
+                rest.setdefault(deed.status, []).append(deed)
+    yield from rest.values()
+
+
+def _times(deeds: list[Deed]) -> int:
+    return sum(1 + len(deed.again) for deed in deeds)
+
+
+def _in_order(deeds: list[Deed]) -> list[tuple[int, Deed]]:
+    """Where deeds are done, by offset: as many places as findings may name."""
+    most = _ALONE + _RELATED
+    places = [(offset, deed) for deed in deeds[:most] for offset in (deed.offset, *sorted(deed.again)[:most])]
+    return sorted(places, key=lambda place: place[0])[:most]
+
+
+def _finding(rule: Rule, part: PickleStream, places: list[tuple[int, Deed]], times: int) -> Finding:
+    offset, first = places[0]
+    more = f" (and {times - 1:,} times more)" if times > 1 else ""
     return rule.finding(
-        part.location.at(first.offset),
+        part.location.at(offset),
         first.message + more,
         status=first.status,
         severity=rule.severity if first.status is rule.status else Severity.MEDIUM,
         evidence=first.evidence,
-        related=tuple(part.location.at(deed.offset) for deed in deeds[1:_RELATED]),
+        related=tuple(part.location.at(offset) for offset, _ in places[1:_RELATED]),
     )

@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeload.core.errors import UsageError
 
@@ -26,8 +25,7 @@ MOST_CANDIDATES = 100
 """What its detectors see, and its filters then look at, in one text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """One thing that it takes for a secret."""
 
     line: int
@@ -56,8 +54,7 @@ def require() -> None:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """It gave up: everything behind this line has no second opinion."""
 
     line: int
@@ -124,10 +121,16 @@ def _found(line: str, name: str) -> Iterator[tuple[str, str, bool, BasePlugin]]:
             yield str(plugin.secret_type), text, isinstance(plugin, RegexBasedDetector), plugin
 
 
+def _kinds(base: type[Any]) -> Iterator[type[Any]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
 @functools.cache
 def _plugins() -> tuple[BasePlugin, ...]:
     """Its own detectors, those of forms that nothing else has first."""
-    from detect_secrets.plugins import (
+    from detect_secrets.plugins import (  # noqa: F401 (a detector is known when its module is imported)
         artifactory,
         aws,
         azure_storage_key,
@@ -157,44 +160,14 @@ def _plugins() -> tuple[BasePlugin, ...]:
     )
     from detect_secrets.plugins.base import BasePlugin, RegexBasedDetector
 
-    modules = (
-        artifactory,
-        aws,
-        azure_storage_key,
-        basic_auth,
-        cloudant,
-        discord,
-        github_token,
-        gitlab_token,
-        high_entropy_strings,
-        ibm_cloud_iam,
-        ibm_cos_hmac,
-        ip_public,
-        jwt,
-        keyword,
-        mailchimp,
-        npm,
-        openai,
-        private_key,
-        pypi_token,
-        sendgrid,
-        slack,
-        softlayer,
-        square_oauth,
-        stripe,
-        telegram_token,
-        twilio,
-    )
-    found: list[type[BasePlugin]] = [
+    found: set[type[BasePlugin]] = {
         kind
-        for module in modules
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, BasePlugin) and kind.__module__ == module.__name__
-        if not inspect.isabstract(kind)
-    ]
+        for kind in _kinds(BasePlugin)
+        if kind.__module__.startswith("detect_secrets.plugins.") and not inspect.isabstract(kind)
+    }
     sure, word = RegexBasedDetector, keyword.KeywordDetector
-    found.sort(key=lambda kind: (not issubclass(kind, sure), not issubclass(kind, word), kind.__name__))
-    return tuple(kind() for kind in found)
+    ordered = sorted(found, key=lambda kind: (not issubclass(kind, sure), not issubclass(kind, word), kind.__name__))
+    return tuple(kind() for kind in ordered)
 
 
 @functools.cache

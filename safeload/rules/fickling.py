@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.errors import UsageError
 from safeload.core.graph import Reading
@@ -27,8 +27,7 @@ _FAULTS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, Ari
 """What fickling raises for pickles that it cannot follow, beside errors of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(NamedTuple):
     """One result of fickling's analyses."""
 
     level: str

@@ -8,13 +8,16 @@ too: a stream that it cannot read, or that makes it stumble, has no second opini
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.fickling import Opinion, analyse
+
+if TYPE_CHECKING:
+    from safeload.rules.fickling import Opinion
 
 MOST_BYTES = 1 << 20
 """Of one pickle that fickling is asked about: it takes a thousand times as long as we do."""
@@ -32,6 +35,8 @@ _MOST = 20
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not context.second_opinion or not isinstance(part, PickleStream):
         return
+    from safeload.rules.fickling import analyse
+
     reading = part.reading
     length = reading.end - reading.start
     if length > MOST_BYTES:

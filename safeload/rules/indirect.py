@@ -5,7 +5,7 @@ Each entry was read in the source of the helper it is about (CPython, torch, num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
@@ -33,8 +33,7 @@ _MADE_OF_FIRST = frozenset(
 """Helpers of numpy and pandas that call `__new__` of their first argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(NamedTuple):
     """A call that a helper makes of something the stream hands to it."""
 
     callee: Value
@@ -55,17 +54,21 @@ def class_of(callee: Value) -> Value:
     return callee
 
 
-def plain_bytes(value: Value) -> Value:
-    """Bytes as protocols 0 to 2 write them, as a call that encodes text; any other value as it is."""
+def spelled(value: Value) -> Value:
+    """The text of bytes as protocols 0 to 2 write them, which is a call that encodes it; any other value as it is."""
     if isinstance(value, Call) and isinstance(value.callee, Global) and value.callee.name == ("_codecs", "encode"):
         args = value.args.items if isinstance(value.args, Tuple) else ()
-        if len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1" and _is_latin(args[0]):
-            return args[0].encode("latin-1")
+        if len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1":
+            return args[0]
     return value
 
 
-def _is_latin(text: str) -> bool:
-    return all(character <= "\xff" for character in text)
+def plain_bytes(value: Value) -> Value:
+    """The bytes that a call of that kind gives; any other value as it is."""
+    text = spelled(value)
+    if text is value or not (text.isascii() or max(text) <= "\xff"):
+        return value
+    return text.encode("latin-1")
 
 
 def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:

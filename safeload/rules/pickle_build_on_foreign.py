@@ -8,7 +8,7 @@ from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.deeds import every
+from safeload.rules.deeds import LEAVE_IT, every
 from safeload.rules.study import BUILD
 
 
@@ -39,10 +39,7 @@ RULE = Rule(
     status=Status.DANGEROUS,
     severity=Severity.HIGH,
     confidence=Confidence.CERTAIN,
-    remedy=(
-        "do not load it with anything else; to see all of it: safeload scan {file} --json; "
-        "to keep only its weights: Options(unsafe_convert_dangerous=True)"
-    ),
+    remedy=LEAVE_IT,
     taxonomy=("CWE-502", "CWE-915"),
     check=_check,
     bad=_bad,

@@ -40,10 +40,9 @@ _ELSEWHERE = frozenset({"build-on-value", "new-of-value"})
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, PickleStream):
         return
-    seen: dict[str, int] = {}
-    for anomaly in part.reading.anomalies:
-        seen[anomaly.kind] = seen.get(anomaly.kind, 0) + 1
-        if seen[anomaly.kind] > 1 or anomaly.kind in _ELSEWHERE:
+    firsts = {anomaly.kind: anomaly for anomaly in reversed(part.reading.anomalies)}
+    for anomaly in sorted(firsts.values(), key=lambda one: one.offset):
+        if anomaly.kind in _ELSEWHERE:
             continue
         status, severity = Status.DANGEROUS, rule.severity
         if anomaly.kind in _ODD:

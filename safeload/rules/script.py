@@ -64,9 +64,10 @@ def _verdicts(part: PickleStream, context: Context) -> dict[int, Deed]:
     """The worst deed at each offset."""
     judged: dict[int, Deed] = {}
     for deed in studied(part, context).deeds:
-        known = judged.get(deed.offset)
-        if known is None or deed.status > known.status:
-            judged[deed.offset] = deed
+        for offset in (deed.offset, *deed.again):
+            known = judged.get(offset)
+            if known is None or deed.status > known.status:
+                judged[offset] = deed
     return judged
 
 

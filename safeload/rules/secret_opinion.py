@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import Location, escape
 from safeload.formats.base import Code, Config, Part, Text
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.detect_secrets import Failure, Secret, secrets
+
+if TYPE_CHECKING:
+    from safeload.rules.detect_secrets import Secret
 
 MOST_CHARACTERS = 1 << 18
 """Of one text that detect-secrets is asked about: it takes a second for half a million."""
@@ -38,6 +41,8 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 
 def _told(rule: Rule, part: Part, lines: list[str], places: list[Location], cut: bool) -> Iterator[Finding]:
     """The findings about lines of a part, each of which is at the place with its number."""
+    from safeload.rules.detect_secrets import Failure, secrets
+
     found = secrets(lines, part.location.member or part.location.file)
     for count, one in enumerate(found):
         if isinstance(one, Failure):

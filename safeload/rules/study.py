@@ -15,13 +15,13 @@ A name is allowed only if the allowlist has exactly that pair, and it is used as
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from safeload.core.allowlist import Allowlist, Effect, Entry, Use
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.finding import Status
 from safeload.core.graph import (
+    Acting,
     Build,
     Call,
     Dict,
@@ -38,9 +38,18 @@ from safeload.core.graph import (
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
-from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
-from safeload.rules.element_types import wrong_state
-from safeload.rules.indirect import Hidden, class_of, excused, hidden_calls, looks_up_one, plain_bytes, wrong_arguments
+from safeload.rules.called_names import Account, Enough, Kind, Names
+from safeload.rules.element_types import Types, wrong_state
+from safeload.rules.indirect import (
+    Hidden,
+    class_of,
+    excused,
+    hidden_calls,
+    looks_up_one,
+    plain_bytes,
+    spelled,
+    wrong_arguments,
+)
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
@@ -52,8 +61,7 @@ BUILD = "build"
 WRITE = "write"
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(NamedTuple):
     """Something a pickle would do that the allowlist does not allow."""
 
     kind: str
@@ -63,48 +71,33 @@ class Deed:
     subject: str
     """The name it is about, escaped; findings about the same subject are grouped."""
     message: str
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[str, ...]
+    again: list[int]
+    """Where the very same is done once more: a stream may do it a million times."""
 
 
-@dataclass(slots=True)
-class Study:
+class Study(NamedTuple):
     """Everything that is wrong with one reading, in the order of the stream."""
 
-    deeds: list[Deed] = field(default_factory=list)
+    deeds: list[Deed]
+    unjudged: tuple[int, str] | None
+    """From where on nothing was judged, because that would have taken too long, and why."""
 
     def of(self, kind: str) -> list[Deed]:
         return [deed for deed in self.deeds if deed.kind == kind]
 
 
 def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
-    """Judge every act of a reading. Total, and proportional to the trace."""
+    """Judge every act of a reading. Total, and proportional to its bytes; see `Account`."""
     student = _Student(reading, allowlist, level)
     student.run()
-    return Study(student.deeds)
+    return Study(student.deeds, student.unjudged)
 
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What a name is, whatever is done with it."""
-
-    entry: Entry | None = None
-    danger: str = ""
-    """Why calling it is dangerous; empty where nothing says so."""
-    on_sight: bool = False
-    """Whether naming it is bad enough."""
-
-
-_CLASS = re.compile(r"_{0,2}[A-Z]")
-_REBUILDER = re.compile(
-    r"_\w{0,80}?(?:re)?(?:build|construct|ctor|unpickle|unreduce|restore|new|make|create|from|load_type)"
-    r"|build_|restore_type_tag|newObj"
-)
-"""Lower-case names of helpers that picklers write: private ones, those of Cython, and a few public ones."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_STREAMS = 5
 _WRITTEN_OUT = 1_000
-"""Dangerous calls of a stream that are told with their arguments; findings are listed by the hundred."""
+"""Calls and values of a stream that are written out in a message; findings are listed by the hundred."""
 _LEVELS = 4
 
 
@@ -114,68 +107,76 @@ class _Student:
         self.level = level
         self.allowlist = allowlist
         self.deeds: list[Deed] = []
-        self.names: dict[GlobalName, _Kind] = {}
-        self.told: dict[GlobalName, tuple[str, str]] = {}  # what is said of a name, however often it is used
+        self.done: dict[tuple[str, str, str, tuple[str, ...]], Deed] = {}
+        self.alike: dict[tuple[GlobalName, How], tuple[tuple[Deed, ...], bool, bool]] = {}
+        self.noted: list[Deed] = []  # what was said of the call at hand
+        self.unjudged: tuple[int, str] | None = None
+        self.account = Account(reading.end - reading.start)
+        self.names = Names(allowlist, self.account)
         self.traps = Traps()
         self.arguments = Arguments()
         self.written_out = 0
-        self.stated: dict[GlobalName, tuple[str, str]] = {}
+        self.settled: dict[int, tuple[Deed, ...]] = {}  # by the identity of what states are set on
+        self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
+        self.types = Types(self.account.look)
+        self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
 
     def run(self) -> None:
         imports: list[Global] = []
-        for node in self.reading.trace:
-            if isinstance(node, Call):
-                self.called(node.callee, node, plain=node.how is How.NEWOBJ)
-                if node.items or node.pairs:
-                    self.written(node)
-            elif isinstance(node, Build):
-                self.build(node, node.offset)
-            elif isinstance(node, Global):
-                imports.append(node)
-            elif isinstance(node, Extension):
-                message = f"uses entry {node.code} of the process's extension registry, which can be any function"
-                self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
-        if self.excused:
-            self.excused -= globals_as_values(self.reading)
-        for name in imports:
-            self.imported(name)
+        node: Acting | None = None
+        try:
+            for node in self.reading.trace:
+                if isinstance(node, Global):
+                    imports.append(node)
+                elif isinstance(node, Build):
+                    self.build(node)
+                else:
+                    self.act(node)
+            if self.excused:
+                self.excused -= globals_as_values(self.reading)
+            for node in imports:
+                self.imported(node)
+        except Enough as enough:
+            assert node is not None, "only what is judged takes time"
+            self.unjudged = (node.offset, str(enough))
         self.deeds.sort(key=lambda deed: deed.offset)
+
+    def act(self, node: Acting) -> None:
+        if isinstance(node, Call):
+            self.judge(node)
+            if node.items or node.pairs:
+                self.written(node)
+        elif isinstance(node, Extension):
+            message = f"uses entry {node.code} of the process's extension registry, which can be any function"
+            self.add(IMPORT, Status.DANGEROUS, node.offset, f"extension {node.code}", message)
 
     def add(
         self, kind: str, status: Status, offset: int, subject: str, message: str, evidence: tuple[str, ...] = ()
     ) -> None:
-        self.deeds.append(Deed(kind, status, offset, subject, message, evidence))
+        said = (kind, subject, message, evidence)
+        known = self.done.get(said)
+        if known is None:
+            self.done[said] = known = Deed(kind, status, offset, subject, message, evidence, [])
+            self.deeds.append(known)
+        else:
+            known.again.append(offset)
+        self.noted.append(known)
+
+    def in_words(self, value: Value) -> str:
+        """A value or call as a person would write it; beyond the first thousand only what kind of thing it is."""
+        self.written_out += 1
+        if self.written_out <= _WRITTEN_OUT:
+            return call_text(value) if isinstance(value, Call) else callee_text(value)
+        if isinstance(value, Call) and isinstance(value.callee, Global):
+            return f"{self.kind(value.callee.name).text}(…)"
+        return "a computed object"
 
     # ── names ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def kind(self, name: GlobalName) -> _Kind:
-        known = self.names.get(name)
-        if known is None:
-            known = self.names[name] = self.classify(name)
-        return known
-
-    def classify(self, name: GlobalName) -> _Kind:
-        entry = self.allowlist.get(name)
-        if entry is not None:
-            return _Kind(entry)
-        parts = name.name.split(".")
-        able = ability(GlobalName(name.module, parts[0]))
-        if is_stdlib(name.module):
-            why = f"it {able}" if able else "it belongs to the standard library and is outside the allowlist"
-            return _Kind(danger=why, on_sight=bool(able) or len(parts) > 1)
-        if imitated := looks_like(name.module):
-            return _Kind(danger=f"its module only looks like {escape(imitated)}", on_sight=True)
-        if not all(part.isidentifier() for part in (*parts, *name.module.split("."))):
-            return _Kind(danger="it is not a name that an import statement could spell", on_sight=True)
-        if any(part in ALIASES or (part.startswith("__") and part.endswith("__")) for part in parts):
-            return _Kind(danger="modules carry this name of the standard library along", on_sight=True)
-        if len(parts) > 1 and not all(_CLASS.match(part) for part in parts):
-            return _Kind(danger="it reaches through an object to another", on_sight=True)
-        if able and (not _CLASS.match(parts[-1]) or whatever_it_is(name)):
-            return _Kind(danger=f"it {able}", on_sight=True)
-        return _Kind()
+    def kind(self, name: GlobalName) -> Kind:
+        return self.names.kind(name)
 
     def imported(self, node: Global) -> None:
         """Judge an import that no call or state accounted for already."""
@@ -184,25 +185,44 @@ class _Student:
         kind = self.kind(node.name)
         if kind.entry is not None:
             return
-        name = str(node.name)
         if kind.on_sight:
-            self.add(IMPORT, Status.DANGEROUS, node.offset, name, f"would import {name}: {kind.danger}")
+            message = f"would import {kind.text}: {kind.danger}"
+            self.add(IMPORT, Status.DANGEROUS, node.offset, kind.text, message)
         elif kind.danger:
-            message = f"would import {name} from the standard library, which is outside the allowlist"
-            self.add(UNLISTED, Status.UNVERIFIED, node.offset, name, message)
+            message = f"would import {kind.text} from the standard library, which is outside the allowlist"
+            self.add(UNLISTED, Status.UNVERIFIED, node.offset, kind.text, message)
         else:
-            self.unlisted(node, node.offset)
+            self.unlisted(node, kind, node.offset)
 
-    def unlisted(self, node: Global, offset: int) -> None:
+    def unlisted(self, node: Global, kind: Kind, offset: int) -> None:
         self.reported.add(id(node))
-        told = self.told.get(node.name)
-        if told is None:
+        if not kind.unlisted:
             library = escape(node.name.module.partition(".")[0])
-            message = f"names {node.name}, which is outside the allowlist: an ordinary reader would import {library}"
-            told = self.told[node.name] = (str(node.name), message)
-        self.add(UNLISTED, Status.UNVERIFIED, offset, *told)
+            why = "which is outside the allowlist: an ordinary reader would import"
+            kind.unlisted = f"names {kind.text}, {why} {library}"
+        self.add(UNLISTED, Status.UNVERIFIED, offset, kind.text, kind.unlisted)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, call: Call) -> None:
+        """Judge a call of the trace; of one callable without arguments, whose calls are all alike, only the first."""
+        callee, plain = call.callee, call.how is How.NEWOBJ
+        if not isinstance(callee, Global) or not _without_arguments(call):
+            self.called(callee, call, plain=plain)
+            return
+        alike = (callee.name, call.how)
+        if (known := self.alike.get(alike)) is None:
+            self.noted = []
+            self.called(callee, call, plain=plain)
+            self.alike[alike] = (tuple(self.noted), id(callee) in self.reported, id(callee) in self.excused)
+            return
+        deeds, reported, excused = known
+        for deed in deeds:
+            deed.again.append(call.offset)
+        if reported:
+            self.reported.add(id(callee))
+        if excused:
+            self.excused.add(id(callee))
 
     def called(self, callee: Value, call: Call, *, plain: bool, level: int = 0) -> None:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
@@ -218,14 +238,21 @@ class _Student:
         elif kind.danger:
             self.dangerous(callee, call, kind.danger)
         else:
-            self.foreign(callee, call, plain=plain)
+            self.foreign(callee, kind, call, plain=plain)
 
     def loads_only_data(self, callee: Global, call: Call) -> bool:
         """Whether a call is torch's loading of a storage from bytes in this stream, and those were read and allowed."""
         if callee.name != ("torch.storage", "_load_from_bytes") or self.level >= _LEVELS:
             return False
         items = call.args.items if isinstance(call.args, Tuple) else ()
-        data = plain_bytes(items[0]) if len(items) == 1 else None
+        if len(items) != 1:
+            return False
+        same = (id(spelled(items[0])), type(items[0]))  # a text, or bytes that a call makes of it
+        if same not in self.data:
+            self.data[same] = self.holds_only_data(plain_bytes(items[0]))
+        return self.data[same]
+
+    def holds_only_data(self, data: Value) -> bool:
         if not isinstance(data, (bytes, Span)):
             return False
         blob: Blob = MemoryBlob(data) if isinstance(data, bytes) else Extent(self.reading.blob, data.start, data.length)
@@ -240,9 +267,7 @@ class _Student:
         return True
 
     def computed(self, callee: Value, call: Call) -> None:
-        what = "a persistent object" if isinstance(callee, Persistent) else "a computed object"
-        if self.written_out < _WRITTEN_OUT and not isinstance(callee, Persistent):
-            what = callee_text(callee)
+        what = "a persistent object" if isinstance(callee, Persistent) else self.in_words(callee)
         self.dangerous_call(call, what, "what is called here is only known while it runs")
 
     def dangerous(self, callee: Global, call: Call, why: str) -> None:
@@ -250,27 +275,26 @@ class _Student:
         self.dangerous_use(call, callee.name, why)
 
     def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
-        self.dangerous_call(call, str(name), why)
+        self.dangerous_call(call, self.kind(name).text, why)
 
     def dangerous_call(self, call: Call, subject: str, why: str) -> None:
         """The deed of a call; beyond the first thousand of a stream without the arguments, which take time to write."""
-        self.written_out += 1
-        if self.written_out > _WRITTEN_OUT:
+        if self.written_out >= _WRITTEN_OUT:
             self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {subject}(…): {why}")
         else:
             evidence = tuple(f"{kind}: {text}" for kind, text in self.arguments.signs(call))
-            self.add(CALL, Status.DANGEROUS, call.offset, subject, f"would call {call_text(call)}: {why}", evidence)
+            message = f"would call {self.in_words(call)}: {why}"
+            self.add(CALL, Status.DANGEROUS, call.offset, subject, message, evidence)
 
-    def foreign(self, callee: Global, call: Call, *, plain: bool) -> None:
+    def foreign(self, callee: Global, kind: Kind, call: Call, *, plain: bool) -> None:
         """Rules 2 and 4: a callable of a library, outside the allowlist and unknown to the catalogue."""
-        found = {kind for kind, _ in self.arguments.signs(call)} & (LOUD_FOR_NEW if plain else LOUD)
-        last = callee.name.name.rpartition(".")[2]
-        if found:
+        signs = self.arguments.signs(call)
+        if signs and (found := {sign for sign, _ in signs} & (LOUD_FOR_NEW if plain else LOUD)):
             self.dangerous(callee, call, f"nobody vouches for it, and its arguments hold {_list(sorted(found))}")
-        elif not plain and (able := ability(callee.name)) and not _without_arguments(call):
-            self.dangerous(callee, call, f"it {able}")
-        elif plain or _CLASS.match(last) or _REBUILDER.match(last):
-            self.unlisted(callee, call.offset)
+        elif not plain and kind.able and not _without_arguments(call):
+            self.dangerous(callee, call, f"it {kind.able}")
+        elif plain or kind.rebuilds:
+            self.unlisted(callee, kind, call.offset)
         else:
             self.dangerous(callee, call, "it is a function outside the allowlist, and no pickler's own helper")
 
@@ -291,6 +315,8 @@ class _Student:
 
     def handed(self, name: GlobalName, call: Call, level: int) -> None:
         """Judge what an allowlisted helper is given: some call it, some look into it."""
+        if isinstance(call.args, Tuple):
+            self.account.look(len(call.args.items))
         hidden = hidden_calls(name, call)
         for inner in hidden:
             self.hidden(inner, call, level + 1)
@@ -308,6 +334,8 @@ class _Student:
 
     def hidden(self, inner: Hidden, call: Call, level: int) -> None:
         """A call that an allowlisted helper would make for the stream."""
+        if isinstance(inner.args, List):
+            self.account.look(len(inner.args.items))
         args = Tuple(tuple(inner.args.items), 1) if isinstance(inner.args, List) else inner.args
         if level > _LEVELS or not isinstance(args, Tuple):
             self.computed(inner.callee, call)
@@ -316,53 +344,70 @@ class _Student:
         self.called(inner.callee, made, plain=inner.plain, level=level)
 
     def misused(self, call: Call, subject: GlobalName, message: str) -> None:
-        self.written_out += 1
-        evidence = (call_text(call),) if self.written_out <= _WRITTEN_OUT else ()
+        evidence = (self.in_words(call),) if self.written_out < _WRITTEN_OUT else ()
         self.add(UNLISTED, Status.UNVERIFIED, call.offset, str(subject), message, evidence)
 
     # ── states and items ────────────────────────────────────────────────────────────────────────────────────
 
-    def build(self, node: Build, offset: int) -> None:
-        target = node.target
+    def build(self, node: Build) -> None:
+        """Judge the setting of a state. What is said of the target alone is worked out once."""
+        target, state, offset = node.target, node.state, node.offset
+        known = self.settled.get(id(target))
+        if known is None:
+            self.noted = []
+            self.state_set_on(target, offset)
+            self.settled[id(target)] = tuple(self.noted)
+        else:
+            for deed in known:
+                deed.again.append(offset)
+        if type(state) is Tuple and isinstance(target, Call) and self.sets_class(state):
+            message = f"would change the class of {self.in_words(target)} after it was made"
+            self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
+
+    def state_set_on(self, target: Value, offset: int) -> None:
         if isinstance(target, Global):
             self.reported.add(id(target))
-            subject, message = self.states_of(target)
+            subject = self.kind(target.name).text
+            message = f"would set attributes on {subject} itself, for the whole process"
             self.add(BUILD, Status.DANGEROUS, offset, subject, message)
         elif not isinstance(target, Call):
-            what = callee_text(target)
+            what = self.in_words(target)
             self.add(BUILD, Status.DANGEROUS, offset, what, f"would set attributes on {what}, which no call made")
         else:
             entry = self.kind(target.callee.name).entry if isinstance(target.callee, Global) else None
             if entry is not None and entry.use is Use.MEMBER:
-                message = f"would set attributes on {call_text(target)}, which the whole process shares"
+                message = f"would set attributes on {self.in_words(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
             self.trapped(target, entry, offset)
-            if _sets_class(node.state):
-                message = f"would change the class of {call_text(target)} after it was made"
-                self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 
-    def states_of(self, target: Global) -> tuple[str, str]:
-        """A global whose attributes would be set, and what to say of it: put into words once, however often it is."""
-        known = self.stated.get(target.name)
-        if known is None:
-            subject = str(target.name)
-            known = (subject, f"would set attributes on {subject} itself, for the whole process")
-            self.stated[target.name] = known
-        return known
+    def sets_class(self, state: Value) -> bool:
+        """Whether the half of a state that goes through `setattr` names `__class__`."""
+        if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
+            return False
+        pairs = state.items[1].pairs
+        self.account.look(len(pairs))
+        return any(key == "__class__" for key, _ in pairs if isinstance(key, str))
 
     def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
         """Something that an unpickler would call instead of setting a state or adding items."""
         name = call.callee.name if isinstance(call.callee, Global) else None
-        why = ""
-        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
-            why = "which may be any object that it was handed"
-        elif wrong := wrong_state(call):
-            why = wrong
-        elif (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
-            why = f"whose {found} would be called instead"
-        if why:
-            message = f"would set a state or items on {call_text(call)}, {why}"
+        message = self.sprung.get(id(call))  # a reading is complete, so all that is said of an object holds throughout
+        if message is None:
+            why = self.trap(call, name, entry)
+            message = self.sprung[id(call)] = (
+                f"would set a state or items on {self.in_words(call)}, {why}" if why else ""
+            )
+        if message:
             self.add(BUILD, Status.DANGEROUS, offset, str(name or "a computed object"), message)
+
+    def trap(self, call: Call, name: GlobalName | None, entry: Entry | None) -> str:
+        if entry is not None and entry.effect is not Effect.RECORD and stateless(entry.name):
+            return "which may be any object that it was handed"
+        if wrong := wrong_state(call, self.types):
+            return wrong
+        if (name is None or name.module != "collections") and (found := self.traps.sprung(call)):
+            return f"whose {found} would be called instead"
+        return ""
 
     def written(self, call: Call) -> None:
         """Items that would be written into a tensor or array, one foreign index at a time."""
@@ -370,7 +415,7 @@ class _Student:
         if call.items:
             self.trapped(call, entry, call.offset)
         if entry is not None and entry.effect is Effect.REBUILD and entry.name.module != "copyreg":
-            message = f"would write items into {call_text(call)} while it is being read"
+            message = f"would write items into {self.in_words(call)} while it is being read"
             self.add(WRITE, Status.DANGEROUS, call.offset, str(entry.name), message)
 
 
@@ -379,12 +424,6 @@ def _list(words: list[str]) -> str:
 
 
 def _without_arguments(call: Call) -> bool:
-    empty = isinstance(call.args, Tuple) and not call.args.items
-    return empty and (call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs))
-
-
-def _sets_class(state: Value) -> bool:
-    """Whether the half of a state that goes through `setattr` names `__class__`."""
-    if not (isinstance(state, Tuple) and len(state.items) == 2 and isinstance(state.items[1], Dict)):
+    if not isinstance(call.args, Tuple) or call.args.items:
         return False
-    return any(key == "__class__" for key, _ in state.items[1].pairs if isinstance(key, str))
+    return call.kwargs is None or (isinstance(call.kwargs, Dict) and not call.kwargs.pairs)

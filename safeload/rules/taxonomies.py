@@ -37,12 +37,12 @@ _EXHAUSTION = frozenset({"CWE-400", "CWE-409", "CWE-674", "CWE-770", "CWE-834", 
 _DISGUISE = frozenset({"CWE-436", "CWE-646", "CWE-354", "CWE-451"})
 _UNREADABLE = frozenset({"CWE-703"})
 
-_ID = re.compile(r"CWE-[1-9][0-9]*|AML\.T[0-9]{4}(\.[0-9]{3})?|(LLM(0[1-9]|10)|ML(0[1-9]|10)):20[0-9]{2}")
+_ID = r"CWE-[1-9][0-9]*|AML\.T[0-9]{4}(\.[0-9]{3})?|(LLM(0[1-9]|10)|ML(0[1-9]|10)):20[0-9]{2}"
 
 
 def is_entry(text: str) -> bool:
     """Whether a text has the form of an entry: `CWE-502`, `AML.T0011.000`, `LLM03:2025`, `ML06:2023`."""
-    return _ID.fullmatch(text) is not None
+    return re.fullmatch(_ID, text) is not None
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
@@ -13,7 +13,7 @@ from safeload.formats.jinja.folding import ANY_TEXT, LOST_TEXT, OBJECT_TEXT
 from safeload.formats.jinja.lexer import Token
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.templates import at, code_of, facts_of
+from safeload.rules.templates import at, facts_of
 
 _DUNDER = re.compile(
     r"__(?:class|mro|base|bases|subclasses|globals|builtins|import|init|new|call|getattribute|getattr|dict|code|closure|"
@@ -34,7 +34,8 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, Template):
         return
     said: set[str] = set()
-    for offset, what, status in (*_written(code_of(part)), *_computed(facts_of(part, context))):
+    facts = facts_of(part, context)
+    for offset, what, status in (*_written(facts.code), *_computed(facts)):
         if what not in said:
             said.add(what)
             severity = rule.severity if status is rule.status else Severity.LOW
@@ -44,7 +45,7 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 Reached = tuple[int, str, Status]
 
 
-def _written(code: list[Token]) -> Iterator[Reached]:
+def _written(code: Sequence[Token]) -> Iterator[Reached]:
     """What stands there in so many words. Sees all of a template that cannot be read to its end, too."""
     for index, token in enumerate(code):
         before = code[index - 1] if index else token

@@ -12,7 +12,7 @@ from safeload.formats.jinja.facts import Asked, Facts, expressions
 from safeload.formats.jinja.nodes import Expr
 from safeload.rules import samples
 from safeload.rules.base import Rule
-from safeload.rules.templates import Found, checking, names_in
+from safeload.rules.templates import READ_IT, Found, checking, names_in
 
 _COMPARES = frozenset({"==", "!=", "<", ">", "<=", ">=", "in", "not in"})
 _TESTS = frozenset({"in", "eq", "equalto", "==", "ne", "gt", "lt", "ge", "le", "greaterthan", "lessthan"})
@@ -163,7 +163,7 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.HIGH,
     confidence=Confidence.LIKELY,
-    remedy="read it: safeload templates {file}; compare it with the original's: --against FILE",
+    remedy=READ_IT,
     taxonomy=("CWE-506", "AML.T0051", "LLM01:2025", "LLM04:2025"),
     check=checking(_look),
     bad=_bad,

@@ -11,7 +11,7 @@ from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
 from safeload.rules import samples
 from safeload.rules.base import Rule
-from safeload.rules.templates import Found, checking
+from safeload.rules.templates import READ_IT, Found, checking
 
 _ADDRESS = re.compile(r"(?:https?|ftp|wss?|file|javascript|data):(?://|[a-z]+/)[^\s'\"<>{}]{0,300}", re.IGNORECASE)
 _OPEN_END = re.compile(r"[?&#=/][^\s'\"<>)]{0,80}\Z")
@@ -20,8 +20,9 @@ _PICTURE = re.compile(r"!\[[^\]]{0,80}\]\(\s{0,5}\Z|<img[^>]{0,80}src\s{0,3}=\s{
 
 def _look(facts: Facts) -> Iterator[Found]:
     for text in facts.written:
+        verbatim = facts.text.startswith(text.text, text.offset)
         for found in _ADDRESS.finditer(text.text):
-            where = text.offset + (found.start() if facts.text.startswith(text.text, text.offset) else 0)
+            where = text.offset + (found.start() if verbatim else 0)
             shown = escape(found[0], 100)
             picture = _PICTURE.search(text.text, max(0, found.start() - 100), found.start())
             if found.end() == len(text.text) and _OPEN_END.search(found[0]):
@@ -54,7 +55,7 @@ RULE = Rule(
     status=Status.UNVERIFIED,
     severity=Severity.LOW,
     confidence=Confidence.CERTAIN,
-    remedy="read it: safeload templates {file}; compare it with the original's: --against FILE",
+    remedy=READ_IT,
     taxonomy=("CWE-506", "CWE-200", "AML.T0051", "LLM01:2025", "LLM02:2025"),
     check=checking(_look),
     bad=_bad,

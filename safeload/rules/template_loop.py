@@ -84,7 +84,7 @@ def _endless(facts: Facts) -> Iterator[tuple[int, str]]:
     for macro, _ in statements(facts.body):
         if macro.kind != "macro":
             continue
-        for one, within in statements(macro.body):
+        for one, within in statements(macro.body, macros=False):
             inner = [expr for top in one.exprs for expr in expressions(top)]
             always = not within.asked and not within.loops and all(expr.kind != "cond" for expr in inner)
             if always and any(expr.kind == "call" and expr.of[0].value == macro.value for expr in inner):

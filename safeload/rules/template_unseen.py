@@ -9,8 +9,6 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Facts
-from safeload.formats.jinja.lexer import tokens
-from safeload.formats.jinja.parser import LARGEST
 from safeload.rules import samples
 from safeload.rules.base import Rule
 from safeload.rules.templates import Found, checking
@@ -53,7 +51,7 @@ def _escaped(facts: Facts) -> Iterator[Found]:
     """Such characters in string literals, written by escapes."""
     if "\\" not in facts.text:
         return
-    for token in tokens(facts.text[:LARGEST]):
+    for token in facts.code:
         if token.kind == "string" and not token.text.isascii():
             for pattern in (_TAGS, _TURNS, _ZERO):
                 found = pattern.search(token.text)

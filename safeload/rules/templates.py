@@ -8,13 +8,14 @@ from safeload.core.finding import Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Template
 from safeload.formats.jinja.facts import Asked, Facts, expressions, read_facts
-from safeload.formats.jinja.lexer import Token, tokens
-from safeload.formats.jinja.nodes import Expr
-from safeload.formats.jinja.parser import LARGEST
+from safeload.formats.jinja.nodes import Expr, Fault
+from safeload.formats.jinja.parser import LARGEST, MOST
 from safeload.rules.base import Check, Context, Rule
 
 Found = tuple[int, str, Severity | None, Status | None]
 """Where in the template, what it does, and how bad that is if it is not as bad as the rule says."""
+
+READ_IT = "read it: safeload templates {file}; compare it with the original's: --against FILE"
 
 
 def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
@@ -32,17 +33,33 @@ def checking(look: Callable[[Facts], Iterator[Found]]) -> Check:
     return check
 
 
+_LEFT = -1
+"""Where the context keeps how much of the file's templates may still be read; no part has this identity."""
+_ALL = 120_000
+"""Tokens of all templates of a file, together; each has at least so many, and its text counts as some:"""
+_FEWEST = 20
+_TEXT_OF_ONE = 8
+
+
 def facts_of(part: Template, context: Context) -> Facts:
-    """The facts of a template, read once for all rules."""
+    """The facts of a template, read once for all rules.
+
+    All templates of a file share what one may have: a file with thousands of them would take minutes. What is beyond
+    that has a fault, so the file is undecided.
+    """
     known = context.memo.get(id(part))
     if not isinstance(known, Facts):
-        known = context.memo[id(part)] = read_facts(part.text)
+        left = context.memo.get(_LEFT, _ALL)
+        assert isinstance(left, int)
+        if left <= 0:
+            why = "the file's templates before it are as long as any model's together"
+            known = Facts(part.text, (), Fault(why=why, offset=0))
+        else:
+            known = read_facts(part.text, min(left, MOST))
+            spent = max(_FEWEST, len(known.code) + min(len(part.text), LARGEST) // _TEXT_OF_ONE)
+            context.memo[_LEFT] = left - spent
+        context.memo[id(part)] = known
     return known
-
-
-def code_of(part: Template) -> list[Token]:
-    """The tokens of its code; of one that is too long to be read, those of its beginning."""
-    return list(tokens(part.text[:LARGEST]))
 
 
 def at(

@@ -12,11 +12,20 @@ from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
+_FORGED = "no model needs this; ask its author for a safetensors version"
 _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors version"
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, PickleStream) or part.reading.fault is None:
+    if not isinstance(part, PickleStream):
+        return
+    from safeload.rules.deeds import studied  # files that hold no pickle need nothing of this
+
+    if (unjudged := studied(part, context).unjudged) is not None:
+        offset, why = unjudged
+        message = f"a pickle is not judged to its end, because that would take too long: {why}"
+        yield rule.finding(part.location.at(offset), message, remedy=_FORGED)
+    if part.reading.fault is None:
         return
     reading, fault = part.reading, part.reading.fault
     acts = sum(isinstance(node, Call) for node in reading.trace)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from safeload.core.frozen import Frozen
 
 if TYPE_CHECKING:
     from safeload.sources.pinned import PinnedFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Frozen):
     """A digest that the origin recorded. Comparing with it finds corruption; it is not trust in a publisher."""
 
     algorithm: str
@@ -19,8 +19,7 @@ class Recorded:
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Frozen):
     """A file that a snapshot has, fetched or not."""
 
     path: str

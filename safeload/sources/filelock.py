@@ -32,7 +32,7 @@ class FileLock:
         """Remove the lock's file, then give the lock up. For holders of an exclusive lock only."""
         try:
             os.unlink(self.path)
-        except FileNotFoundError:
+        except FileNotFoundError:  # somebody tidied up; the lock holds all the same
             pass
         finally:
             self.release()

@@ -6,8 +6,8 @@
     <cache>/models--org--name/trees/<commit>.json      everything the commit has, with sizes and digests
     <cache>/blobs/<xx>/<hash>                          blobs that several repositories share
 
-Links are followed only to these places. A digest recorded here finds corruption. It is not trust in a publisher:
-whoever can write the cache can write the record.
+Repositories of kernels lie in `kernels--org--name`. Links are followed only to these places. A digest recorded here
+finds corruption. It is not trust in a publisher: whoever can write the cache can write the record.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from safeload.core.errors import LimitExceeded, SourceError
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.sources.base import Listed, Recorded
@@ -26,6 +27,9 @@ from safeload.sources.folder import FolderSnapshot, walk
 from safeload.sources.pinned import GIT_SHA1, SHA256, pin
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+Kind = Literal["models", "kernels"]
+"""What a repository holds; the hub and its cache call it so."""
+_SNAPSHOT = re.compile(r"/[a-z]+--[A-Za-z0-9._-]+/snapshots/[0-9a-f]{40}(?:/|\Z)")
 _REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHARED_BLOB = re.compile(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}")
@@ -41,22 +45,27 @@ def default_cache() -> str:
     return os.path.expandvars(os.path.expanduser(hub))
 
 
-def repository_folder(repository: str) -> str:
-    """The name of a model repository's directory in the cache."""
-    return "--".join(("models", *repository.split("/")))
+def repository_folder(repository: str, kind: Kind = "models") -> str:
+    """The name of a repository's directory in the cache."""
+    return "--".join((kind, *repository.split("/")))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One commit of one repository in a cache. `cache` is absolute and without links."""
 
     cache: str
     repository: str
     commit: str
+    kind: Kind = "models"
+
+    @property
+    def home(self) -> str:
+        """The repository's directory."""
+        return repository_folder(self.repository, self.kind)
 
     @property
     def base(self) -> str:
-        return f"{repository_folder(self.repository)}/snapshots/{self.commit}"
+        return f"{self.home}/snapshots/{self.commit}"
 
     @property
     def folder(self) -> str:
@@ -64,7 +73,7 @@ class Place:
 
     def allowed(self, path: str) -> bool:
         """Whether a file at `path`, relative to the cache, may belong to this snapshot."""
-        blobs = f"{repository_folder(self.repository)}/blobs/"
+        blobs = f"{self.home}/blobs/"
         if path.startswith(blobs):
             return "/" not in path[len(blobs) :]
         return path.startswith(self.base + "/") or bool(_SHARED_BLOB.fullmatch(path))
@@ -87,12 +96,17 @@ def find_place(path: str) -> tuple[Place, str] | None:
     return None
 
 
-def read_ref(cache: str, repository: str, revision: str) -> str | None:
+def in_cache(path: str) -> bool:
+    """Whether the absolute `path` lies in a snapshot of a cache, of a repository of any kind."""
+    return find_place(path) is not None or bool(_SNAPSHOT.search(path))
+
+
+def read_ref(cache: str, repository: str, revision: str, kind: Kind = "models") -> str | None:
     """The commit that the cache recorded for a branch or tag, or `None` if it has none.
 
     Raises `SourceError` if the record is something else than a commit.
     """
-    folder = os.path.join(cache, repository_folder(repository), "refs")
+    folder = os.path.join(cache, repository_folder(repository, kind), "refs")
     if not os.path.lexists(os.path.join(folder, revision)):
         return None
     with pin(os.path.realpath(folder), revision, name=f"refs/{revision}", allowed=lambda _: True) as file:
@@ -112,7 +126,7 @@ def write_ref(place: Place, revision: str) -> bool:
 
     Says whether the cache could be written; nothing else depends on it.
     """
-    path = os.path.join(place.cache, repository_folder(place.repository), "refs", revision)
+    path = os.path.join(place.cache, place.home, "refs", revision)
     try:
         if os.path.isfile(path):
             with open(path, encoding="ascii", errors="replace") as stream:
@@ -128,7 +142,7 @@ def read_tree(place: Place, *, limits: Limits) -> dict[str, Listed] | None:
 
     Raises `LimitExceeded` for more than `limits.members` files.
     """
-    path = f"{repository_folder(place.repository)}/trees/{place.commit}.json"
+    path = f"{place.home}/trees/{place.commit}.json"
     try:
         with pin(place.cache, path, name=path, allowed=lambda found: found == path) as file:
             data = file.read_at(0, limits.text_bytes)
@@ -157,7 +171,7 @@ def write_tree(place: Place, rows: Mapping[str, Mapping[str, object]]) -> bool:
     """
     import json
 
-    path = os.path.join(place.cache, repository_folder(place.repository), "trees", f"{place.commit}.json")
+    path = os.path.join(place.cache, place.home, "trees", f"{place.commit}.json")
     document = {"format_version": _TREE_VERSION, "files": {name: dict(rows[name]) for name in sorted(rows)}}
     return _replace(path, json.dumps(document, indent=1))
 

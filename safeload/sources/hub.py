@@ -23,12 +23,13 @@ from safeload.sources import hfcache
 from safeload.sources.base import Listed
 from safeload.sources.failures import quoted
 from safeload.sources.folder import FolderSnapshot
-from safeload.sources.hfcache import COMMIT, Place
+from safeload.sources.hfcache import COMMIT, Kind, Place
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import KernelInfo, ModelInfo
 
 _DOWNLOADS = 8
 """Files fetched at a time, as `huggingface_hub` does."""
@@ -36,6 +37,7 @@ _PAGE = 1000
 """Files of a listing that are awaited at a time, as many as the hub sends."""
 _PATIENCE = 6
 """How often the client may try again in the time that a page of a listing has."""
+_OF_KIND: Mapping[Kind, str] = {"models": "", "kernels": " --repo-type kernel"}
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _REVISION = re.compile(r"[A-Za-z0-9_][^\x00-\x20\x7f~^:?*\[\\]{0,254}")
 T = TypeVar("T")
@@ -72,8 +74,10 @@ def hub_snapshot(
     force_download: bool = False,
     proxies: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
+    kind: Kind = "models",
 ) -> FolderSnapshot:
-    """The snapshot of a model on the hub, or of what the cache has of it if working offline was asked for.
+    """The snapshot of a model on the hub, or of what the cache has of it if working offline was asked for. With another
+    `kind`, that of a repository of kernels.
 
     Raises `UsageError` for an option that cannot be honoured, `SourceError` if the revision cannot be resolved,
     `LimitExceeded` if the model has more than `limits.members` files.
@@ -95,10 +99,10 @@ def hub_snapshot(
                 why="working offline was asked for as well",
                 remedy="leave one of force_download and local_files_only (HF_HUB_OFFLINE) out",
             )
-        return _offline(cache, repository, wanted, reference, limits, notes)
+        return _offline(cache, repository, wanted, reference, limits, notes, kind)
 
-    remote = _Remote(repository, wanted, cache, token)
-    place = Place(cache, repository, wanted) if COMMIT.fullmatch(wanted) else None
+    remote = _Remote(repository, wanted, cache, token, kind)
+    place = Place(cache, repository, wanted, kind) if COMMIT.fullmatch(wanted) else None
     listing = hfcache.read_tree(place, limits=limits) if place is not None else None
     answered: str | None = None
     if place is None or listing is None:
@@ -126,17 +130,19 @@ def _revision(revision: str | None) -> str:
 
 
 def _offline(
-    cache: str, repository: str, wanted: str, reference: str, limits: Limits, notes: tuple[str, ...]
+    cache: str, repository: str, wanted: str, reference: str, limits: Limits, notes: tuple[str, ...], kind: Kind
 ) -> FolderSnapshot:
-    commit = wanted if COMMIT.fullmatch(wanted) else hfcache.read_ref(cache, repository, wanted)
-    if commit is None or not os.path.isdir(Place(cache, repository, commit).folder):
+    commit = wanted if COMMIT.fullmatch(wanted) else hfcache.read_ref(cache, repository, wanted, kind)
+    if commit is None or not os.path.isdir(Place(cache, repository, commit, kind).folder):
         raise SourceError(
             f"{repository} at {escape(wanted)} was not loaded",
             where=cache,
             why="it is not in the cache, and working offline was asked for",
-            remedy=f"hf download {repository} --revision {quoted(wanted)}",
+            remedy=f"hf download {repository} --revision {quoted(wanted)}{_OF_KIND[kind]}",
         )
-    return hfcache.cached_snapshot(Place(cache, repository, commit), reference=reference, limits=limits, notes=notes)
+    return hfcache.cached_snapshot(
+        Place(cache, repository, commit, kind), reference=reference, limits=limits, notes=notes
+    )
 
 
 class HubSnapshot(FolderSnapshot):
@@ -217,8 +223,12 @@ class HubSnapshot(FolderSnapshot):
 class _Remote:
     """What is asked of the hub, with every failure as one of our errors."""
 
-    def __init__(self, repository: str, revision: str, cache: str, token: str | bool | None) -> None:
+    def __init__(
+        self, repository: str, revision: str, cache: str, token: str | bool | None, kind: Kind = "models"
+    ) -> None:
         self.repository, self.revision, self.cache, self.token = repository, revision, cache, token
+        self.kind: Kind = kind
+        self.type = kind.removesuffix("s")
         # Read when it is used: the client binds it when it is imported.
         self.endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
@@ -227,15 +237,19 @@ class _Remote:
         with _Ours(self.repository, self.revision):
             from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
-            info = self._api().model_info(
-                self.repository, revision=self.revision, expand=["sha"], timeout=HF_HUB_ETAG_TIMEOUT
-            )
+            info: KernelInfo | ModelInfo
+            if self.kind == "kernels":
+                info = self._api().kernel_info(self.repository, revision=self.revision, timeout=HF_HUB_ETAG_TIMEOUT)
+            else:
+                info = self._api().model_info(
+                    self.repository, revision=self.revision, expand=["sha"], timeout=HF_HUB_ETAG_TIMEOUT
+                )
             commit, name = str(info.sha), str(info.id)
         if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(self.revision) and commit != self.revision):
             raise _strange(
                 f"{self.repository} at {escape(self.revision)}", f"it answered with the commit {escape(commit)!r}"
             )
-        place = Place(self.cache, self.repository, commit)
+        place = Place(self.cache, self.repository, commit, self.kind)
         if not COMMIT.fullmatch(self.revision):
             hfcache.write_ref(place, self.revision)
         moved = name.lower() != self.repository.lower()
@@ -245,7 +259,9 @@ class _Remote:
         """Everything the commit has; recorded in the cache."""
         rows: dict[str, dict[str, Any]] = {}
         with _Ours(self.repository, self.revision):
-            items = self._api().list_repo_tree(self.repository, recursive=True, revision=place.commit)
+            items = self._api().list_repo_tree(
+                self.repository, recursive=True, revision=place.commit, repo_type=self.type
+            )
             for item in self._awaited(iter(items), min(_PAGE, limits.members + 1)):
                 blob = getattr(item, "blob_id", None)
                 if blob is None:
@@ -298,6 +314,7 @@ class _Remote:
             hf_hub_download(
                 self.repository,
                 path,
+                repo_type=self.type,
                 revision=place.commit,
                 cache_dir=self.cache,
                 token=self.token,
@@ -314,7 +331,8 @@ class _Remote:
             headers = build_hf_headers(token=self.token, library_name="safeload")
             token = {name: text for name, text in headers.items() if name.lower() == "authorization"}
             endpoint = self.endpoint or constants.ENDPOINT
-        return f"{endpoint}/{place.repository}/resolve/{place.commit}/{quote(path)}", token
+        folder = "" if self.kind == "models" else f"{self.kind}/"
+        return f"{endpoint}/{folder}{place.repository}/resolve/{place.commit}/{quote(path)}", token
 
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi

@@ -12,35 +12,32 @@ from safeload.core.errors import SourceError
 from safeload.core.names import escape
 from safeload.sources.failures import os_failure, quoted
 
+_ANSWERS = {
+    "GatedRepoError": (
+        "its publisher asks to be asked first, and this account has no access",
+        "ask on {page}, then: hf auth login",
+    ),
+    "RevisionNotFoundError": ("it has no revision {revision}", "git ls-remote {page}"),
+    "RepositoryNotFoundError": (
+        "the hub has no such model, or it is private and this account may not see it",
+        "check the name on {page}; if it is private: hf auth login",
+    ),
+    "DisabledRepoError": ("the hub has disabled this model", "see {page}"),
+    "RemoteEntryNotFoundError": ("the hub no longer has this file", "see {page}/tree/main"),
+}
+"""What the hub itself answers, by the client's error: why, and what to do. A gated model is a kind of missing one, so
+the order counts."""
+
 
 def explain(error: Exception, *, repository: str, revision: str, path: str = "") -> SourceError:
     """A `SourceError` for whatever the hub's client raised. The token never shows in it."""
     where = f"{repository} at {escape(revision)}" + (f" » {escape(path)}" if path else "")
     page = f"https://huggingface.co/{repository}"
     what = f"{escape(path)!r} was not fetched" if path else f"{repository} was not found"
-    if _is(error, "GatedRepoError"):
-        return SourceError(
-            what,
-            where=where,
-            why="its publisher asks to be asked first, and this account has no access",
-            remedy=f"ask on {page}, then: hf auth login",
-        )
-    if _is(error, "RevisionNotFoundError"):
-        return SourceError(
-            what,
-            where=where,
-            why=f"it has no revision {escape(revision)!r}",
-            remedy=f"git ls-remote {page}",
-        )
-    if _is(error, "RepositoryNotFoundError"):
-        return SourceError(
-            what,
-            where=where,
-            why="the hub has no such model, or it is private and this account may not see it",
-            remedy=f"check the name on {page}; if it is private: hf auth login",
-        )
-    if _is(error, "DisabledRepoError"):
-        return SourceError(what, where=where, why="the hub has disabled this model", remedy=f"see {page}")
+    for name, (why, remedy) in _ANSWERS.items():
+        if _is(error, name):
+            said = {"page": page, "revision": repr(escape(revision))}
+            return SourceError(what, where=where, why=why.format(**said), remedy=remedy.format(**said))
     chain = _chain(error)
     if any(_is(link, "OfflineModeIsEnabled") for link in chain):
         return SourceError(
@@ -49,8 +46,6 @@ def explain(error: Exception, *, repository: str, revision: str, path: str = "")
             why="it is not in the cache, and the client works offline",
             remedy=f"unset HF_HUB_OFFLINE; hf download {repository}",
         )
-    if _is(error, "RemoteEntryNotFoundError"):
-        return SourceError(what, where=where, why="the hub no longer has this file", remedy=f"see {page}/tree/main")
     for link in chain:
         response = getattr(link, "response", None)
         if _is(link, "HfHubHTTPError") and response is not None:

@@ -201,6 +201,6 @@ def _prune_memo(store: Store, *, everything: bool) -> None:
                 if everything or os.lstat(path).st_mtime < oldest:
                     os.unlink(path)
             except FileNotFoundError:
-                continue
+                continue  # another process pruned it first
             except OSError as error:
                 raise os_failure(error, "the store could not be made smaller", path=path) from error

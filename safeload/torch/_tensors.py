@@ -187,7 +187,7 @@ class Tensors:
             case _:
                 raise bad("it is built by a function that torch does not use for that")
         if not isinstance(value, torch.Tensor) or (kind != _TENSOR and kind not in _PARAMETERS):
-            return Record(Named(kind), How.REDUCE, (value,), None, states=[state])
+            return Record(Named(name=kind), How.REDUCE, (value,), None, states=[state])
         if kind in _PARAMETERS and not isinstance(value, torch.nn.Parameter):
             value = torch.nn.Parameter(value, value.requires_grad)
         return _with_attributes(value, state)
@@ -335,7 +335,7 @@ def _unlive(value: object) -> object:
     import torch
 
     if isinstance(value, torch.dtype):
-        return Named(GlobalName("torch", str(value).removeprefix("torch.")))
+        return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
     return value
 
 

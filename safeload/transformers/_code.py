@@ -139,14 +139,19 @@ def forget() -> None:
     It would give the class of one model to every other of that type: to one whose approved code is different, and to
     one for which nobody asked for code.
     """
+    for extra in _remembered():
+        for key, value in [*extra.items()]:
+            classes = value if isinstance(value, tuple) else (value,)
+            if any(map(_is_approved, classes)) and not _is_approved(key):
+                del extra[key]
+
+
+def _remembered() -> Iterator[dict[Any, Any]]:
+    """What the library's tables of classes hold beside its own."""
     for name, module in [*sys.modules.items()]:
-        for mapping in [*vars(module).values()] if name.startswith(_AUTO) else ():
-            if type(mapping).__name__ == "_LazyAutoMapping":
-                extra = mapping._extra_content
-                for key, value in [*extra.items()]:
-                    classes = value if isinstance(value, tuple) else (value,)
-                    if any(map(_is_approved, classes)) and not _is_approved(key):
-                        del extra[key]
+        for table in [*vars(module).values()] if name.startswith(_AUTO) else ():
+            if type(table).__name__ == "_LazyAutoMapping":
+                yield table._extra_content
 
 
 def _is_approved(value: object) -> bool:

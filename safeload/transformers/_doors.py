@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from safeload import adapt, adapt_after
@@ -16,7 +17,7 @@ from safeload.engine.admit import admit
 from safeload.engine.approved import ApprovedCode
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request
-from safeload.transformers import _arguments, _saving
+from safeload.transformers import _arguments, _kernels, _saving
 from safeload.transformers._code import Approved
 from safeload.transformers._traps import TRAPS, forbidden
 
@@ -44,6 +45,7 @@ def revive(reference: str, options: Options, request: Request) -> ModelKeeper:
 def install() -> None:
     """Guard the methods of the library's classes that are loaded by now. Models that hold no keeper notice nothing."""
     _saving.install()
+    _kernels.install()
     for module, owner, method, door in _DOORS:
         genuine = getattr(sys.modules.get(module), owner, None)
         if genuine is not None and method in vars(genuine):
@@ -164,21 +166,31 @@ def _set_implementation(
 ) -> Any:
     given = args[0] if args else next(iter(kwargs.values()), None)
     name = "experts_implementation" if "experts" in original.__name__ else "attn_implementation"
-    _arguments.screen({name: given, "allow_all_kernels": kwargs.get("allow_all_kernels")})
-    return adapt.run(
-        keeper.reference,
-        lambda: original(model, *args, **kwargs),
-        admitted={},
-        forbidden=forbidden(keeper.reference),
-        traps=TRAPS,
-    )
+    _arguments.screen({name: given, "allow_all_kernels": kwargs.get("allow_all_kernels")}, kernels=True)
+    with _asking(keeper):
+        if name == "attn_implementation":
+            _kernels.require(_arguments.repositories(given))
+        return _belted(keeper, lambda: original(model, *args, **kwargs))
 
 
 def _set_use_kernels(
     keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
-    _arguments.screen({"use_kernels": args[0] if args else kwargs.get("use_kernels")})
-    return original(model, *args, **kwargs)
+    config = args[1] if len(args) > 1 else kwargs.get("kernel_config")
+    with _asking(keeper):
+        _kernels.require((), config, layers=bool(args[0] if args else kwargs.get("use_kernels")))
+        return _belted(keeper, lambda: original(model, *args, **kwargs))
+
+
+def _asking(keeper: adapt_after.Keeper) -> AbstractContextManager[None]:
+    access = keeper.request.access if isinstance(keeper, ModelKeeper) else None
+    return _kernels.asking(keeper.reference, keeper.options, access)
+
+
+def _belted(keeper: adapt_after.Keeper, call: Callable[[], Any]) -> Any:
+    """A call that loads no file of the model, and may ask for kernels."""
+    _kernels.prepare(keeper.reference)
+    return adapt.run(keeper.reference, call, admitted={}, forbidden=forbidden(keeper.reference), traps=TRAPS)
 
 
 def _save(keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, /, *args: Any, **kwargs: Any) -> Any:

@@ -20,12 +20,12 @@ from safeload.engine.admission import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Purpose, Request
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _kernels
 from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper, language_files
 from safeload.transformers._dress import dress
 from safeload.transformers._fit import check_fit, converted
-from safeload.transformers._traps import TRAPS, forbidden
+from safeload.transformers._traps import TRAPS, forbidden, of_backbones
 
 _PURPOSES: dict[str, Purpose] = {
     "PreTrainedModel": "model",
@@ -73,12 +73,19 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     if adapt.within_admitted(reference):  # a genuine loader, or a user's, calls again for what was admitted
         return call.method(*call.args, **call.kwargs)
     purpose = purpose_of(call.owner)
-    _arguments.screen(bound.named)
+    _arguments.screen(bound.named, coded=True, kernels=True)
     _refuse_pickled_index(call.owner, bound.named)
     native = native_types() if is_auto(call.owner) else None
     request = _arguments.take_request(bound.named, purpose, native)
-    if reference is None:
-        return _without_reference(call, bound, request, purpose)
+    with _kernels.asking(reference or "", call.options, request.access):
+        _kernels.require_named(bound.named)
+        if reference is None:
+            return _without_reference(call, bound, request, purpose)
+        return _load(call, bound, reference, request, purpose)
+
+
+def _load(call: adapt.Call, bound: adapt.Bound, reference: str, request: Request, purpose: Purpose) -> Any:
+    """Steps 2 to 4, for what is named."""
     if purpose == "model":
         request = dataclasses.replace(request, also=language_files(bound.named.get("target_lang")))
     admission = adapt.judge(lambda: admit(reference, request=request, options=call.options))
@@ -179,8 +186,10 @@ def _genuine(
         named["trust_remote_code"] = bool(approved)
     if purpose == "model":
         named |= {"use_safetensors": True, "weights_only": True}
+        _kernels.prepare(bound.reference)
     approved = approved or Approved()
     reference = "a model without a name" if bound.reference is None else str(bound.reference)
+    traps, answers = of_backbones(call.owner)
     try:
         with approved.tripwire(reference):
             return adapt.run(
@@ -188,8 +197,8 @@ def _genuine(
                 lambda: call.method(target, *bound.rest, **named),
                 admitted=admitted,
                 forbidden=forbidden(bound.reference),
-                traps=TRAPS,
-                answers=approved.answers,
+                traps=(*TRAPS, *traps),
+                answers={**answers, **approved.answers},
             )
     finally:
         if approved:
@@ -220,7 +229,7 @@ def take_config(bound: adapt.Bound, keeper: ModelKeeper, request: Request, optio
     config = bound.named.get("config")
     if _arguments.is_config(config):
         if not any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS):
-            bound.named["config"] = _arguments.checked_config(config)
+            bound.named["config"] = _arguments.checked_config(config, _kernels.require)
         return {}
     if not adapt.is_reference(config) or adapt.within_admitted(config):
         return {}

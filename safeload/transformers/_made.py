@@ -10,7 +10,7 @@ from safeload.core.errors import UsageError
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Request
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _kernels
 from safeload.transformers._code import Approved, forget
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress, keep_model
@@ -21,17 +21,20 @@ def guard_from_config(call: adapt.Call) -> Any:
     """Guard `from_config`: the config may come from anywhere, and can name code and kernels."""
     bound = adapt.bind(call.method, call.args, call.kwargs, name="config")
     trusted = bound.take("trust_remote_code")
-    _arguments.screen(bound.named)
+    _arguments.screen(bound.named, coded=True, kernels=True)
+    code_revision = _arguments.plain_revision(bound.take("code_revision"))
     config = bound.reference
-    if trusted:
-        return _with_code(call, bound, trusted)
-    if _arguments.is_config(config):
-        overridden = any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS)
-        config = config if overridden else _arguments.checked_config(config)
-    return _make(lambda: call.method(config, *bound.rest, **bound.named), config, call)
+    with _kernels.asking(str(getattr(config, "_name_or_path", "") or ""), call.options):
+        _kernels.require(_arguments.repositories(bound.named.get("attn_implementation")))
+        if trusted:
+            return _with_code(call, bound, trusted, code_revision)
+        if _arguments.is_config(config):
+            overridden = any(bound.named.get(name) is not None for name in _arguments.IMPLEMENTATIONS)
+            config = config if overridden else _arguments.checked_config(config, _kernels.require)
+        return _make(lambda: call.method(config, *bound.rest, **bound.named), config, call)
 
 
-def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
+def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any, code_revision: str | None) -> Any:
     """Make a model of the approved code of the model that a config says it is from.
 
     Raises:
@@ -46,14 +49,15 @@ def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
             why="this config object does not say which model it is from, and can name any code",
             remedy="AutoConfig.from_pretrained(…, trust_remote_code=True) gives one that does",
         )
-    request = Request(purpose="config", trust_remote_code=trusted)
+    request = Request(purpose="config", trust_remote_code=trusted, code_revision=code_revision)
     admission = adapt.judge(lambda: admit(name, request=request, options=call.options))
     keeper = ModelKeeper(name, call.options, [admission])
     approved = Approved([admission])
-    config = copy.deepcopy(_arguments.checked_config(config))
+    config = copy.deepcopy(_arguments.checked_config(config, _kernels.require))
     config._name_or_path = str(admission.path)
     named = bound.named | ({"trust_remote_code": True} if approved else {})
     try:
+        _kernels.prepare(name)
         with approved.tripwire(name):
             model = adapt.run(
                 name,
@@ -75,15 +79,17 @@ def _with_code(call: adapt.Call, bound: adapt.Bound, trusted: Any) -> Any:
 def make_model(genuine: type, /, *args: Any, **kwargs: Any) -> Any:
     """Make an instance of a concrete model class."""
     config = args[0] if args else kwargs.get("config")
-    if _arguments.is_config(config):
-        checked = _arguments.checked_config(config)
-        args, kwargs = ((checked, *args[1:]), kwargs) if args else (args, {**kwargs, "config": checked})
-    call = adapt.Call(owner=genuine, method=genuine, args=args, kwargs=kwargs, options=Options())
-    return _make(lambda: genuine(*args, **kwargs), config, call)
+    with _kernels.asking(str(getattr(config, "_name_or_path", "") or ""), Options()):
+        if _arguments.is_config(config):
+            checked = _arguments.checked_config(config, _kernels.require)
+            args, kwargs = ((checked, *args[1:]), kwargs) if args else (args, {**kwargs, "config": checked})
+        call = adapt.Call(owner=genuine, method=genuine, args=args, kwargs=kwargs, options=Options())
+        return _make(lambda: genuine(*args, **kwargs), config, call)
 
 
 def _make(make: Any, config: Any, call: adapt.Call) -> Any:
     name = str(getattr(config, "_name_or_path", "") or call.owner.__name__)
+    _kernels.prepare(name)
     model = adapt.run(name, make, admitted={}, forbidden=forbidden(name), traps=TRAPS)
     keep_model(model, name, call.options)
     return model

@@ -13,7 +13,7 @@ from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admit import admit
 from safeload.engine.request import Purpose, Request
-from safeload.transformers import _arguments
+from safeload.transformers import _arguments, _kernels
 from safeload.transformers._code import Approved, forget, require_trust
 from safeload.transformers._doors import ModelKeeper
 from safeload.transformers._dress import dress
@@ -44,9 +44,16 @@ def guard_pipeline(call: adapt.Call) -> Any:
     bound = adapt.bind(call.method, call.args, call.kwargs)
     named, task = bound.named, bound.reference
     inner = dict(named.pop("model_kwargs", None) or {})
-    _arguments.screen(named)
-    _arguments.screen(inner)
+    _arguments.screen(named, coded=True, kernels=True)
+    _arguments.screen(inner, coded=True, kernels=True)
     request = _request(named, inner)
+    with _kernels.asking(_title(named), call.options, request.access):
+        for given in (named, inner):
+            _kernels.require_named(given)
+        return _guarded(call, named, inner, task, request)
+
+
+def _guarded(call: adapt.Call, named: dict[str, Any], inner: dict[str, Any], task: Any, request: Request) -> Any:
     if task is None and adapt.is_reference(named.get("model")):
         task = _task_of(os.fspath(named["model"]), request)
     request = dataclasses.replace(request, task=task)
@@ -54,7 +61,7 @@ def guard_pipeline(call: adapt.Call) -> Any:
         named["model"], pinned = _default_model(task)
         request = dataclasses.replace(request, revision=request.revision or pinned)
     if _arguments.is_config(named.get("config")):
-        named["config"] = _arguments.checked_config(named["config"])
+        named["config"] = _arguments.checked_config(named["config"], _kernels.require)
 
     keeper = ModelKeeper(_title(named), call.options)
     keeper.request = dataclasses.replace(request, purpose="model", task=None)
@@ -65,6 +72,7 @@ def guard_pipeline(call: adapt.Call) -> Any:
         for part, purpose in _PARTS.items():
             if part in named:
                 named[part] = _place(named[part], purpose, request, keeper, admitted, origins, approved)
+        _kernels.prepare(*origins)
         with approved.tripwire(keeper.reference):
             result = adapt.run(
                 keeper.reference,
@@ -86,7 +94,8 @@ def guard_pipeline(call: adapt.Call) -> Any:
 
 def _request(named: dict[str, Any], inner: dict[str, Any]) -> Request:
     """The request for the model; arguments may stand in `model_kwargs` as well."""
-    outer_names = ("revision", "trust_remote_code", "use_safetensors", "variant", "subfolder", *_arguments.ACCESS)
+    own = ("revision", "code_revision", "trust_remote_code", "use_safetensors", "variant", "subfolder")
+    outer_names = (*own, *_arguments.ACCESS)
     both = inner | {name: named.pop(name) for name in outer_names if name in named}
     request = _arguments.take_request(both, "pipeline", native_types())
     for name in (*outer_names, "adapter_kwargs"):

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from safeload import adapt
 from safeload.core.names import escape
-from safeload.engine.seatbelt import Trap
+from safeload.engine.seatbelt import Answers, Trap
+from safeload.transformers._kernels import judge_attention, judge_kernel
 
 _UNPICKLE = "unpickle a file with torch"
 _CODE = "import code from a model"
@@ -37,11 +38,33 @@ TRAPS = (
     # Harmless by themselves. Where code is approved they are answered from it, see `_code`.
     Trap("transformers.generation.utils", "has_file", _CODE, judge=lambda *_, **__: ""),
     Trap("transformers.generation.utils", "check_python_requirements", _CODE, judge=lambda *_, **__: ""),
-    Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL),
+    # What a policy lists is given, see `_kernels`.
+    Trap("transformers.integrations.hub_kernels", "load_and_register_attn_kernel", _KERNEL, judge=judge_attention),
     # Fast paths of some architectures. Without the kernel the library computes the same in plain torch.
-    Trap("transformers.integrations.hub_kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
-    Trap("kernels", "get_kernel", _KERNEL, absence=FileNotFoundError),
+    Trap("transformers.integrations.hub_kernels", "get_kernel", "", absence=FileNotFoundError, judge=judge_kernel),
+    Trap("kernels", "get_kernel", "", absence=FileNotFoundError, judge=judge_kernel),
 )
+
+
+_BACKBONES = "transformers.models.auto.auto_factory"
+_ASKS_HUB = "hf_api"
+
+
+class _Here:
+    """What stands for the hub where `AutoBackbone` asks it whether it has the model: it lies here, admitted."""
+
+    def repo_exists(self, *_: object, **__: object) -> bool:
+        return True
+
+
+def of_backbones(genuine: type) -> tuple[tuple[Trap, ...], Answers]:
+    """What a class that loads backbones needs. It would ask the hub for the path of a directory, which is an error
+    there, and take any name that the hub has not for one of timm's."""
+    named = getattr(sys.modules.get(_BACKBONES), _ASKS_HUB, None)
+    if named is None or not any(base.__name__ == "_BaseAutoBackboneClass" for base in genuine.__mro__):
+        return (), {}
+    trap = Trap(_BACKBONES, _ASKS_HUB, _ELSEWHERE, judge=lambda *_, **__: "")
+    return (trap,), {(_BACKBONES, _ASKS_HUB): _Here}
 
 
 def forbidden(reference: object) -> Iterator[str]:

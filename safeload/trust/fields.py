@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -53,7 +53,7 @@ class Field:
 
     def _child(self, value: object, step: str) -> Field:
         before = self.where.path or ""
-        return Field(value, replace(self.where, path=before + step if before else step.lstrip(".")))
+        return Field(value, self.where._replace(path=before + step if before else step.lstrip(".")))
 
     def has(self, key: str) -> bool:
         """Whether it is an object with this key, and not null, which is how some writers leave a field out."""

@@ -135,7 +135,7 @@ class Keyring:
         except FileExistsError as error:  # somebody was faster: theirs stays
             raise _failed("the key was not written", path, error) from error
         except OSError as error:
-            with suppress(OSError):
+            with suppress(OSError):  # why it was not written is what counts
                 os.unlink(path)
             raise _failed("the key was not written", path, error) from error
 

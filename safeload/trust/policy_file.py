@@ -17,6 +17,7 @@ from safeload.core.errors import ConfigError
 from safeload.core.names import escape
 from safeload.trust.criteria import NAME as CRITERION
 from safeload.trust.criteria import RUN
+from safeload.trust.kernels import STANCES, Kernels, read_kernels
 from safeload.trust.signers import Signer
 from safeload.trust.signers_read import read_signer
 from safeload.trust.tables import Table, read_toml
@@ -119,6 +120,7 @@ class PolicyFile:
     """The tables `[[suppress]]`, as they stand there."""
     capabilities: frozenset[str] | None = None
     """What approved code may do while it loads; `None` if the file does not say."""
+    kernels: Kernels = field(default_factory=Kernels)
 
 
 def parse_policy(
@@ -158,6 +160,7 @@ def parse_policy(
     defaults = _settings(table, Settings(), signers, formats) if table else Settings()
     if table:
         table.end()
+    capabilities, stance = _remote_code(top)
     policy = PolicyFile(
         file=file,
         layer=layer,
@@ -167,7 +170,8 @@ def parse_policy(
         revoked=tuple(_revocation(item) for item in top.tables("revoke")),
         store=_store(top, folder),
         suppressed=_suppressed(top),
-        capabilities=_capabilities(top),
+        capabilities=capabilities,
+        kernels=read_kernels(top, stance),
     )
     top.end()
     _refuse_twins(top, policy.rules)
@@ -329,19 +333,23 @@ def _suppressed(top: Table) -> tuple[Mapping[str, Any], ...]:
     return tuple(value)
 
 
-def _capabilities(top: Table) -> frozenset[str] | None:
-    """`[remote-code] capabilities = ["none"]`, or those that there are."""
+def _remote_code(top: Table) -> tuple[frozenset[str] | None, str | None]:
+    """`[remote-code]`: what approved code may do, `capabilities = ["none"]` or those that there are; and kernels."""
     table = top.table("remote-code")
     if table is None:
-        return None
-    names = table.texts("capabilities")
+        return None, None
+    stance = table.choice("kernels", STANCES, None)
+    names = table.texts("capabilities", *([None] if stance else []))
+    if names is None:
+        table.end()
+        return None, stance
     if not names or (len(names) > 1 and "none" in names):
         table.refuse("capabilities", 'it must be ["none"] alone, or some of ' + ", ".join(CAPABILITIES))
     for index, name in enumerate(names):
         if name not in (*CAPABILITIES, "none"):
             table.refuse(f"capabilities[{index}]", f"{escape(name)!r} is none of {', '.join(CAPABILITIES)}")
     table.end()
-    return frozenset(names) - {"none"}
+    return frozenset(names) - {"none"}, stance
 
 
 def _refuse_twins(top: Table, rules: tuple[Rule, ...]) -> None:

@@ -90,3 +90,12 @@ def build_both(directory: Path) -> Path:
     coded.write(directory, "my_pipeline.py", PIPELINE)
     diffusion.edit(directory / "model_index.json", _class_name=["my_pipeline", "MyPipeline"])
     return directory
+
+
+def build_mapped(directory: Path) -> Path:
+    """A single network of the author's own, which `auto_map` of its config names."""
+    diffusion.unet().save_pretrained(directory)
+    coded.write(directory, "my_unet.py", NET)
+    coded.write(directory, "more.py", 'WORD = "own"\n')
+    diffusion.edit(directory / "config.json", auto_map={"AutoModel": "my_unet.MyUNet"})
+    return directory

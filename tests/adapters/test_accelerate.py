@@ -135,6 +135,7 @@ def test_an_index_stays_within_its_directory(target: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"weight_map": 3}', '{"weight_map": {"a": 1}}', "{}"])
 def test_a_broken_index_is_an_error_of_ours(content: str, tmp_path: Path) -> None:
+    """What is no index, or names no files, is said; nothing is guessed."""
     (tmp_path / "x.index.json").write_text(content)
     with pytest.raises(SafeloadError):
         guarded.load_checkpoint_in_model(net(), tmp_path / "x.index.json")

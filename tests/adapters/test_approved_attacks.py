@@ -427,7 +427,7 @@ def test_a_violation_an_expiry_and_a_denial_stop_approved_code(project: Path) ->
 
 def test_approved_bytes_are_compared_before_they_run(project: Path) -> None:  # noqa: F811
     """The last check stands beside `exec`: bytes that are not those of the digest do not run."""
-    module = approved._Module(b"x = 1", "0" * 64, "", False)
+    module = approved.Module(b"x = 1", "0" * 64, "", False)
     with pytest.raises(VerificationFailed):
         approved._execute(module, types.ModuleType("m"))
     assert os.path.exists(approved.__file__)

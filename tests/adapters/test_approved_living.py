@@ -230,8 +230,8 @@ def test_a_pipeline_of_a_native_task(project: Path) -> None:  # noqa: F811
     assert pipe("w1 w2")
 
 
-def test_a_code_revision_is_no_pin(project: Path) -> None:  # noqa: F811
-    """Code is known by its digest; an argument that would be left unheard is refused."""
+def test_a_code_revision_is_not_for_own_code(project: Path) -> None:  # noqa: F811
+    """A directory has no revisions; an argument that would be left unheard is refused."""
     approve(coded.build_unknown(project / "m"))
     with pytest.raises(UsageError, match="code_revision"):
         guarded.AutoModel.from_pretrained("m", code_revision="main", trust_remote_code=True)

@@ -319,17 +319,16 @@ def test_a_choosing_class_does_not_take_a_pipeline_of_its_own(project: Path) -> 
     assert not coded.RAN
 
 
-def test_code_of_a_single_model_stays_refused(project: Path) -> None:  # noqa: F811
-    """`auto_map` in the config of a network: approved or not, with the reason."""
+def test_code_of_a_single_component(project: Path) -> None:  # noqa: F811
+    """`auto_map` in the config of a network, loaded by itself: refused, approved, run."""
     path = coded_parts.build_component(project / "m")
     edit(path / "unet/config.json", lambda config: config.update(auto_map={"AutoModel": "my_unet.MyUNet"}))
     load = diffusers_guarded.AutoModel.from_pretrained
     with pytest.raises(PolicyDenied, match="nobody approved"):
         load(str(path), subfolder="unet", trust_remote_code=True)
-    approve(path)
-    with pytest.raises(UsageError, match="not yet that of one AutoModel"):
-        load(str(path), subfolder="unet", trust_remote_code=True)
     assert not coded.RAN
+    approve(path)
+    assert load(str(path), subfolder="unet", trust_remote_code=True).origin() == "own"
 
 
 def test_a_tripwire_watches_a_pipeline(project: Path, marker: Path) -> None:  # noqa: F811

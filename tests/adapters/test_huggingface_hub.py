@@ -89,6 +89,7 @@ def test_a_class_that_loads_in_its_own_way(tmp_path: Path) -> None:
 
 
 def test_the_directory_lives_as_long_as_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there while the model is, and goes with it."""
     views = note_admissions(monkeypatch)
     model = Guarded.from_pretrained(saved(tmp_path / "m"))
     assert views[0].is_dir() and model is not None
@@ -134,6 +135,7 @@ def test_the_functions_read_what_they_read(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_honoured_raises(tmp_path: Path) -> None:
+    """Unpickling is refused, and what is not there is an error of ours."""
     path = saved(tmp_path / "m", pickled=True)
     with pytest.raises(UsageError, match="weights_only"):
         guarded.load_torch_model(Plain(size=5), path, weights_only=False)
@@ -144,4 +146,5 @@ def test_what_cannot_be_honoured_raises(tmp_path: Path) -> None:
 
 
 def test_other_names_are_the_library_s_own() -> None:
+    """What loads nothing is passed through untouched."""
     assert guarded.snapshot_download is plain.snapshot_download and guarded.HfApi is plain.HfApi

@@ -199,10 +199,6 @@ def test_a_loader_within_a_loader_is_guarded(bin_path: Path, tmp_path: Path, mar
         {"use_kernels": True},
         {"kernel_config": {"layer": "org/kernel"}},
         {"allow_all_kernels": True},
-        {"attn_implementation": "evil-org/kernel"},
-        {"attn_implementation": "evil-org/kernel@main:f"},
-        {"attn_implementation": {"text_config": "evil-org/kernel"}},
-        {"attn_implementation": "paged|evil-org/kernel"},
         {"experts_implementation": "evil-org/kernel"},
         {"custom_generate": "evil-org/generate"},
         {"from_tf": True},
@@ -219,6 +215,25 @@ def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str,
     with pytest.raises(UsageError) as caught:
         getattr(guarded, cls).from_pretrained(model_path, **weakening)
     assert next(iter(weakening)) in caught.value.what and caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("named", "asked"),
+    [
+        ("evil-org/kernel", "v1"),
+        ("evil-org/kernel@main:f", "main"),
+        ({"text_config": "evil-org/kernel"}, "v1"),
+        ("paged|evil-org/kernel", "v1"),
+        ("kernels-community/flash-attn2", "v4"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
+def test_a_kernel_that_no_policy_lists_is_refused(cls: str, named: Any, asked: str, model_path: Path) -> None:
+    """In every form that names one, before anything is read; also one of the library's own makers."""
+    with pytest.raises(PolicyDenied, match="no policy lists") as caught:
+        getattr(guarded, cls).from_pretrained(model_path, attn_implementation=named)
+    assert f"@{asked}" in str(caught.value) and "safeload kernel " in caught.value.remedy
 
 
 @pytest.mark.parametrize("reference", [b"model", 1, ["model"], {"a": 1}, Path])
@@ -256,7 +271,7 @@ def test_a_config_object_that_steers_is_refused_or_cleaned(tmp_path: Path, marke
         lambda: guarded.BertModel(config),
         lambda: guarded.BertModel._from_config(config),
     ):
-        with pytest.raises(UsageError, match="evil-org/kernel"):
+        with pytest.raises(PolicyDenied, match="evil-org/kernel"):
             load()
     assert guarded.AutoModel.from_config(config, attn_implementation="eager")
 
@@ -406,7 +421,7 @@ def test_a_model_is_guarded_in_the_process_that_unpickles_it(bin_path: Path, tmp
     file = tmp_path / "model.pickle"
     file.write_bytes(pickle.dumps(guarded.AutoModel.from_pretrained(bin_path)))
     done = subprocess.run([sys.executable, "-c", UNPICKLE, file], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["UsageError"]
+    assert done.stdout.split() == ["PolicyDenied"]
 
 
 def test_saved_files_hold_nothing_of_ours(bin_path: Path, tmp_path: Path) -> None:

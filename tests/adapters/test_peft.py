@@ -243,6 +243,7 @@ def test_an_adapter_beside_a_whole_model_is_told_apart(base: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("arguments", [{"weights_only": False}, {"attn_implementation": "org/kernel"}])
 def test_arguments_that_would_weaken_a_load_are_refused(arguments: Any, base: Path, tmp_path: Path) -> None:
+    """Arguments that reach the base model are refused as they are for a model."""
     path = adapter_at(tmp_path / "adapter", base)
     with pytest.raises(UsageError):
         guarded.AutoPeftModelForSequenceClassification.from_pretrained(path, **arguments)

@@ -237,6 +237,7 @@ def test_weights_at_an_address_are_refused(overlay: dict[str, Any]) -> None:
 
 
 def test_unpickling_cannot_be_asked_for(tmp_path: Path) -> None:
+    """`weights_only=False` raises, and says to leave it out."""
     with pytest.raises(UsageError, match="weights_only"):
         guarded.load_state_dict(str(checkpoint(tmp_path / "c.pth")), weights_only=False)
 

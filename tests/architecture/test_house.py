@@ -49,3 +49,38 @@ def test_ci_runs_what_people_run() -> None:
     text = (ROOT / ".ci/run").read_text(encoding="utf-8")
     for target in ("test", "lint", "types", "core-coverage", "core-alone", "wheel"):
         assert f"make {target}" in text
+
+
+def _leads_to(extra: str) -> set[str]:
+    """The extras that an extra brings along, itself among them."""
+    found, pending = set[str](), [extra]
+    while pending:
+        found.add(name := pending.pop())
+        for line in PROJECT["project"]["optional-dependencies"][name]:
+            if more := re.fullmatch(r"safeload\[(.+)\]", line):
+                pending += set(more[1].split(",")) - found
+    return found
+
+
+def test_all_is_all() -> None:
+    """`safeload[all]` brings every extra but the demonstration's model and what developers need."""
+    assert _leads_to("all") == PROJECT["project"]["optional-dependencies"].keys() - {"demo", "dev"}
+
+
+def test_extras_that_people_are_told_to_install_exist() -> None:
+    """In messages and in the documentation."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "safeload").rglob("*.py")]
+    named = {
+        name
+        for path in pages
+        for extras in re.findall(r"pip install '?safeload\[([\w,-]+)\]", path.read_text(encoding="utf-8"))
+        for name in extras.split(",")
+    }
+    assert len(named) > 10 and named <= PROJECT["project"]["optional-dependencies"].keys()
+
+
+def test_the_source_distribution_has_what_its_tests_read() -> None:
+    """The tools, the workflows and the Makefile are in it, and nothing is named that is not there."""
+    listed = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"tests", "tools", "docs", "examples", ".ci", ".github", ".containerignore", "Makefile"} <= set(listed)
+    assert all((ROOT / name).exists() for name in listed)

@@ -12,7 +12,8 @@ from safeload.core.allowlist import Allowlist
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Finding, Severity
 from safeload.core.names import Location
-from safeload.formats.python.facts import When, read_facts
+from safeload.formats.python.facts import When
+from safeload.formats.python.reading import read_facts
 from safeload.rules import judge
 from safeload.rules.base import Context
 from tests.audit.evil import DEEDS, HIDINGS, module
@@ -185,4 +186,4 @@ def test_bad_source_is_an_error_with_a_place(data: bytes) -> None:
 )
 def test_involved_source_ends(source: str) -> None:
     """Names that depend on themselves, towers of calls and numbers without bound are read in bounded steps."""
-    read_facts(source.encode(), Location("m.py"))
+    assert read_facts(source.encode(), Location("m.py")).location == Location("m.py")

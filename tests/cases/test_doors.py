@@ -157,7 +157,7 @@ def test_kernels_named_by_a_config_are_removed(tmp_path: Path, build: Builder) -
 
 @pytest.mark.parametrize("kwargs", [{"use_kernels": True}, {"attn_implementation": "evil-org/kernel"}])
 def test_kernels_named_by_the_caller_are_refused(tmp_path: Path, kwargs: dict[str, object]) -> None:
-    """Native code that the caller asks for is refused as well: no approval of it exists yet."""
+    """Native code that the caller asks for is refused as well: no policy lists it."""
     with pytest.raises(SafeloadError):
         AutoModel.from_pretrained(repos.build_safetensors(tmp_path / "m"), **kwargs)
 

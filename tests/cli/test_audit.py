@@ -9,6 +9,12 @@ import pytest
 
 from safeload.cli.main import main
 from tests.audit.test_closure import CONFIG, write
+from tests.hubserver import Hub, hub
+
+__all__ = ["hub"]
+
+TWO = "class='code two'"
+"""How a page writes two versions side by side."""
 
 
 def test_the_code_and_its_deeds_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +85,7 @@ def test_a_page_shows_the_version_that_it_is_compared_with(tmp_path: Path) -> No
     new = write(tmp_path / "new", config=CONFIG, modeling_x="import os\nx = 2\n")
     page = tmp_path / "audit.html"
     main(["audit", str(new), "--against", str(old), "--format", "html", "-o", str(page)])
-    assert "class='code two'" in page.read_text("utf-8")
+    assert TWO in page.read_text("utf-8")
 
 
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,3 +93,36 @@ def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path, capsys: pytes
     model = write(tmp_path / "m", config=CONFIG, modeling_x="x = 1\n")
     assert main(["audit", str(model), "--format", "html", "-o", str(tmp_path / "no" / "a.html")]) == 2
     assert "was not written" in capsys.readouterr().err
+
+
+def test_html_shows_what_was_approved_last(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without `--against` the page puts the version that a record names beside the new one.
+
+    It is fetched by the commit of the record; where the hub no longer has it, the page has the new version alone.
+    """
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "audit.html"
+
+    def push(body: str) -> str:
+        return hub.add("org/m", {"config.json": CONFIG.encode(), "modeling_x.py": f"{body}\n".encode()})
+
+    def shown() -> str:
+        main(["audit", "org/m", "--format", "html", "-o", str(page)])
+        return page.read_text()
+
+    first = push("elder_word = 1")
+    assert "elder_word" in shown() and TWO not in shown()
+    assert main(["approve", "org/m", "--criteria", "safe-to-run", "--as", "jo"]) == 0
+    push("newer_word = 2")
+    assert main(["audit", "org/m", "--format", "html", "-o", str(page)]) == 0
+    text = page.read_text()
+    assert TWO in text and "elder_word" in text and "newer_word" in text
+    assert first in (tmp_path / "audits.toml").read_text()
+    record = (tmp_path / "audits.toml").read_text()
+    (tmp_path / "audits.toml").write_text(record.replace(first, first[:-4] + "0000"))
+    text = shown()
+    assert TWO not in text and "newer_word" in text and "elder_word" not in text
+    assert "that jo approved cannot be had" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -191,7 +192,7 @@ def test_a_terminal_sees_a_bar(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_reader_that_has_seen_enough_is_no_defect(tmp_path: Path) -> None:
     """When the output is closed early, as by `head`, there is no traceback."""
     torch.save({f"layer.{i}": torch.ones(1) for i in range(3000)}, tmp_path / "x.pt")
-    command = f"{sys.executable} -m safeload inspect {tmp_path / 'x.pt'} | head -1"
+    command = f"{shlex.quote(sys.executable)} -m safeload inspect {shlex.quote(str(tmp_path / 'x.pt'))} | head -1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
     assert "torch-zip" in result.stdout
     assert "Traceback" not in result.stderr

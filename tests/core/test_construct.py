@@ -92,7 +92,7 @@ def test_attributes_come_from_dicts_and_slots() -> None:
 
 def test_a_global_as_a_value_is_a_name() -> None:
     """A function that is not called stays a name, even if the table would handle a call of it."""
-    assert build(b"cbuiltins\nset\n.") == Named(GlobalName("builtins", "set"))
+    assert build(b"cbuiltins\nset\n.") == Named(name=GlobalName("builtins", "set"))
 
 
 def test_what_only_the_loader_could_supply_stays_outside() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import pytest
 from safeload.cli.main import main
 from safeload.core import errors
 from safeload.engine.audit.approve import approve
+from safeload.engine.options import Options
 from safeload.reporters.json import document
 from tests.adapters import coded, repos
 from tests.docs.help_page import PAGE, page
@@ -127,3 +131,18 @@ def test_the_json_fields_are_those_that_are_explained() -> None:
     assert _rows(top) == data.keys()
     assert _rows(files) == data["files"][1].keys()
     assert _rows(findings) == data["files"][1]["findings"][0].keys()
+
+
+def test_every_schema_is_explained() -> None:
+    """docs/json.md names each schema that a document of ours has, and none that there is not."""
+    told = re.compile(r"safeload\.[a-z-]+/\d")
+    code = {name for path in (ROOT / "safeload").rglob("*.py") for name in told.findall(path.read_text("utf-8"))}
+    assert code == set(told.findall((ROOT / "docs/json.md").read_text(encoding="utf-8")))
+
+
+def test_every_option_is_explained() -> None:
+    """docs/getting-started.md has a row for each field of `Options`, and for none that is not."""
+    table = (ROOT / "docs/getting-started.md").read_text(encoding="utf-8").partition("| option | says |")[2]
+    rows = itertools.takewhile(lambda line: line.startswith("|"), table.strip().splitlines())
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert told == {field.name for field in dataclasses.fields(Options)}

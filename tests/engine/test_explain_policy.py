@@ -43,10 +43,16 @@ def test_the_strict_policy_is_strict(project: Path) -> None:  # noqa: F811
     admit("m").close()
 
 
+def admitted_files(reference: str) -> set[str]:
+    with admit(reference) as admission:
+        return {file.path for file in admission.files}
+
+
 def test_the_plain_policy_changes_nothing(project: Path) -> None:  # noqa: F811
     """What loads without a policy loads with the one to begin with."""
+    before = admitted_files("m")
     init()
-    admit("m").close()
+    assert before and admitted_files("m") == before
 
 
 STATES = {
@@ -157,3 +163,43 @@ def test_locks_are_compared_with_locks_and_with_models(project: Path) -> None:  
     assert all(isinstance(one, Change) for one in found)
     with pytest.raises(UsageError, match="does not name"):
         diff("old.lock", "keys")
+
+
+def test_what_code_needs_is_explained(project: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    """Criteria, auditors, how many, and what the tripwire lets through, as text and as data; with `deny` none of it."""
+    assert main(["policy", "explain", "m"]) == 0
+    wanted = {
+        "remote-code": "audited",
+        "criteria": "safe-to-deploy",
+        "min-auditors": "2",
+        "auditors": "a, b",
+        "capabilities": "file-read, network",
+    }
+    code = '[defaults]\ncriteria = "safe-to-deploy"\nmin-auditors = 2\nauditors = ["b", "a"]\n'
+    policy(project, f'{code}[remote-code]\ncapabilities = ["network", "file-read"]\n')
+    capsys.readouterr()
+    assert main(["policy", "explain", "m"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{key} {value}" in text for key, value in wanted.items())
+    assert main(["policy", "explain", "m", "--json"]) == 0
+    (layer,) = json.loads(capsys.readouterr().out)["layers"]
+    assert layer["settings"].items() >= wanted.items()
+    policy(project, '[defaults]\nremote-code = "deny"\n')
+    assert main(["policy", "explain", "m"]) == 0
+    assert "min-auditors" not in (text := capsys.readouterr().out) and "remote-code deny" in text
+    policy(project, "")
+    assert main(["policy", "explain", "m"]) == 0
+    text = capsys.readouterr().out
+    assert "auditors anybody, signed or not" in text and "capabilities not watched" in text
+
+
+def test_a_policy_to_begin_with_names_what_can_be_said_of_code(project: Path) -> None:  # noqa: F811
+    """Each commented line of code is one that the reader of policies takes."""
+    text = Path(init()).read_text()
+    assert all(
+        word in text for word in ("criteria", "min-auditors", "# auditors", "# [remote-code]", "deserialisation")
+    )
+    lines = [line.removeprefix("# ") for line in text.splitlines()]
+    table = lines[lines.index("[remote-code]") : lines.index("[remote-code]") + 2]
+    policy(project, "\n".join(table) + "\n")
+    assert read_policy(str(project / "safeload.toml")).capabilities == frozenset()

@@ -116,6 +116,7 @@ def test_a_pipeline_class_in_a_file_is_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("component", [["diffusers"], ["a", "b", "c"], ["diffusers", 3], [None, "Scheduler"]])
 def test_a_component_that_is_no_pair_is_refused(component: Any, tmp_path: Path) -> None:
+    """A component is a library and a class, both of them text."""
     with pytest.raises(MalformedInput):
         plan_of(pipeline(tmp_path / "m", {}, unet=component), PARTS)
 

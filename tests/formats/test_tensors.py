@@ -164,7 +164,7 @@ def test_persistent_storage_limits_a_view_to_its_part() -> None:
 
     load = persistent_storage({"0": Storage(blob=MemoryBlob(struct.pack("<4f", 1, 2, 3, 4)), offset=0, nbytes=16)})
     node = Persistent(None, 0, 1)
-    kind = Named(GlobalName("torch", "FloatStorage"))
+    kind = Named(name=GlobalName("torch", "FloatStorage"))
     ref = load(("storage", kind, "0", "cpu", 4, ("1", 2, 2)), node)
     assert (ref.storage.offset, ref.storage.nbytes) == (8, 8)  # type: ignore[attr-defined]
     with pytest.raises(MalformedInput):

@@ -131,6 +131,7 @@ def test_signals_reach_the_program(number: signal.Signals, tmp_path: Path) -> No
         """
         import signal, sys, time
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
         print("ready", flush=True)
         time.sleep(60)
         """,

@@ -144,8 +144,10 @@ def test_the_image_runs_as_nobody() -> None:
     last = text.rpartition("FROM ")[2]
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
     assert 'ENTRYPOINT ["safeload", "scan"]' in last
-    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
-        assert all((ROOT / name).exists() for name in copied.split())
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert all((ROOT / name).exists() for name in copied)
+    everything, *let_in = (ROOT / ".containerignore").read_text(encoding="utf-8").split()
+    assert everything == "*" and {f"!{name}" for name in copied} <= set(let_in)
 
 
 def test_the_examples_of_the_page_are_yaml() -> None:

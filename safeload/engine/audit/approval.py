@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from safeload.core.names import escape
 from safeload.core.policy import AllOf, Policy, Reason, Verdict
 from safeload.engine.approved import PACKAGE, unusable
 from safeload.engine.audit.closure import Closure, find_closure
+from safeload.sources.failures import quoted
 from safeload.trust import layers
 from safeload.trust.approvals import Answer, approvals_for
 from safeload.trust.audit_records import Audits
@@ -74,6 +76,29 @@ class NotInModel:
 
 
 @dataclass(frozen=True, slots=True)
+class AtRevision:
+    """Decides as another policy does, whose commands then read the code of the revisions that the call names."""
+
+    policy: Policy
+    named: str
+
+    def decide(self, evidence: Evidence) -> Verdict:
+        verdict = self.policy.decide(evidence)
+        return self._told(verdict, escape(evidence.reference)) if isinstance(verdict, Verdict) else verdict
+
+    def _told(self, verdict: Verdict, reference: str) -> Verdict:
+        reasons = tuple(replace(reason, remedy=self._command(reason.remedy, reference)) for reason in verdict.reasons)
+        return replace(verdict, reasons=reasons, parts=tuple(self._told(part, reference) for part in verdict.parts))
+
+    def _command(self, remedy: str, reference: str) -> str:
+        return re.sub(
+            rf"(safeload (?:approve|audit) {re.escape(reference)})(?=\s|\Z)",
+            lambda found: found[1] + self.named,
+            remedy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CodeLook:
     """What was found out about the code of one load."""
 
@@ -83,6 +108,8 @@ class CodeLook:
     """sha256 of the files of the model itself that would run."""
     beyond: tuple[CodeNeed, ...] = ()
     """Needs of which not one file is in the closure."""
+    named: str = ""
+    """The revisions that the call names, as options of the commands that come next."""
 
     def into(self, evidence: Evidence, answer: Answer) -> Evidence:
         return replace(evidence, code=(self.need,), approvals=answer.approvals)
@@ -92,7 +119,8 @@ class CodeLook:
             *([NotApproved(answer)] if answer.reasons else ()),
             *([NotInModel(self.beyond)] if self.beyond else ()),
         )
-        return AllOf((policy, *denials)) if denials else policy
+        whole = AllOf((policy, *denials)) if denials else policy
+        return AtRevision(whole, self.named) if self.named else whole
 
 
 def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) -> CodeLook:
@@ -106,7 +134,10 @@ def look(held: Held, needs: Sequence[CodeNeed], guard: Guard, request: Request) 
     own = {file.name: file.sha256 for file in closure.files if file.name in held.snapshot.listing}
     known = {file.name for file in closure.files}
     beyond = tuple(need for need in needs if known and known.isdisjoint(need.files))
-    return CodeLook(CodeNeed(files=files, why=why, closure=closure.digest), closure, own, beyond)
+    need = CodeNeed(files=files, why=why, closure=closure.digest)
+    asked = {"--revision": request.revision, "--code-revision": request.code_revision}
+    named = "".join(f" {option} {quoted(text)}" for option, text in asked.items() if text is not None)
+    return CodeLook(need, closure, own, beyond, named if held.snapshot.revision or request.code_revision else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +171,7 @@ def inquire(guard: Guard, closure: Closure, signatures: Iterable[VerifiedSignatu
         LimitExceeded: there are more signatures than anybody could verify.
         UsageError: a signer needs a library that is not installed.
     """
-    from safeload.engine.enforce import targets
+    from safeload.engine.identity import targets
 
     records = records_for(guard)
     names = tuple(name for group in targets(guard.snapshot) for name in group)
@@ -255,13 +286,13 @@ def signed_records(records: Iterable[Audits], policies: Iterable[PolicyFile], no
         try:
             bundle = read_bundle(data, f"{file}.sig")
         except MalformedInput:
-            continue
+            continue  # what cannot be read vouches for nothing
         seal = sha256(bundle.envelope.payload)
         for signer in signers if seal in seals else ():
             try:
                 identity = signer.verify(bundle, now=now)
             except (MalformedInput, VerificationFailed):
-                continue
+                continue  # not this signer's; a record that nobody signed counts as unsigned
             if revoked.isdisjoint(_marks(signer.name, identity)):
                 found.setdefault(seal, set()).add((signer.name, identity.text))
     return found

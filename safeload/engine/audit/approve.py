@@ -13,11 +13,13 @@ from safeload.core.names import escape
 from safeload.engine.audit.approval import code_of, judged, unfollowed
 from safeload.engine.audit.closure import Closure, find_closure
 from safeload.engine.audit.recording import record
-from safeload.engine.enforce import Guard, guard_for, locked_revision, refuse_within
+from safeload.engine.enforce import Guard, guard_for, refuse_within
+from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
+from safeload.engine.reach import reach, reach_program
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
+from safeload.sources.program import split
 from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
 from safeload.trust import layers
@@ -43,20 +45,22 @@ class Approval:
 
 def closure_of(reference: str, *, request: Request, options: Options) -> tuple[Snapshot, Closure]:
     """A model and its code. Raises as `find_closure` does."""
-    snapshot = resolve(
-        reference,
-        revision=request.revision,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-    )
+    snapshot = code_snapshot(reference, request=request, options=options)
     return snapshot, find_closure(snapshot, options, request)
+
+
+def code_snapshot(reference: str, *, request: Request, options: Options) -> Snapshot:
+    """What holds the code: a model, or a file of Python with those beside it. Raises as `resolve` does."""
+    if split(reference)[1]:
+        return reach_program(reference, request.access, revision=request.revision, limits=options.limits)[0]
+    return reach(
+        reference, request.access, revision=request.revision, subfolder=request.subfolder, limits=options.limits
+    )
 
 
 def as_locked(reference: str, request: Request, options: Options) -> Request:
     """The request with the commit that a lock names, as a load would have it. Raises as `locked_revision` does."""
-    locked = locked_revision(reference, request.revision, options)
+    locked = locked_revision(split(reference)[0], request.revision, options)
     return request if locked is None else replace(request, revision=locked)
 
 
@@ -117,13 +121,21 @@ def approve(
         files=code.files,
         day=today,
         expires=expires,
-        model=snapshot.root if snapshot.kind in ("hub", "cache") else "",
+        model=_model(snapshot),
         revision=snapshot.revision or "",
         note=note,
         exempt=exempt,
     )
     audit = record(path, audit, key, store=Store(options.store))
     return Approval(audit, path, key is not None, _answer(guard, found))
+
+
+def _model(snapshot: Snapshot) -> str:
+    """Where the code is to be had again, if it is on the hub: the model, or the one file of it that was named."""
+    if snapshot.kind not in ("hub", "cache"):
+        return ""
+    program = split(snapshot.reference)[1]
+    return f"hf://{snapshot.root}/{program}" if program and snapshot.kind == "hub" else snapshot.root
 
 
 def _answer(guard: Guard, closure: Closure) -> Answer:

@@ -1,7 +1,8 @@
 """The closure: every Python file that loading, generating or a pipeline of a model could import from the model.
 
-It begins with what the configs name and with the files that libraries look for by name, and follows imports of every
-form, also into other repositories. What is imported from installed packages is not part of it.
+It begins with what the configs name and with the files that libraries look for by name, or with the one file that the
+reference is; and follows imports of every form, also into other repositories. What is imported from installed packages
+is not part of it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from safeload.core.digest import sha256, tree_digest
-from safeload.core.errors import LimitExceeded, MalformedInput, SafeloadError
+from safeload.core.errors import LimitExceeded, MalformedInput, SafeloadError, SourceError, UsageError
 from safeload.core.names import Location, escape
 from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.parts import code_of_parts
-from safeload.engine.request import Access, Request
+from safeload.engine.reach import reach
+from safeload.engine.request import Request
 from safeload.formats.base import Code, Reference
-from safeload.formats.python.facts import Edge, Facts, read_facts
+from safeload.formats.python.facts import Edge, Facts
+from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
-from safeload.sources.resolve import resolve
+from safeload.sources.program import split
 
 _MOST_FILES = 2_000
 _BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
@@ -96,13 +99,13 @@ def find_closure(snapshot: Snapshot, options: Options, request: Request) -> Clos
         LimitExceeded: the code has more files than anybody could read.
     """
     with ExitStack() as stack:
-        return _Search(options, request.access, stack).run(snapshot)
+        return _Search(options, request, stack).run(snapshot)
 
 
 @dataclass(slots=True)
 class _Search:
     options: Options
-    access: Access
+    request: Request
     stack: ExitStack
     models: dict[str, Held] = field(default_factory=dict)
     """By repository; the model itself has the name ''."""
@@ -113,9 +116,12 @@ class _Search:
 
     def run(self, snapshot: Snapshot) -> Closure:
         self._hold("", snapshot)
-        for entry, repository, path in dict.fromkeys(self._entries()):  # a part may be named in two ways
+        program = split(snapshot.reference)[1]
+        entries = [(Entry(why=program, target=program, file=program), "", program)] if program else self._entries()
+        for entry, repository, path in dict.fromkeys(entries):  # a part may be named in two ways
             self.entries.append(entry)
             self._want(repository, path, entry.why, 0)
+        _check_code_revision(self.request, snapshot, self.entries)
         while self.pending:
             repository, path = self.pending.pop()
             self._read(repository, path)
@@ -170,13 +176,15 @@ class _Search:
 
     def _model(self, repository: str) -> Held:
         if repository not in self.models:
-            found = resolve(
-                repository,
-                cache_dir=self.access.cache_dir,
-                token=self.access.token,
-                local_files_only=self.access.local_files_only,
-                limits=self.options.limits,
-            )
+            revision = self.request.code_revision
+            found = reach(repository, self.request.access, limits=self.options.limits, revision=revision)
+            if revision is not None and found.revision is None:
+                raise SourceError(
+                    f"the code of {escape(repository)} was not read",
+                    where=escape(found.root),
+                    why=f"it is a directory here, and code_revision={escape(revision)} names a revision of another one",
+                    remedy="leave code_revision out, or work from another directory",
+                )
             self._hold(repository, found)
         return self.models[repository]
 
@@ -233,6 +241,25 @@ class _Search:
         listing = self._model(repository).snapshot.listing
         for found in _module_files(posixpath.join(posixpath.dirname(path), module), listing):
             self.pending.append((repository, found))
+
+
+def _check_code_revision(request: Request, snapshot: Snapshot, entries: Iterable[Entry]) -> None:
+    """The code of the model itself is that of the model's own revision; `code_revision` must not say otherwise.
+
+    Raises:
+        UsageError: configs name own code, and it names another revision than the model's.
+    """
+    asked = request.code_revision
+    if asked is None or (snapshot.revision and asked in (snapshot.revision, request.revision or "main")):
+        return
+    own = [entry for entry in entries if _OTHER not in entry.file and entry.target != entry.file]
+    if own:
+        raise UsageError(
+            f"code_revision={escape(asked)!r} is refused",
+            where=f"{escape(snapshot.reference)} » {own[0].why}",
+            why="that code lies in the model itself, and is taken as the model's own revision has it",
+            remedy="leave code_revision out; revision=… is for the model with its code",
+        )
 
 
 def _name(repository: str, path: str) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import stat
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +10,7 @@ from safeload.core.digest import sha256
 from safeload.core.envelope import Envelope
 from safeload.core.errors import ConfigError, SourceError, UsageError
 from safeload.core.names import Location, escape
+from safeload.engine.whole import write_whole
 from safeload.sources import filelock
 from safeload.sources.filelock import FileLock
 from safeload.sources.store import Store
@@ -24,6 +22,8 @@ from safeload.trust.bundle import write_bundle
 
 if TYPE_CHECKING:
     from safeload.trust.private_key import PrivateKey
+
+_FAILED = "nothing was approved"
 
 
 def record(path: str, audit: Audit, key: PrivateKey | None = None, *, store: Store) -> Audit:
@@ -97,10 +97,10 @@ def _read(path: str) -> tuple[bytes, Audits]:
 
 def _replace(path: str, before: bytes, data: bytes) -> None:
     if len(data) > audit_file.LARGEST:
-        raise SourceError("nothing was approved", where=Location(path), why="the file would be too long to be read")
+        raise SourceError(_FAILED, where=Location(path), why="the file would be too long to be read")
     if before != (layers.audits_bytes(path) if layers.exists(path) else b""):
-        raise SourceError("nothing was approved", where=Location(path), why="it changed meanwhile: try again")
-    _write(path, data)
+        raise SourceError(_FAILED, where=Location(path), why="it changed meanwhile: try again")
+    write_whole(path, data, failed=_FAILED)
 
 
 def _replaces(new: Audit, old: Audit) -> bool:
@@ -134,26 +134,5 @@ def _add_signatures(path: str, lines: bytes) -> None:
     if before and not before.endswith(b"\n"):
         before += b"\n"
     if len(before) + len(lines) > audit_file.LARGEST:
-        raise SourceError("nothing was approved", where=Location(path), why="the file would be too long to be read")
-    _write(path, before + lines)
-
-
-def _write(path: str, data: bytes) -> None:
-    draft = f"{path}.{secrets.token_hex(6)}"
-    try:
-        mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.lexists(path) else None
-        with open(draft, "xb") as stream:
-            if mode is not None:
-                os.fchmod(stream.fileno(), mode)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise _failed(path, error) from error
-
-
-def _failed(path: str, error: OSError) -> SourceError:
-    return SourceError("nothing was approved", where=Location(path), why=escape(error.strerror or str(error)))
+        raise SourceError(_FAILED, where=Location(path), why="the file would be too long to be read")
+    write_whole(path, before + lines, failed=_FAILED)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location, escape
+from safeload.engine.audit.approve import code_snapshot
 from safeload.engine.audit.closure import Closure, CodeFile, Missing, find_closure
 from safeload.engine.audit.names import misleading
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.rules import judge
 from safeload.rules.base import Context
-from safeload.sources.resolve import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +69,7 @@ def audit(
         UsageError: bandit is asked for and not installed.
     """
     options, request = options or Options(), request or Request()
-    snapshot = resolve(
-        os.fspath(target),
-        revision=request.revision,
-        subfolder=request.subfolder,
-        limits=options.limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-    )
+    snapshot = code_snapshot(os.fspath(target), request=request, options=options)
     closure = find_closure(snapshot, options, request)
     files = tuple(_file_report(file, closure) for file in closure.files)
     report = Report(target=os.fspath(target), files=(*files, *_unfound(closure)))

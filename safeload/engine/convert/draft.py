@@ -43,7 +43,7 @@ class Draft:
 
     def open(self) -> None:
         try:
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError):  # whose it is, is looked at next
                 os.mkdir(self.path, 0o700)
             found = os.lstat(self.path)
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o77:
@@ -165,7 +165,7 @@ def _note(path: str, planned: Planned, each: bool) -> Carried | None:
         if os.path.getsize(path) == planned.size and set(digests) == wanted:
             return Carried(whole, digests, [])
     except (FileNotFoundError, ValueError, TypeError):
-        pass
+        return None  # no attempt got that far, or it broke off while it wrote: the file is made anew
     return None
 
 

@@ -18,13 +18,13 @@ from safeload.engine.convert.keras import HDF5, file_contents, holds_hdf5
 from safeload.engine.convert.mosaic import joined
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats import dcp
 from safeload.formats.base import Config, PickleStream
 from safeload.sources.base import Snapshot
 from safeload.sources.local import local_snapshot
 from safeload.sources.pinned import PinnedFile
-from safeload.sources.resolve import resolve
 
 _INDEX = ".index.json"
 METADATA = ".metadata"
@@ -74,14 +74,7 @@ def find_inputs(reference: str, request: Request, limits: Limits) -> Inputs:
         # Nothing is written into the hub's cache.
         beside = folder if snapshot.revision is None else ""
         return Inputs(snapshot=snapshot, name=name, folder=beside, files=tuple(snapshot.listing))
-    snapshot = resolve(
-        reference,
-        revision=request.revision,
-        limits=limits,
-        cache_dir=request.access.cache_dir,
-        token=request.access.token,
-        local_files_only=request.access.local_files_only,
-    )
+    snapshot = reach(reference, request.access, revision=request.revision, limits=limits)
     folder = os.path.abspath(reference) if snapshot.kind == "directory" else ""
     return _in_folder(snapshot, folder)
 

@@ -17,12 +17,12 @@ from safeload.engine.convert import provenance
 from safeload.engine.convert.conversion import Conversion, ConvertedFile, ConvertedTensor
 from safeload.engine.convert.draft import write_small
 from safeload.engine.options import Options
+from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats.base import TensorTable, TensorView
 from safeload.formats.dtypes import WIDTHS
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import pin_file
-from safeload.sources.resolve import resolve
 
 _WINDOW = 1 << 20
 
@@ -50,13 +50,7 @@ def convert_model(reference: str, into: str, request: Request, options: Options)
                 files.append(file)
                 tensors += held
             sources = {file.source: file.sha256 for file in admission.files}
-            snapshot = resolve(
-                reference,
-                revision=request.revision,
-                cache_dir=request.access.cache_dir,
-                token=request.access.token,
-                local_files_only=request.access.local_files_only,
-            )
+            snapshot = reach(reference, request.access, revision=request.revision, limits=options.limits)
             # A branch may have moved on meanwhile: then nobody can say which commit the files are of.
             origin = provenance.origin_of(snapshot) if snapshot.revision == admission.revision else ""
             said = provenance.statement(origin, sources, files, {"format": "safetensors", "whole": True})

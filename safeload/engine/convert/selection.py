@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.names import Location, escape
 from safeload.engine.record import LeftOut
-from safeload.engine.tensorfile import CODES, RESERVED
+from safeload.engine.tensorfile import CODES, RESERVED, is_text
 from safeload.formats.base import TensorView
 from safeload.formats.dtypes import WIDTHS
 from safeload.formats.window import outermost
@@ -157,7 +157,7 @@ def _check_name(chosen: Chosen, taken: Mapping[str, Chosen]) -> None:
         why = "nothing is left of its name"
     elif name == RESERVED:
         why = "safetensors keeps that name for itself"
-    elif not _is_text(name):
+    elif not is_text(name):
         why = "its name is not Unicode text"
     elif name in taken:
         why = f"{escape(taken[name].source)!r} gets the same name"
@@ -168,15 +168,6 @@ def _check_name(chosen: Chosen, taken: Mapping[str, Chosen]) -> None:
             why=why,
             remedy=f"--rename '{escape(name or chosen.source)}=another.name', or select less with --keys",
         )
-
-
-def _is_text(name: str) -> bool:
-    """Half of a surrogate pair can stand in a pickle, and in no reader's text."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def seen_as(name: str, view: TensorView, selection: Selection) -> TensorView:

@@ -27,6 +27,8 @@ _NAMED_CONSTANTS = {
     **dict.fromkeys(("none", "None"), None),
 }
 _BEGINS = frozenset({("operator", "["), ("operator", "{")})
+_FOLLOWS = frozenset({".", "[", "(", "|", "is"})
+"""What may follow a value and belongs to it."""
 _AFTER_TEST = frozenset({"else", "or", "and", "is", "in", "if", "not"})
 
 
@@ -49,7 +51,10 @@ class Expressions:
 
     @property
     def token(self) -> Token:
-        return self.stream[self.at] if self.at < len(self.stream) else self.end
+        try:
+            return self.stream[self.at]
+        except IndexError:
+            return self.end
 
     def take(self) -> Token:
         token = self.token
@@ -57,7 +62,8 @@ class Expressions:
         return token
 
     def sees(self, text: str, kind: str = "operator") -> bool:
-        return self.token.kind == kind and self.token.text == text
+        token = self.token
+        return token.text == text and token.kind == kind
 
     def accept(self, text: str, kind: str = "operator") -> bool:
         found = self.sees(text, kind)
@@ -203,6 +209,8 @@ class Expressions:
         """Attributes, subscripts, calls, filters and tests, in any number."""
         while True:
             token = self.token
+            if token.text not in _FOLLOWS:
+                return value
             if not signed and self.accept("."):
                 inner = self.take()
                 if inner.kind not in ("name", "number"):

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from safeload.formats.jinja import folding
 from safeload.formats.jinja.folding import ANY, LOST, OBJECT, Table, Value
+from safeload.formats.jinja.lexer import Token
 from safeload.formats.jinja.nodes import Expr, Fault, Stmt
-from safeload.formats.jinja.parser import parse
+from safeload.formats.jinja.parser import MOST, parse
 
 _MOST = 12
 _ROUNDS = 6
@@ -77,6 +78,8 @@ class Facts:
     text: str
     body: tuple[Stmt, ...]
     fault: Fault | None = None
+    code: tuple[Token, ...] = ()
+    """The tokens between its delimiters, also of what could not be read to its end."""
     lookups: list[Lookup] = field(default_factory=list)
     written: list[Written] = field(default_factory=list)
     raises: list[tuple[int, Within]] = field(default_factory=list)
@@ -87,10 +90,14 @@ class Facts:
     """What each variable is set to, as it is written."""
 
 
-def read_facts(template: str) -> Facts:
-    """Everything that rules ask about a template. Total, in time proportional to it."""
-    tree = parse(template)
-    facts = Facts(template, tree.body, tree.fault)
+def read_facts(template: str, most: int = MOST) -> Facts:
+    """Everything that rules ask about a template. Total, in time proportional to it.
+
+    Args:
+        most: tokens that are read; see `parser.parse`.
+    """
+    tree = parse(template, most)
+    facts = Facts(template, tree.body, tree.fault, tree.code)
     reader = _Reader(facts)
     for _ in range(_ROUNDS):
         if not reader.settle():
@@ -108,13 +115,15 @@ def expressions(expr: Expr) -> Iterator[Expr]:
         pending.extend(reversed([*one.of, *(value for _, value in one.named)]))
 
 
-def statements(body: Iterable[Stmt]) -> Iterator[tuple[Stmt, Within]]:
-    """Every statement, and what it stands in."""
+def statements(body: Iterable[Stmt], *, macros: bool = True) -> Iterator[tuple[Stmt, Within]]:
+    """Every statement, and what it stands in; without `macros` not those of macros that are defined on the way."""
     pending: list[tuple[Stmt, Within]] = [(one, Within()) for one in reversed(list(body))]
     while pending:
         one, within = pending.pop()
         yield one, within
         loops = (*within.loops, one)[:_DEEPEST] if one.kind == "for" else within.loops
+        if one.kind == "macro" and not macros:
+            continue
         inner = [(each, Within(within.asked, loops)) for each in one.body]
         before = within.asked
         for condition, branch in one.branches:
@@ -260,12 +269,14 @@ class _Reader:
     def combined(self, expr: Expr) -> Iterator[Value]:
         """Operators, subscripts and filters: for each choice of operands, within bounds."""
         operands = [self.of(item)[:4] for item in expr.of]
+        sliced = expr.kind == "item" and expr.of[1].kind == "slice"
+        bounds = [self.of(bound)[0] for bound in expr.of[1].of] if sliced else []
         named = {name: self.of(value)[0] for name, value in expr.named}
         for chosen in itertools.islice(itertools.product(*operands), _MOST):
             if expr.kind == "filter":
                 yield folding.filtered(expr.value, chosen[0], chosen[1:], named)
-            elif expr.kind == "item" and expr.of[1].kind == "slice":
-                yield folding.cut(chosen[0], [self.of(bound)[0] for bound in expr.of[1].of])
+            elif sliced:
+                yield folding.cut(chosen[0], bounds)
             elif expr.kind == "item":
                 yield folding.item(chosen[0], chosen[1])
             elif expr.value == "~":
@@ -403,7 +414,7 @@ def _spelled(target: Expr) -> str:
 
 def _table(flat: Iterable[Value]) -> Value:
     items = list(flat)
-    return folding.bounded(tuple(items)) if len(items) % 2 else Table(tuple(zip(items[::2], items[1::2], strict=True)))
+    return folding.bounded(tuple(items) if len(items) % 2 else Table(tuple(zip(items[::2], items[1::2], strict=True))))
 
 
 def _parts(value: Value, which: str) -> Value:

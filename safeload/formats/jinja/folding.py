@@ -22,6 +22,9 @@ ANY_TEXT, OBJECT_TEXT, LOST_TEXT = "\U0010ffff", "\U0010fffe", "\U0010fffd"
 _MARKS = re.compile(f"[{ANY_TEXT}{OBJECT_TEXT}{LOST_TEXT}]")
 LONGEST = 4_096
 _MOST_ITEMS = 256
+_HEAVIEST = 2_048
+"""Values within one, at all levels together; a long text counts as several."""
+_TEXT_OF_ONE = 64
 ENOUGH = 10**18
 
 
@@ -60,7 +63,29 @@ def bounded(value: Value) -> Value:
         return LOST
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > ENOUGH:
         return ENOUGH if value > 0 else -ENOUGH
-    return LOST if isinstance(value, tuple) and len(value) > _MOST_ITEMS else value
+    if isinstance(value, (tuple, Table)) and not _is_light(value):
+        return LOST
+    return value
+
+
+def _is_light(value: tuple[Any, ...] | Table) -> bool:
+    """Whether all within a list or table is little, also counted as often as it stands there: lists of one list of
+    one list, with 256 items each, are a few names to write, and would take hours to compare."""
+    waiting: list[Value] = [value]
+    left = _HEAVIEST
+    while waiting and left > 0:
+        one = waiting.pop()
+        left -= 1
+        if isinstance(one, Table):
+            left -= len(one.items)
+            waiting.extend(part for pair in one.items[: max(left, 0)] for part in pair)
+        elif isinstance(one, tuple):
+            if len(one) > _MOST_ITEMS:
+                return False
+            waiting.extend(one)
+        elif isinstance(one, str):
+            left -= len(one) // _TEXT_OF_ONE
+    return left > 0
 
 
 def text_of(value: Value) -> str:
@@ -95,7 +120,7 @@ def times(left: Value, right: Value) -> Value:
             fits = count <= 0 or (
                 len(one) * count <= LONGEST if isinstance(one, str) else len(one) * count <= _MOST_ITEMS
             )
-            return one * count if fits else LOST
+            return bounded(one * count) if fits else LOST
     return bounded(left * right) if is_number(left) and is_number(right) else unknown((left, right))
 
 
@@ -205,7 +230,7 @@ def method(name: str, value: Value, values: Sequence[Value], named: Mapping[str,
 def replace(value: str, values: Sequence[Value]) -> Value:
     if len(values) < 2 or not (isinstance(values[0], str) and isinstance(values[1], str)):
         return unknown((value, *values))
-    if len(value) * (len(values[1]) + 1) > LONGEST * 64:
+    if len(value) * (len(values[1]) + 1) > LONGEST * 8:
         return LOST
     return bounded(value.replace(values[0], values[1]))
 

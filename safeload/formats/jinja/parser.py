@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from safeload.formats.jinja.expressions import Broken, Expressions, made
-from safeload.formats.jinja.lexer import tokens
+from safeload.formats.jinja.lexer import Token, tokens
 from safeload.formats.jinja.nodes import Expr, Fault, Stmt
 
-LARGEST = 1 << 19
+LARGEST = 1 << 17
 """Characters of a template that is read; the longest we know has 20,000."""
+MOST = 100_000
+"""Tokens of a template that are read; the longest we know has 6,000."""
+_DEEPEST = 100
+"""Tags within each other. Jinja makes Python of them, which is indented no deeper."""
 _BODIES = frozenset({"for", "if", "macro", "call", "filter", "block", "with", "generation", "autoescape"})
 _LOADS = frozenset({"include", "import", "from", "extends"})
 
@@ -25,19 +30,27 @@ class Tree:
 
     body: tuple[Stmt, ...]
     fault: Fault | None = None
+    code: tuple[Token, ...] = ()
+    """Every token but text, as far as any were read."""
 
 
-def parse(template: str) -> Tree:
-    """Read a template."""
+def parse(template: str, most: int = MOST) -> Tree:
+    """Read a template, but no more than so many tokens of it, and none of one that is too long."""
+    stream = list(islice(tokens(template[:LARGEST], text=True), most + 1))
+    code = tuple(token for token in stream if token.kind != "text")
     if len(template) > LARGEST:
-        return Tree(body=(), fault=Fault(why=f"it has {len(template):,} characters, which is no template", offset=0))
+        why = f"it has {len(template):,} characters, which is no template"
+        return Tree(body=(), fault=Fault(why=why, offset=0), code=code)
+    if len(stream) > most:
+        why = f"it holds more than {most:,} words and signs of code, with the file's templates before it"
+        return Tree(body=(), fault=Fault(why=why, offset=stream[-1].offset), code=code)
     top = Stmt(kind="template", offset=0, body=[], branches=[])
-    parser = _Parser(list(tokens(template, text=True)), len(template))
+    parser = _Parser(stream, len(template))
     try:
         parser.statements(top)
     except Broken as broken:
-        return Tree(body=tuple(top.body), fault=broken.fault)
-    return Tree(body=tuple(top.body))
+        return Tree(body=tuple(top.body), fault=broken.fault, code=code)
+    return Tree(body=tuple(top.body), code=code)
 
 
 class _Parser(Expressions):
@@ -77,6 +90,8 @@ class _Parser(Expressions):
             waiting[-1][1].append(statement)
             if word in _BODIES or (word == "set" and statement.value == "block"):
                 first = statement.branches[0][1] if word == "if" else statement.body
+                if len(waiting) > _DEEPEST:
+                    raise Broken(f"tags stand within each other more than {_DEEPEST} deep", offset)
                 waiting.append((statement, first))
         self.close()
 

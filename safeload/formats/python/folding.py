@@ -145,7 +145,7 @@ def _inflated(data: bytes) -> bytes | None:
         try:
             return zlib.decompressobj(wbits).decompress(data, _MOST)
         except zlib.error:
-            continue
+            continue  # perhaps with another header
     return None
 
 

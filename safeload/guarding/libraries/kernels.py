@@ -9,8 +9,8 @@ LIBRARY = Library(
     doors=(
         Function(
             homes=("kernels:get_kernel", "kernels.utils:get_kernel"),
-            why="it is native code from a repository, which nobody approved",
-            remedy="load the model without it: kernels are optional",
+            why="it is native code from a repository, which no policy lists",
+            remedy="once a policy lists it, a model may ask for it: safeload kernel ORG/NAME",
             inside=True,
         ),
     ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from safeload.guarding.doors import Function, Library, Methods
 
 _CODE = "it is code of a model, and safeload runs only what was approved, in the course of a load"
-_KERNEL = "it is native code from a repository, which nobody approved"
-_WITHOUT = "load the model without it: kernels are optional"
+_KERNEL = "it is native code from a repository, which no policy lists"
+_LISTED = "once a policy lists it, a model may ask for it: safeload kernel ORG/NAME"
 _LOAD = "AutoModel.from_pretrained(…, trust_remote_code=True); see: safeload approve"
 
 LIBRARY = Library(
@@ -29,9 +29,7 @@ LIBRARY = Library(
             for name in ("get_class_in_module", "get_cached_module_file")
         ),
         *(
-            Function(
-                homes=(f"transformers.integrations.hub_kernels:{name}",), why=_KERNEL, remedy=_WITHOUT, inside=True
-            )
+            Function(homes=(f"transformers.integrations.hub_kernels:{name}",), why=_KERNEL, remedy=_LISTED, inside=True)
             for name in ("load_and_register_attn_kernel", "get_kernel")
         ),
     ),

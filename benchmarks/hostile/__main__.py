@@ -1,0 +1,114 @@
+"""What files that are made to be slow cost: the slowest of them, in processor seconds and megabytes for each megabyte.
+
+    python -m benchmarks.hostile [--family pickle] [--size 1000000] [--top 20] [--json FILE]
+
+Every case is made small first. The slowest by far, and those that become slower for each byte as they grow, are made
+anew at full size, each in a process of its own. Exit code 1: one took more than `--most` seconds for a megabyte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.hostile import all_cases
+from benchmarks.hostile.case import Case
+from safeload.core.blob import MemoryBlob
+from safeload.core.limits import Limits
+from safeload.engine.explain import explained_file
+from safeload.engine.inspect import inspect
+
+SMALL, MIDDLE = 8_000, 48_000
+_HANGS = 120
+"""Processor seconds after which a case is ended."""
+
+
+def measured(case: Case, size: int) -> dict[str, object]:
+    """What reading, judging and explaining one file costs, in this process."""
+    data = case.make(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gc.collect()
+    began = time.process_time()
+    inspected = inspect(MemoryBlob(data), case.file, Limits())
+    judged = time.process_time()
+    explained_file(inspected)
+    explained = time.process_time()
+    megabytes = max(size, len(data)) / 1e6  # a packed file counts as what it was made of
+    return {
+        "case": case.name,
+        "bytes": len(data),
+        "judge": (judged - began) / megabytes,
+        "explain": (explained - judged) / megabytes,
+        "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "status": str(inspected.report.status),
+        "rules": sorted({finding.rule for finding in inspected.report.findings}),
+    }
+
+
+def alone(case: Case, size: int) -> dict[str, object]:
+    """The same in a process of its own, which is ended if it hangs."""
+    command = [sys.executable, "-m", "benchmarks.hostile", "--one", case.name, "--size", str(size)]
+
+    def bounded() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (_HANGS, _HANGS))
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bounded)  # noqa: PLW1509
+    if done.returncode:
+        failed = done.stderr.strip().rpartition("\n")[2]
+        return {"case": case.name, "bytes": size, "judge": float(_HANGS), "explain": 0.0, "memory": 0.0, "status": failed, "rules": []}
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def cost(row: dict[str, object]) -> float:
+    return float(str(row["judge"]))
+
+
+def screened(cases: Iterator[Case], keep: int) -> list[Case]:
+    """The cases that are worth their full size: the slowest when small, and those that grow faster than their files."""
+    rows: list[tuple[float, float, Case]] = []
+    for number, case in enumerate(cases):
+        small = cost(measured(case, SMALL))
+        middle = cost(measured(case, MIDDLE))
+        rows.append((middle, middle / max(small, 0.02), case))
+        if sys.stderr.isatty():
+            print(f"\r{number:,} cases", end="", file=sys.stderr)
+    slowest = sorted(rows, key=lambda row: -row[0])[:keep]
+    growing = sorted((row for row in rows if row[1] > 1.5), key=lambda row: -row[1])[: keep // 2]
+    chosen = {row[2].name: row[2] for row in (*slowest, *growing)}
+    print(f"{len(rows):,} cases of {MIDDLE:,} bytes were read, and {len(chosen)} of them at full size", flush=True)
+    return list(chosen.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="", help="only cases whose name begins so")
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--top", type=int, default=20, help="how many are listed")
+    parser.add_argument("--most", type=float, default=1.0, help="processor seconds that judging a megabyte may take")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", help="measure this case, in this process, and print it as JSON")
+    options = parser.parse_args()
+    if options.one:
+        case = next(case for case in all_cases(options.one) if case.name == options.one)
+        print(json.dumps(measured(case, options.size)))
+        return 0
+    chosen = screened((case for case in all_cases(options.family)), 3 * options.top)
+    rows = sorted((alone(case, options.size) for case in chosen), key=cost, reverse=True)
+    print(f"{'judge':>6} {'explain':>7}  {'memory':>8}   for each megabyte, in processor seconds and MB")
+    for row in rows[: options.top]:
+        print(f"{row['judge']:6.2f} {row['explain']:7.2f} {row['memory']:6.0f} MB   {row['case']}: {row['status']} {' '.join(row['rules'])}")  # type: ignore[attr-defined]
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2))
+    return int(any(cost(row) > options.most for row in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -22,12 +22,13 @@ from safeload.core.evidence import Evidence
 from safeload.core.finding import Report, Status
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
-from safeload.engine.enforce import guard_for
-from safeload.engine.handed import Given, claimed, plain_file, snapshot_of
+from safeload.engine.enforce import INTEGRITIES, guard_for
+from safeload.engine.handed import Given, claimed, plain_file, snapshots_of
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected, inspect
 from safeload.engine.options import Integrity, Options
 from safeload.formats.base import PickleStream
+from safeload.sources.base import Snapshot
 from safeload.sources.local import local_snapshot
 from safeload.sources.pinned import PinnedFile
 
@@ -99,20 +100,32 @@ def opened(
 
 @contextmanager
 def _from_given(given: Given, options: Options, reader: Inspector | None, remedies: Remedies) -> Iterator[Door]:
-    snapshot = snapshot_of(given, options.limits)
-    guard = guard_for(snapshot, options, asked=None)
     inspected = _inspected(given.blob, given.name, options, reader)
+    integrities = [
+        options.integrity,
+        *(_asked(one, given, inspected, options, remedies) for one in snapshots_of(given, options.limits)),
+    ]
+    yield Door(
+        inspected=inspected,
+        blob=given.blob,
+        file=given.file,
+        integrity=max(integrities, key=INTEGRITIES.index),
+        limits=options.limits,
+    )
+
+
+def _asked(snapshot: Snapshot, given: Given, inspected: Inspected, options: Options, remedies: Remedies) -> Integrity:
+    """Have everything that is about a snapshot of what was given decide. Returns the integrity that is asked for."""
+    guard = guard_for(snapshot, options, asked=None)
     with Held(snapshot, options.limits) as held:  # opens nothing: what there is, is open
         (name,) = snapshot.listing
         held.inspected[name] = inspected
         digests = {} if guard.judges_findings_alone else {name: given.sha256()}
         found = guard.find(digests, lambda: digests, held)
     report = _report(snapshot.reference, inspected, options)
-    evidence = found.into(
-        Evidence(reference=snapshot.reference, revision=snapshot.revision, report=report, digests=digests)
-    )
-    _decide(inspected, evidence, guard.policy, remedies)
-    yield Door(inspected=inspected, blob=given.blob, file=given.file, integrity=guard.integrity, limits=options.limits)
+    evidence = Evidence(reference=snapshot.reference, revision=snapshot.revision, report=report, digests=digests)
+    _decide(inspected, found.into(evidence), guard.policy, remedies)
+    return guard.integrity
 
 
 @contextmanager

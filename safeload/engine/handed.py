@@ -3,7 +3,8 @@
 1. A file on a disk is read by its descriptor, which is what the program opened; never by its name again.
 2. A name that leads to that very file is its name: policy files and locks have their say as for a path.
 3. A name that leads elsewhere, or nowhere any more, is only a claim: it can add to what is asked of the file, and take
-   nothing away. So whoever puts another file under the name frees the first one from nothing.
+   nothing away. So whoever puts another file under the name frees the first one from nothing. Where the system knows
+   a name that does lead to the file, what is asked of that one is asked as well.
 4. What has no name gets what policy files ask of everything.
 """
 
@@ -71,13 +72,14 @@ class Handed:
         raise SourceError(f"{escape(path)!r} was not opened", where=Location(path), why="only its bytes were given")
 
 
-def snapshot_of(given: Given, limits: Limits) -> Snapshot:
-    """What policy files and locks are asked about. Raises `SourceError` as `local_snapshot` does."""
-    if given.file is not None and given.path and _leads_to(given.path, given.file):
-        found = local_snapshot(given.path, limits=limits)
-        if found.kind == "file":
-            return found
-    return Handed(given)
+def snapshots_of(given: Given, limits: Limits) -> list[Snapshot]:
+    """What policy files and locks are asked about, all of it. Raises `SourceError` as `local_snapshot` does."""
+    if given.file is None:
+        return [Handed(given)]
+    if _leads_to(given.path, given.file):
+        return [local_snapshot(given.path, limits=limits)]
+    known = _known_to_the_system(given.file.fileno())
+    return [Handed(given), *([local_snapshot(known, limits=limits)] if _leads_to(known, given.file) else [])]
 
 
 def plain_file(f: object) -> tuple[PinnedFile, int] | None:
@@ -100,16 +102,25 @@ def plain_file(f: object) -> tuple[PinnedFile, int] | None:
 def claimed(f: object) -> str:
     """The absolute path that a file object says it was opened by, or else the system; empty if neither does."""
     name = getattr(f, "name", None)
+    if not isinstance(name, str | bytes) or not name:
+        return _known_to_the_system(f.fileno())  # type: ignore[attr-defined]
     try:
-        if isinstance(name, str | bytes) and name:
-            return os.path.abspath(os.fsdecode(name))
-        found = os.readlink(f"/proc/self/fd/{f.fileno()}")  # type: ignore[attr-defined]
-    except (OSError, AttributeError):
+        return os.path.abspath(os.fsdecode(name))
+    except FileNotFoundError:  # relative to a working directory that is gone
+        return ""
+
+
+def _known_to_the_system(descriptor: int) -> str:
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
         return ""
     return found if found.startswith("/") else ""
 
 
 def _leads_to(path: str, file: PinnedFile) -> bool:
+    if not path:
+        return False
     try:
         found = os.stat(path)
     except (OSError, ValueError):

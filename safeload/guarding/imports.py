@@ -77,6 +77,9 @@ class _Stand:
         self._loader = loader
         self._done = done
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         found: ModuleType | None = self._loader.create_module(spec)
         return found

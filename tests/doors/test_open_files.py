@@ -135,6 +135,31 @@ def test_a_name_that_leads_elsewhere_allows_nothing(kind: str, project: Path) ->
             load(file)
 
 
+def test_a_file_that_was_moved_is_asked_for_both_names(kind: str, project: Path) -> None:
+    """The one that it was opened by, and the one that the system knows; another file may have the first one now."""
+    path, load = written(project, kind)
+    data = path.read_bytes()
+    for named in ("file", "moved"):
+        path.write_bytes(data)
+        policy(project, f'[[rule]]\nmatch = ["path:{path.with_name(named)}"]\nrequire = "locked"\n')
+        with path.open("rb") as file:
+            path.rename(path.with_name("moved"))
+            path.write_bytes(data)
+            with pytest.raises(PolicyDenied, match="in no lock"):
+                load(file)
+
+
+def test_a_relative_name_means_what_it_meant(kind: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that has gone to another directory since cannot leave a file's rules behind."""
+    path, load = written(project, kind)
+    policy(project, f'[[rule]]\nmatch = ["path:{path}"]\nrequire = "locked"\n')
+    monkeypatch.chdir(path.parent)
+    with open("file", "rb") as file:
+        monkeypatch.chdir(project / "work")
+        with pytest.raises(PolicyDenied, match="in no lock"):
+            load(file)
+
+
 def test_what_has_no_name_gets_what_everything_is_asked(kind: str, project: Path) -> None:
     """`[defaults]` counts for buffers and files without a name; a policy given in code, as ever."""
     path, load = written(project, kind)

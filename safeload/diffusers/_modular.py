@@ -171,7 +171,7 @@ def _load_component(
     try:
         spec.type_hint = facade = _guarded(genuine, spec.name)
         return original(spec, *args, **kwargs, **{adapt.KEYWORD: keeper.options})
-    except Exception as error:
+    except (ValueError, SafeloadError) as error:  # the library makes a ValueError of whatever it is
         refused = _within(error)
         if refused is None:
             raise

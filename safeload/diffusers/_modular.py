@@ -20,7 +20,6 @@ from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.names import escape
 from safeload.diffusers import _code, _load
 from safeload.diffusers._code import TRAPS
-from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.engine.seatbelt import Trap
 from safeload.transformers import _surface as transformers_surface
@@ -116,7 +115,13 @@ def _settle(result: Any, reference: str, loading: adapt_models.Loading) -> None:
     for spec in specs.values():
         if isinstance(place := spec.pretrained_model_name_or_path, str):
             spec.pretrained_model_name_or_path = loading.shown(place)
-        if os.path.isdir(reference) and spec.default_creation_method == "from_pretrained" and local(reference, spec):
+        known = spec.type_hint is None or isinstance(spec.type_hint, type)  # the index may name anything
+        if (
+            os.path.isdir(reference)
+            and known
+            and spec.default_creation_method != "from_config"
+            and local(reference, spec)
+        ):
             spec.pretrained_model_name_or_path, spec.revision = reference, None
     result._pretrained_model_name_or_path = reference
 
@@ -162,11 +167,11 @@ def _load_components(
 def _load_component(
     keeper: adapt_after.Keeper, original: Callable[..., Any], spec: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
-    genuine = spec.type_hint
-    spec.type_hint = facade = _guarded(genuine, spec.name, keeper.options)
+    genuine = facade = spec.type_hint
     try:
+        spec.type_hint = facade = _guarded(genuine, spec.name)
         return original(spec, *args, **kwargs, **{adapt.KEYWORD: keeper.options})
-    except Exception as error:
+    except (ValueError, SafeloadError) as error:  # the library makes a ValueError of whatever it is
         refused = _within(error)
         if refused is None:
             raise
@@ -178,18 +183,25 @@ def _load_component(
             spec.type_hint = genuine
 
 
-def _guarded(genuine: Any, name: str, options: Options) -> Any:
+def _guarded(genuine: Any, name: str) -> Any:
     """The guarded form of the class of a component; for one that has none, that which chooses by the settings."""
     from safeload.diffusers._surface import guarded, library
 
     if genuine is None:
         return guarded(library().AutoModel)
-    of_transformers = any(base.__module__.startswith("transformers.") for base in type.mro(genuine))
-    found = transformers_surface.guarded(genuine, genuine.__name__) if of_transformers else guarded(genuine)
+    bases = type.mro(genuine) if isinstance(genuine, type) else ()
+    homes = {
+        base.__module__.partition(".")[0] for base in bases if base.__name__ != "PushToHubMixin"
+    }  # others' as well
+    found = None
+    if "transformers" in homes:
+        found = transformers_surface.guarded(genuine, genuine.__name__)
+    elif "diffusers" in homes:
+        found = guarded(genuine)
     if not isinstance(found, adapt.FacadeMeta):
         raise UsageError(
             f"the component {escape(str(name))!r} was not loaded",
-            why=f"{escape(genuine.__name__)} is no class that safeload can guard",
+            why=f"{escape(repr(genuine), 120)} is no class of diffusers or transformers that safeload can guard",
             remedy="load it by itself, and: pipeline.update_components(…)",
         )
     return found

@@ -179,6 +179,22 @@ def test_components_of_other_repositories_are_admitted_by_themselves(hub: Hub, p
         load(path).load_components()
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [["subprocess", "Popen"], ["os", "system"], ["peft", "PeftModel"], ["tests.adapters.payloads", "Touch"]],
+    ids=lambda kind: ".".join(kind),
+)
+def test_a_component_of_another_library_is_refused(kind: list[str], project: Path, marker: Path) -> None:  # noqa: F811
+    """The settings may name whatever happens to be imported; nothing of it is called."""
+    path = build(project / "m")
+    index = json.loads((path / "modular_model_index.json").read_text())
+    index["unet"][2]["type_hint"] = kind
+    (path / "modular_model_index.json").write_text(json.dumps(index))
+    approve(path)
+    with pytest.raises((UsageError, ValueError), match=r"no class of diffusers or transformers|is not defined|library"):
+        load(path).load_components()
+
+
 def test_blocks_make_a_pipeline(project: Path) -> None:  # noqa: F811
     """`init_pipeline` of approved blocks: the settings of a repository, or none, and components through the door."""
     path = build(project / "m")

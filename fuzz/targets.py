@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.hostile import all_cases
+from fuzz.records import RECORDS, Record
 from safeload.core.blob import MemoryBlob
 from safeload.core.finding import Status
 from safeload.core.limits import Limits
@@ -133,7 +135,18 @@ def _distributed() -> Iterator[bytes]:
     yield from _generated("distcp")
 
 
-TARGETS = {
+def _hostile(prefix: str, file: str) -> Iterator[bytes]:
+    """Small ones of the files that are made to be slow, as far as they have this name."""
+    for case in all_cases(prefix, sequences=False):
+        if case.file == file:
+            yield case.make(1_000)
+
+
+def _hostile_target(name: str, file: str, prefix: str) -> Target:
+    return Target(name, file, lambda: _hostile(prefix, file))
+
+
+TARGETS: dict[str, Target | Record] = RECORDS | {
     target.name: target
     for target in (
         Target("pickle", "model.pkl", _pickles),
@@ -150,5 +163,13 @@ TARGETS = {
         Target("documents", "config.json", _documents),
         Target("templates", "chat_template.jinja", _templates),
         Target("source", "modeling.py", _source),
+        _hostile_target("onnx", "m.onnx", "ONNX"),
+        _hostile_target("tensorflow", "saved_model.pb", "SavedModel"),
+        _hostile_target("tflite", "m.tflite", "m.tflite"),
+        _hostile_target("hdf5", "m.h5", "HDF5"),
+        _hostile_target("r", "m.rds", "R "),
+        _hostile_target("yaml", "c.yaml", "YAML"),
+        _hostile_target("xml", "m.pmml", "XML"),
+        _hostile_target("notebook", "a.ipynb", "notebook"),
     )
 }

@@ -1,7 +1,8 @@
 """Live numpy arrays, types and scalars out of a reading: makers that every adapter with arrays hands to `construct`.
 
 An element type is built from its parts, never by numpy's own `__setstate__`; an array only if its bytes are exactly as
-many as its shape and type need. Subclasses of `ndarray`, and types that mix numbers with objects, stay inert.
+many as its shape and type need. Of the subclasses of `ndarray`, matrices and arrays of records are known; others, and
+types that mix numbers with objects, stay inert.
 """
 
 from __future__ import annotations
@@ -31,11 +32,16 @@ _UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs"
 _SCALARS = (
     "bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
     "float64", "complex64", "complex128", "str_", "bytes_", "object_", "void", "datetime64", "timedelta64", "intc",
-    "longlong", "ulonglong", "longdouble", "clongdouble", "uintc",
+    "longlong", "ulonglong", "longdouble", "clongdouble", "uintc", "record",
 )  # fmt: skip
 _FIELDS = 4096
 _CORES = ("numpy.core", "numpy._core")
 _NDARRAY = GlobalName("numpy", "ndarray")
+_KINDS = {
+    _NDARRAY: "ndarray",
+    **{GlobalName(home, "recarray"): "recarray" for home in ("numpy", "numpy.rec", "numpy.core.records")},
+    **{GlobalName(home, "matrix"): "matrix" for home in ("numpy", "numpy.matrixlib.defmatrix")},
+}
 _RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)
 
 
@@ -53,11 +59,10 @@ def numpy_table() -> Table | None:
         makers[GlobalName(f"{core}.multiarray", "_reconstruct")] = _reconstruct
         makers[GlobalName(f"{core}.multiarray", "scalar")] = _scalar
         makers[GlobalName(f"{core}.numeric", "_frombuffer")] = _frombuffer
-    return Table(
-        makers=makers,
-        constants={GlobalName("numpy", name): getattr(numpy, name) for name in _SCALARS if hasattr(numpy, name)},
-        named=frozenset({_NDARRAY}),
-    )
+        makers[GlobalName(f"{core}._internal", "_convert_to_stringdtype_kwargs")] = _text_type
+    constants = {GlobalName("numpy", name): getattr(numpy, name) for name in _SCALARS if hasattr(numpy, name)}
+    constants[GlobalName("numpy.core.records", "record")] = numpy.record
+    return Table(makers=makers, constants=constants, named=frozenset(_KINDS))
 
 
 def array_bytes(blob: Blob, span: Span, is_array: bool) -> object:
@@ -136,10 +141,11 @@ def mapped(
 
 
 def _dtype(made: Made) -> object:
-    code, *_ = made.args or ("",)
-    if isinstance(code, type):
-        import numpy
+    import numpy
 
+    code, *_ = made.args or ("",)
+    records = code is numpy.record
+    if isinstance(code, type):
         code = numpy.dtype(code).str
     if not isinstance(code, str) or len(made.states) > 1:
         raise bad("a numpy type is described in a way that numpy does not write")
@@ -158,7 +164,8 @@ def _dtype(made: Made) -> object:
     if inner is not None:
         return _checked((*_pair(inner),))
     if names is not None:
-        return _structured(names, fields, size)
+        described = _structured(names, fields, size)
+        return numpy.dtype((numpy.record, described)) if records else described
     return plain_type(order, code, size, metadata)
 
 
@@ -200,22 +207,35 @@ def _pair(inner: object) -> tuple[Any, Any]:
 def _structured(names: object, fields: object, size: int) -> numpy.dtype[Any]:
     import numpy
 
-    if (
-        not isinstance(names, tuple)
-        or not isinstance(fields, dict)
-        or len(names) > _FIELDS
-        or set(names) != set(fields)
-    ):
+    if not isinstance(names, tuple) or not isinstance(fields, dict) or len(names) > _FIELDS:
         raise bad("the fields of a numpy type are not described")
-    formats, offsets = [], []
+    formats, offsets, titles = [], [], []
     for name in names:
-        match fields[name]:
-            case (numpy.dtype() as kind, int() as offset, *_) if not kind.hasobject and 0 <= offset <= size:
+        match fields.get(name):
+            case (numpy.dtype() as kind, int() as offset, *title) if not kind.hasobject and 0 <= offset <= size:
                 formats.append(kind)
                 offsets.append(offset)
+                titles.append(title[0] if title else None)
             case _:
                 raise bad("a field of a numpy type is not described")
-    return _checked({"names": list(names), "formats": formats, "offsets": offsets, "itemsize": size})
+    if not all(isinstance(title, str | None) for title in titles) or {*names, *filter(None, titles)} != set(fields):
+        raise bad("the fields of a numpy type are not described")
+    described = {"names": list(names), "formats": formats, "offsets": offsets, "itemsize": size}
+    return _checked({**described, "titles": titles} if any(titles) else described)
+
+
+def _text_type(made: Made) -> object:
+    """The type of text of any length: whether it takes other things for text, and what stands for missing text."""
+    import numpy
+
+    match made.args:
+        case (bool() | int() as coerce,):
+            return numpy.dtypes.StringDType(coerce=bool(coerce))
+        case (bool() | int() as coerce, (None | str() | float()) as missing) if (
+            missing is None or missing != missing or (isinstance(missing, str))
+        ):
+            return numpy.dtypes.StringDType(coerce=bool(coerce), na_object=missing)
+    return made.record()
 
 
 def _checked(description: Any) -> numpy.dtype[Any]:
@@ -232,18 +252,22 @@ def _checked(description: Any) -> numpy.dtype[Any]:
 
 
 def _reconstruct(made: Made) -> object:
-    if not made.args or made.args[0] != Named(name=_NDARRAY):
+    named = made.args[0] if made.args else None
+    if not isinstance(named, Named) or named.name not in _KINDS:
         return made.record()
     import numpy
 
     match made.states:
-        case ((int(), shape, numpy.dtype() as kind, fortran, data),):
-            return array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
-        case ((shape, numpy.dtype() as kind, fortran, data),):
-            return array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
+        case ((int(), shape, numpy.dtype() as kind, fortran, data),) | ((shape, numpy.dtype() as kind, fortran, data),):
+            plain = array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
         case ():
-            return numpy.ndarray((0,), dtype=numpy.int8)
-    raise bad("a numpy array has a state that numpy does not write")
+            plain = numpy.ndarray((0,), dtype=numpy.int8)
+        case _:
+            raise bad("a numpy array has a state that numpy does not write")
+    subclass = _KINDS[named.name]
+    if subclass == "matrix" and plain.ndim != 2:
+        raise bad("a matrix has not two dimensions")
+    return plain if subclass == "ndarray" else plain.view(getattr(numpy, subclass))
 
 
 def _from_dill(made: Made) -> object:
@@ -293,9 +317,15 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
 
     order: Any = "F" if fortran else "C"
     count = prod(shape)
-    if kind == numpy.dtype("O"):
+    text = kind.kind == "T"
+    if kind == numpy.dtype("O") or text:
         if not isinstance(data, list) or len(data) != count:
             raise bad("an array of objects has another number of them than its shape")
+        missing = getattr(kind, "na_object", "")
+        if text and not all(
+            type(item) is str or item is missing or (type(item) is float and item != item) for item in data
+        ):
+            raise bad("an array of text holds something else")
         objects = _empty(shape, kind, order)
         for index, item in enumerate(data):
             objects.flat[index] = item

@@ -22,6 +22,7 @@ from safeload.engine.options import Options
 from safeload.engine.python2 import texts_for
 from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream
+from safeload.rules.zones import named_zone
 
 Unknown = Literal["record", "refuse"]
 
@@ -160,7 +161,7 @@ def _refuse_computed(stream: PickleStream) -> None:
                 why="what the numbers of copyreg's registry mean depends on the program",
                 remedy="ask its author for a pickle without them",
             )
-        if isinstance(act, Call) and not isinstance(act.callee, Global):
+        if isinstance(act, Call) and not isinstance(act.callee, Global) and named_zone(act) is None:
             raise MalformedInput(
                 "a pickle calls what it does not name",
                 where=stream.location.at(act.offset),

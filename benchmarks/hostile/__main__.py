@@ -59,10 +59,18 @@ def alone(case: Case, size: int) -> dict[str, object]:
     def bounded() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (_HANGS, _HANGS))
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bounded)  # noqa: PLW1509
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bounded)
     if done.returncode:
         failed = done.stderr.strip().rpartition("\n")[2]
-        return {"case": case.name, "bytes": size, "judge": float(_HANGS), "explain": 0.0, "memory": 0.0, "status": failed, "rules": []}
+        return {
+            "case": case.name,
+            "bytes": size,
+            "judge": float(_HANGS),
+            "explain": 0.0,
+            "memory": 0.0,
+            "status": failed,
+            "rules": [],
+        }
     found: dict[str, object] = json.loads(done.stdout)
     return found
 
@@ -104,7 +112,8 @@ def main() -> int:
     rows = sorted((alone(case, options.size) for case in chosen), key=cost, reverse=True)
     print(f"{'judge':>6} {'explain':>7}  {'memory':>8}   for each megabyte, in processor seconds and MB")
     for row in rows[: options.top]:
-        print(f"{row['judge']:6.2f} {row['explain']:7.2f} {row['memory']:6.0f} MB   {row['case']}: {row['status']} {' '.join(row['rules'])}")  # type: ignore[attr-defined]
+        numbers = f"{row['judge']:6.2f} {row['explain']:7.2f} {row['memory']:6.0f} MB"
+        print(f"{numbers}   {row['case']}: {row['status']} {row['rules']}")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2))
     return int(any(cost(row) > options.most for row in rows))

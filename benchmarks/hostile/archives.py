@@ -20,7 +20,10 @@ MEMBERS: dict[str, tuple[str, bytes]] = {
     "configs": ("{n}/config.json", b'{"auto_map":{"AutoModel":"a.B"}}'),
     "templates": ("{n}.jinja", b"{{ a.__class__ }}"),
     "sources": ("{n}.py", b"import os\nos.system('a')\n"),
-    "arrays": ("{n}.npy", b"\x93NUMPY\1\0\x76\0" + b"{'descr':'<f4','fortran_order':False,'shape':(0,),}".ljust(117) + b"\n"),
+    "arrays": (
+        "{n}.npy",
+        b"\x93NUMPY\1\0\x76\0" + b"{'descr':'<f4','fortran_order':False,'shape':(0,),}".ljust(117) + b"\n",
+    ),
     "texts": ("{n}.txt", b"a"),
     "HDF5": ("{n}.h5", b"\x89HDF\r\n\x1a\n" + bytes(88)),
     "ONNX": ("{n}.onnx", b"\x08\x07\x3a\x02\x0a\x00"),
@@ -55,7 +58,9 @@ def tarred(members: list[tuple[str, bytes]]) -> bytes:
     return file.getvalue()
 
 
-def _many(name: str, data: bytes, overhead: int, join: Callable[[list[tuple[str, bytes]]], bytes]) -> Callable[[int], bytes]:
+def _many(
+    name: str, data: bytes, overhead: int, join: Callable[[list[tuple[str, bytes]]], bytes]
+) -> Callable[[int], bytes]:
     def make(size: int) -> bytes:
         count = max(1, size // (overhead + 2 * len(name.encode()) + len(data)))
         return join([(name.format(n=number), data) for number in range(count)])
@@ -92,7 +97,9 @@ def cases() -> Iterator[Case]:
         if len(pattern) < 90:
             yield Case(f"tar of {name}", "m.tar", _many(pattern, data, 1_024, tarred))
             packed = _many(pattern, data, 1_024, tarred)
-            yield Case(f"packed tar of {name}", "m.tgz", lambda size, make=packed: gzip.compress(make(size * 20), mtime=0))
+            yield Case(
+                f"packed tar of {name}", "m.tgz", lambda size, make=packed: gzip.compress(make(size * 20), mtime=0)
+            )
     yield Case("npz of arrays", "m.npz", _many(*MEMBERS["arrays"], 76, zipped))
     yield Case("Keras archive of files", "m.keras", _many(*MEMBERS["tables"], 76, zipped))
     torch = lambda members: zipped([("archive/data.pkl", b"\x80\x02}."), ("archive/version", b"3"), *members])
@@ -104,10 +111,18 @@ def cases() -> Iterator[Case]:
         yield Case(f"{name} streams", "m.pkl", one_per(40, lambda n, pack=pack: pack(b"%d" % n), b"".join))
     yield from _towers()
     for name, unit in {
-        "ends": b"PK\5\6" + bytes(18), "ends alone": b"PK\5\6", "local headers": b"PK\3\4" + bytes(26), "local marks": b"PK\3\4",
-        "central headers": b"PK\1\2" + bytes(42), "descriptors": b"PK\7\x08" + bytes(12), "large ends": b"PK\6\6" + bytes(52), "locators": b"PK\6\7" + bytes(16),
+        "ends": b"PK\5\6" + bytes(18),
+        "ends alone": b"PK\5\6",
+        "local headers": b"PK\3\4" + bytes(26),
+        "local marks": b"PK\3\4",
+        "central headers": b"PK\1\2" + bytes(42),
+        "descriptors": b"PK\7\x08" + bytes(12),
+        "large ends": b"PK\6\6" + bytes(52),
+        "locators": b"PK\6\7" + bytes(16),
     }.items():
         yield Case(f"zip {name}", "m.zip", repeated(unit, before=b"PK\3\4" + bytes(26)))
-        yield Case(f"zip {name}, ended", "m.zip", repeated(unit, before=b"PK\3\4" + bytes(26), after=b"PK\5\6" + bytes(18)))
+        yield Case(
+            f"zip {name}, ended", "m.zip", repeated(unit, before=b"PK\3\4" + bytes(26), after=b"PK\5\6" + bytes(18))
+        )
     yield Case("tar blocks of nothing", "m.tar", lambda size: tarred([("a", b"")])[:512] + bytes(size))
     yield Case("7z names", "m.7z", repeated(b"a\0", before=b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24)))

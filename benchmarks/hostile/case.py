@@ -39,7 +39,9 @@ def numbered(unit: Callable[[int], bytes], *, before: bytes = b"", after: bytes 
     return make
 
 
-def nested(opening: bytes, closing: bytes, *, before: bytes = b"", within: bytes = b"", after: bytes = b"") -> Callable[[int], bytes]:
+def nested(
+    opening: bytes, closing: bytes, *, before: bytes = b"", within: bytes = b"", after: bytes = b""
+) -> Callable[[int], bytes]:
     """Brackets within brackets."""
 
     def make(size: int) -> bytes:

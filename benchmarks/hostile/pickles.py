@@ -121,7 +121,22 @@ def _calls(name: str, callee: bytes) -> Iterator[Case]:
     yield case("noise in hexadecimal", lambda n: noise(n, 400).hex())
     yield case("tables", lambda n: {f"k{i}": f"v{n}" for i in range(30)})
     yield case("lists in lists", lambda n: [[[[n]]]])
-    for text in ("a", "/", "a.", "a ", "http://a", "$(", "../", "import ", "A1", "\\\\a", "=", "%41", "a@b.c ", "\u202e"):
+    for text in (
+        "a",
+        "/",
+        "a.",
+        "a ",
+        "http://a",
+        "$(",
+        "../",
+        "import ",
+        "A1",
+        "\\\\a",
+        "=",
+        "%41",
+        "a@b.c ",
+        "\u202e",
+    ):
         yield case(f"repeated {text!r}", lambda n, text=text: (text * 4_000)[: 4_000 - n % 100])
         yield case(f"short {text!r}", lambda n, text=text: text + str(n))
 
@@ -190,15 +205,26 @@ def _streams() -> Iterator[Case]:
         yield Case(f"pickle streams {unit!r}", "m.pkl", repeated(unit))
     for unit in (
         *(b"\x80\x02(", b"\x80\x02]", b"\x80\x02(" + b"x" * 20, b"\x80\x02" + b"N0" * 10, b"cabc\ndef\n"),
-        *(b"cos\nsystem\n", b"c", b"(", b"ca\n", b"cos\nsystem\n)R.", b"cos\nsystem\n)R\xff", b"\x80\x02cm\nA\n)R.\xff"),
+        *(
+            b"cos\nsystem\n",
+            b"c",
+            b"(",
+            b"ca\n",
+            b"cos\nsystem\n)R.",
+            b"cos\nsystem\n)R\xff",
+            b"\x80\x02cm\nA\n)R.\xff",
+        ),
     ):
         yield Case(f"pickle strays {unit!r}", "m.pkl", repeated(unit, before=b"\x80\x02}.\xff"))
     yield Case("pickle begun with a text", "m.bin", repeated(b"\x80\x02]", before=b"X\x05\0\0\0aaaaa\xff"))
     for unit in (b"h\x00h\x00\x86q\x00", b"h\x00h\x00)Rq\x00", b"]h\x00aq\x00", b"}h\x00h\x00sq\x00"):
-        yield Case(f"pickle growing {unit!r}", "m.pkl", repeated(unit + b"0", before=b"\x80\x02cm\nA\nq\x000", after=b"h\x00."))
+        yield Case(
+            f"pickle growing {unit!r}", "m.pkl", repeated(unit + b"0", before=b"\x80\x02cm\nA\nq\x000", after=b"h\x00.")
+        )
         tail = b"cos\nsystem\nh\x00\x85R0" * 4_000
         yield Case(
-            f"pickle grown {unit!r} as argument", "m.pkl",
+            f"pickle grown {unit!r} as argument",
+            "m.pkl",
             repeated(unit + b"0", before=b"\x80\x02cm\nA\nq\x000", after=tail + b"h\x00."),
         )
     rebuilt = (

@@ -26,7 +26,7 @@ def pandas_table(names: Iterable[GlobalName]) -> Table:
 
 
 def names_pandas(names: Iterable[GlobalName]) -> bool:
-    return any(name.module.partition(".")[0] in ("pandas", "pytz") for name in names)
+    return any(name.module.partition(".")[0] == "pandas" for name in names)
 
 
 def installed() -> bool:

@@ -9,16 +9,27 @@ from typing import Any
 import numpy
 import pandas
 
-from safeload.adapt_pandas._checks import UNITS, bad, codes, label, labels, numbers, one_state, only_args, short, whole
+from safeload.adapt_pandas._arrow import text_type
+from safeload.adapt_pandas._checks import (
+    BESIDE,
+    CLOSED,
+    UNITS,
+    bad,
+    cache_only,
+    codes,
+    labels,
+    numbers,
+    one_state,
+    only_args,
+    short,
+)
+from safeload.adapt_pandas._crowds import refuse_crowded
 from safeload.core.construct import Named
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker
 
 _PERIOD = re.compile(r"period\[([A-Za-z0-9-]{1,20})\]\Z", re.ASCII)
 INTERVALS = frozenset(GlobalName(home, "IntervalArray") for home in ("pandas.arrays", "pandas.core.arrays.interval"))
-_CLOSED = ("left", "right", "both", "neither")
-_BESIDE = {"_cache", "_freq", "_readonly"}
-"""What pandas keeps beside a state, and forgets."""
 _MASKED = {"IntegerArray": "iu", "FloatingArray": "f", "BooleanArray": "b"}
 
 
@@ -28,7 +39,7 @@ _MASKED = {"IntegerArray": "iu", "FloatingArray": "f", "BooleanArray": "b"}
 def categorical_type(made: Made) -> object:
     match one_state(made):
         case {"categories": pandas.Index() | None as categories, "ordered": bool() | None as ordered, **rest}:
-            _cache_only(made, rest)
+            cache_only(made, rest)
             if categories is not None and isinstance(categories, pandas.MultiIndex):
                 raise bad("a CategoricalDtype", "its categories are of several levels")
             return pandas.CategoricalDtype(short(categories), ordered)
@@ -38,7 +49,7 @@ def categorical_type(made: Made) -> object:
 def zoned_type(made: Made) -> object:
     match one_state(made):
         case {"unit": str() as unit, "tz": datetime.tzinfo() as zone, **rest} if unit in UNITS:
-            _cache_only(made, rest)
+            cache_only(made, rest)
             return pandas.DatetimeTZDtype(unit, zone)
     raise bad("a DatetimeTZDtype", "its unit or its zone is none")
 
@@ -48,7 +59,7 @@ def string_type(made: Made) -> object:
         args: tuple[Any, ...] = ()
         match one_state(made):
             case {"storage": str() as storage, **rest}:
-                _cache_only(made, rest)
+                cache_only(made, rest)
                 args = (storage,)
             case _:
                 raise bad("a StringDtype", "its state is another one")
@@ -57,9 +68,13 @@ def string_type(made: Made) -> object:
     match args:
         case () | ("python",):
             return pandas.StringDtype("python")
-        case ("python", missing) if missing is pandas.NA or (type(missing) is float and missing != missing):
+        case ("python", missing) if missing is pandas.NA or _no_number(missing):
             return pandas.StringDtype("python", na_value=missing)
-    raise bad("a StringDtype", "it is kept elsewhere than in Python's memory, or its missing value is none")
+        case ("pyarrow",):
+            return text_type(pandas.NA)
+        case ("pyarrow", missing) if missing is pandas.NA or _no_number(missing):
+            return text_type(missing)
+    raise bad("a StringDtype", "nobody knows where it is kept, or its missing value is none")
 
 
 def period_type(made: Made) -> object:
@@ -74,8 +89,8 @@ def period_type(made: Made) -> object:
 def interval_type(made: Made) -> object:
     match one_state(made):
         case {"subtype": numpy.dtype() | pandas.DatetimeTZDtype() as kind, "closed": str() as closed, **rest}:
-            _cache_only(made, rest)
-            if closed in _CLOSED:
+            cache_only(made, rest)
+            if closed in CLOSED:
                 return pandas.IntervalDtype(kind, closed)
     raise bad("an IntervalDtype", "its state is another one")
 
@@ -84,14 +99,17 @@ def masked_type(made: Made) -> object:
     """The type of arrays with a mask, which has a name and nothing else."""
     state = one_state(made)
     if state is not None:
-        _cache_only(made, state)
+        cache_only(made, state)
     return getattr(pandas, made.name.name)()
 
 
-def _cache_only(made: Made, state: object) -> None:
-    """What pandas remembers beside a state is forgotten; anything else is not what it writes."""
-    if not isinstance(state, dict) or set(state) - _BESIDE:
-        raise bad(str(made.name), "its state is another one")
+def plain_array_type(made: Made) -> object:
+    """The type that pandas gives to plain arrays where it wants one of its own."""
+    match one_state(made):
+        case {"_dtype": numpy.dtype() as kind, **rest}:
+            cache_only(made, rest)
+            return pandas.arrays.NumpyExtensionArray(numpy.empty(0, dtype=kind)).dtype
+    raise bad(made.name.name, "its state is another one")
 
 
 # ── arrays ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +131,7 @@ def backed(kinds: dict[Any, str]) -> Maker:
             return made.record()
         match state:
             case (numpy.ndarray() as values, kept, *rest) | (kept, numpy.ndarray() as values, *rest) if len(rest) <= 1:
-                if all(isinstance(one, dict) and not set(one) - _BESIDE for one in rest):
+                if all(isinstance(one, dict) and not set(one) - BESIDE for one in rest):
                     return _BACKED[kind](values, kept)
         raise bad(f"a {kind}", "its state is another one")
 
@@ -188,7 +206,7 @@ _BACKED = {
 def masked(made: Made) -> object:
     """Values and a mask."""
     match one_state(made):
-        case {"_data": values, "_mask": mask, **rest} if not set(rest) - {"_dtype", *_BESIDE}:
+        case {"_data": values, "_mask": mask, **rest} if not set(rest) - {"_dtype", *BESIDE}:
             pass
         case _:
             raise bad(str(made.name), "its state is another one")
@@ -212,7 +230,7 @@ def intervals(made: Made) -> object:
             return made.record()
     match state[-1] if isinstance(state, tuple) and state else state:
         case {"_left": left, "_right": right, "_dtype": pandas.IntervalDtype() as kind, **rest}:
-            _cache_only(made, rest)
+            cache_only(made, rest)
             return pandas.arrays.IntervalArray.from_arrays(ends(left), ends(right), closed=kind.closed)
     raise bad("an IntervalArray", "its state is another one")
 
@@ -226,82 +244,9 @@ def ends(value: Any) -> Any:
     return numbers(value, "iufmM", 1)
 
 
-# ── single values ───────────────────────────────────────────────────────────────────────────────────────────────
-
-_RESOLUTIONS = dict(enumerate(UNITS, 7))
-
-
-def timestamp(made: Made) -> object:
-    match only_args(made):
-        case (value, None | pandas.offsets.BaseOffset(), None | datetime.tzinfo() as zone, *unit) if len(unit) <= 1:
-            pass
-        case _:
-            raise bad("a Timestamp", "its arguments are others")
-    found = pandas.Timestamp(numpy.datetime64(_count(value), _unit(unit)))
-    return found if zone is None else found.tz_localize("UTC").tz_convert(zone)
-
-
-def timedelta(made: Made) -> object:
-    match only_args(made):
-        case (value, *unit) if len(unit) <= 1:
-            return pandas.Timedelta(numpy.timedelta64(_count(value), _unit(unit)))
-    raise bad("a Timedelta", "its arguments are others")
-
-
-def _count(value: object) -> int:
-    if not whole(value, 1 - (1 << 63)):
-        raise bad("a moment", "it is no number")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _unit(unit: list[Any]) -> Any:
-    (number,) = unit or (10,)
-    if type(number) is not int or number not in _RESOLUTIONS:
-        raise bad("a moment", "it counts in a unit that pandas does not have")
-    return _RESOLUTIONS[number]
-
-
-def no_time(made: Made) -> object:
-    if only_args(made) not in ((), (None,)):
-        raise bad("NaT", "its arguments are others")
-    return pandas.NaT
-
-
-def period(made: Made) -> object:
-    match only_args(made):
-        case (None, pandas.offsets.BaseOffset() as frequency, ordinal) if whole(ordinal):
-            return pandas.Period(ordinal=int(ordinal), freq=frequency)
-    raise bad("a Period", "its arguments are others")
-
-
-def interval(made: Made) -> object:
-    match only_args(made):
-        case (left, right, str() as closed) if closed in _CLOSED:
-            label(left), label(right)
-            return pandas.Interval(left, right, closed)
-    raise bad("an Interval", "its arguments are others")
-
-
-def offset(made: Made) -> object:
-    """A frequency: how many, and small numbers that say of which kind."""
-    args = only_args(made)
-    plain = all(isinstance(one, bool) or one is None or whole(one, 0, 366) for one in args[1:])
-    if made.name.name == "BusinessDay" and len(args) == 3 and args[2] == datetime.timedelta(0):
-        args, plain = args[:2], isinstance(args[1], bool)
-    if not args or not whole(args[0], -(1 << 31), 1 << 31) or not args[0] or not plain:
-        raise bad(f"a frequency ({made.name.name})", "its arguments are others")
-    return getattr(pandas.offsets, made.name.name)(*args)
-
-
-def utc(made: Made) -> object:
-    """pytz' UTC, as pandas before 2 wrote it: the standard library's, which pandas takes for the same."""
-    if only_args(made):
-        raise bad("a time zone", "it has arguments")
-    return datetime.UTC
-
-
 def objects(values: Any) -> Any:
-    """Objects that become labels."""
+    """An array whose items become labels: each hashes in little time, and not too many alike."""
     if values.dtype == object:
         labels(values)
+    refuse_crowded(values)
     return values

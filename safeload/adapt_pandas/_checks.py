@@ -20,6 +20,9 @@ _ODD = (
 _LONGEST = 1 << 24
 """Items of a `RangeIndex` that something has to walk over. It takes a few bytes to write one of any length."""
 UNITS = ("s", "ms", "us", "ns")
+CLOSED = ("left", "right", "both", "neither")
+BESIDE = {"_cache", "_freq", "_readonly"}
+"""What pandas keeps beside a state, and forgets."""
 
 
 def bad(what: str, why: str) -> MalformedInput:
@@ -101,3 +104,9 @@ def codes(value: object, count: int) -> numpy.ndarray[Any, Any]:
     if found.size and (int(found.min()) < -1 or int(found.max()) >= count):
         raise bad("an array of codes", "one leads to where nothing is")
     return found
+
+
+def cache_only(made: Made, state: object) -> None:
+    """What pandas remembers beside a state is forgotten; anything else is not what it writes."""
+    if not isinstance(state, dict) or set(state) - BESIDE:
+        raise bad(str(made.name), "its state is another one")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy
 import pandas
 
-from safeload.adapt_pandas._arrays import _CLOSED, ends, objects
-from safeload.adapt_pandas._checks import bad, codes, label, numbers, short, whole
+from safeload.adapt_pandas._arrays import ends, objects
+from safeload.adapt_pandas._checks import CLOSED, bad, codes, label, numbers, short, whole
+from safeload.adapt_pandas._crowds import refuse_crowded
 from safeload.core.construct import Named
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker
@@ -47,6 +48,9 @@ def _values(data: object) -> Any:
     if isinstance(data, pandas.api.extensions.ExtensionArray):
         if data.ndim != 1:
             raise bad("an index", "its data is a table")
+        for inner in (getattr(data, "_data", None), getattr(data, "_ndarray", None)):
+            if type(inner) is numpy.ndarray:
+                refuse_crowded(inner)
         return data
     return objects(numbers(data, "biufcmMO", 1))
 
@@ -120,7 +124,7 @@ def _intervals(parts: dict[Any, Any]) -> Any:
     data, left, right, closed, name = _take(parts, "data", "left", "right", "closed", "name")
     if data is not None:
         return pandas.IntervalIndex(_of(data, "IntervalArray"), name=label(name))
-    if closed not in _CLOSED:
+    if closed not in CLOSED:
         raise bad("an IntervalIndex", "its ends are neither open nor closed")
     return pandas.IntervalIndex.from_arrays(ends(left), ends(right), closed=closed, name=label(name))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas
 
-from safeload.adapt_pandas import _arrays, _frame
+from safeload.adapt_pandas import _arrays, _arrow, _frame, _moments, _sparse
 from safeload.adapt_pandas._checks import guarded
 from safeload.adapt_pandas._index import index
 from safeload.core.names import GlobalName
@@ -20,7 +20,12 @@ _WIDTHS = ("8", "16", "32", "64")
 OFFSETS = (
     "BusinessDay", "BusinessMonthBegin", "BusinessMonthEnd", "BQuarterBegin", "BQuarterEnd", "BYearBegin", "BYearEnd",
     "Day", "Hour", "Micro", "Milli", "Minute", "MonthBegin", "MonthEnd", "Nano", "QuarterBegin", "QuarterEnd", "Second",
-    "Week", "YearBegin", "YearEnd",
+    "Week", "YearBegin", "YearEnd", "SemiMonthBegin", "SemiMonthEnd", "WeekOfMonth", "LastWeekOfMonth", "Easter",
+    "FY5253", "FY5253Quarter", "HalfYearBegin", "HalfYearEnd", "BHalfYearBegin", "BHalfYearEnd",
+)  # fmt: skip
+TEXTS = ("ArrowStringArray", "ArrowStringArrayNumpySemantics")
+WORKED = (
+    "BusinessHour", "CustomBusinessDay", "CustomBusinessHour", "CustomBusinessMonthBegin", "CustomBusinessMonthEnd",
 )  # fmt: skip
 _INDEXES = {
     "Index": "base",
@@ -75,16 +80,27 @@ _MAKERS: dict[tuple[str, ...], dict[str, Maker]] = {
     },
     ("pandas", "pandas.core.arrays.string_"): {"StringDtype": _arrays.string_type},
     ("pandas.arrays", "pandas.core.arrays.interval"): {"IntervalArray": _arrays.intervals},
-    ("pandas", f"{_TSLIBS}.timestamps"): {"Timestamp": _arrays.timestamp},
-    (f"{_TSLIBS}.timestamps",): {"_unpickle_timestamp": _arrays.timestamp},
-    ("pandas", f"{_TSLIBS}.timedeltas"): {"Timedelta": _arrays.timedelta},
-    (f"{_TSLIBS}.timedeltas",): {"_timedelta_unpickle": _arrays.timedelta},
-    (f"{_TSLIBS}.nattype",): {"_nat_unpickle": _arrays.no_time, "__nat_unpickle": _arrays.no_time},
-    ("pandas", f"{_TSLIBS}.period"): {"Period": _arrays.period},
-    ("pandas", "pandas._libs.interval"): {"Interval": _arrays.interval},
+    ("pandas", f"{_TSLIBS}.timestamps"): {"Timestamp": _moments.timestamp},
+    (f"{_TSLIBS}.timestamps",): {"_unpickle_timestamp": _moments.timestamp},
+    ("pandas", f"{_TSLIBS}.timedeltas"): {"Timedelta": _moments.timedelta},
+    (f"{_TSLIBS}.timedeltas",): {"_timedelta_unpickle": _moments.timedelta},
+    (f"{_TSLIBS}.nattype",): {"_nat_unpickle": _moments.no_time, "__nat_unpickle": _moments.no_time},
+    ("pandas", f"{_TSLIBS}.period"): {"Period": _moments.period},
+    ("pandas", "pandas._libs.interval"): {"Interval": _moments.interval},
     ("pandas._libs.interval",): {"__pyx_unpickle_IntervalMixin": _arrays.intervals},
-    (_OFFSETS,): dict.fromkeys(OFFSETS, _arrays.offset),
-    ("pytz",): {"_UTC": _arrays.utc},
+    (_OFFSETS,): dict.fromkeys(OFFSETS, _moments.offset) | dict.fromkeys(WORKED, _moments.worked),
+    ("pandas", _OFFSETS): {"DateOffset": _moments.calendar_offset},
+    ("pandas", _DTYPES, "pandas.core.arrays.sparse.dtype"): {"SparseDtype": _sparse.sparse_type},
+    ("pandas.arrays", "pandas.core.arrays.sparse.array"): {"SparseArray": _sparse.sparse},
+    ("pandas._libs.sparse",): {"BlockIndex": _sparse.sparse_places, "IntIndex": _sparse.sparse_places},
+    ("pandas.arrays", "pandas.core.arrays.string_arrow"): dict.fromkeys(TEXTS, _arrow.text_array),
+    ("pyarrow.lib",): {
+        "_restore_array": _arrow.array,
+        "chunked_array": _arrow.chunks,
+        "py_buffer": _arrow.buffer,
+        "type_for_alias": _arrow.kind,
+    },
+    (_DTYPES,): {"NumpyEADtype": _arrays.plain_array_type},
 }
 
 

@@ -1,7 +1,7 @@
 """Objects of compiled classes: made anew from checked parts, never by a state that a file brings along.
 
-A search tree is built again from its points. The nodes of a decision tree are looked at one by one. Random generators
-get a state whose places are within it. Sparse matrices are checked index by index.
+A search tree is built again from its points. The nodes of a decision tree are looked at one by one. Sparse matrices are
+checked index by index. Random generators are in `_random`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import numpy
 
 from safeload.adapt_sklearn._checks import indexes, table, whole
+from safeload.adapt_sklearn._random import RANDOM_MAKERS, RANDOM_NAMED
 from safeload.core.construct import Named
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import How
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker
 
-_KEY = 624
 _METRICS = {
     f"{name}Distance{width}"
     for width in ("", "64", "32")
@@ -209,7 +209,7 @@ def _sparse(made: Made) -> object:
     return kind((data, minor, major), shape=(int(rows), int(columns)))
 
 
-# ── masked arrays and random generators ─────────────────────────────────────────────────────────────────────────
+# ── masked arrays ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _masked(made: Made) -> object:
@@ -221,11 +221,11 @@ def _masked(made: Made) -> object:
             pass
         case _:
             return made.record()
-    if base != GlobalName("numpy", "ndarray") or kind.names is not None:
+    if base != GlobalName("numpy", "ndarray"):
         return made.record()
     lengths, fortran = counts(shape, "shape"), bool(columns)
     values = array_of(data, kind, lengths, fortran=fortran)
-    hidden = array_of(mask, numpy.dtype(bool), lengths, fortran=fortran)
+    hidden = array_of(mask, numpy.ma.make_mask_descr(kind), lengths, fortran=fortran)
     if fill is not None and (type(fill) is not numpy.ndarray or fill.shape != ()):
         raise _bad("a masked array", "what fills it is no number")
     number: Any = fill
@@ -235,71 +235,11 @@ def _masked(made: Made) -> object:
         raise _bad("a masked array", "what fills it is of another type") from None
 
 
-def _bits(made: Made) -> object:
-    """A source of random bits. What it was seeded from is forgotten: only `spawn` would ask for it."""
-    match made.args, made.states:
-        case (Named() | str() as named,), (dict() as state,):
-            pass
-        case (Named() | str() as named,), ((dict() as state, _),):
-            pass
-        case _:
-            return made.record()
-    kind = named if isinstance(named, str) else named.name.name
-    match kind, state:
-        case "MT19937", {"bit_generator": "MT19937", "state": {"key": key, "pos": place}}:
-            if (
-                not table(key, _KEY, kinds="u")
-                or key.dtype != numpy.uint32
-                or not whole(place)
-                or not 0 <= place <= _KEY
-            ):
-                raise _bad("a random generator", "its place is outside of it")
-            found: Any = numpy.random.MT19937(0)
-            found.state = {"bit_generator": kind, "state": {"key": key, "pos": int(place)}}
-            return found
-        case "PCG64", {"bit_generator": "PCG64", "state": {"state": int() as one, "inc": int() as two}, **rest}:
-            if not all(0 <= number < 1 << 128 for number in (one, two)):
-                raise _bad("a random generator", "its state is too large")
-            has, last = rest.get("has_uint32", 0), rest.get("uinteger", 0)
-            if has not in (0, 1) or not whole(last) or not 0 <= last < 1 << 32:
-                raise _bad("a random generator", "its state is another one")
-            found = numpy.random.PCG64(0)
-            found.state = {
-                "bit_generator": kind, "state": {"state": one, "inc": two}, "has_uint32": has, "uinteger": int(last),
-            }  # fmt: skip
-            return found
-    return made.record()
-
-
-def _random_state(made: Made) -> object:
-    match made.args, made.states:
-        case (numpy.random.MT19937() as bits,), () | (None,):
-            return numpy.random.RandomState(bits)
-        case (numpy.random.MT19937() as bits,), (
-            {"has_gauss": has, "gauss": float() as gauss, "state": state, **_rest},
-        ):
-            if has not in (0, 1) or not isinstance(state, dict):
-                raise _bad("a random generator", "its state is another one")
-            key: Any = state.get("key")
-            place: Any = state.get("pos")
-            if not table(key, _KEY, kinds="u") or not whole(place) or not 0 <= place <= _KEY:
-                raise _bad("a random generator", "its place is outside of it")
-            found = numpy.random.RandomState(bits)
-            found.set_state(("MT19937", key.astype(numpy.uint32), int(place), int(has), gauss))
-            return found
-    return made.record()
-
-
-def _generator(made: Made) -> object:
-    match made.args, made.states:
-        case (numpy.random.MT19937() | numpy.random.PCG64() as bits,), () | (None,):
-            return numpy.random.Generator(bits)
-    return made.record()
-
-
-def _seeds(made: Made) -> object:
-    """What a generator was seeded from: known, and forgotten."""
-    return None
+def _no_value(made: Made) -> object:
+    """The one masked value, which a process shares."""
+    if made.args or made.kwargs or made.items or made.states:
+        raise _bad("a masked value", "it has arguments or a state")
+    return numpy.ma.masked
 
 
 _LOSSES = tuple(
@@ -328,10 +268,8 @@ MAKERS: dict[GlobalName, Maker] = {
         for form in ("matrix", "array")
     },
     GlobalName("numpy.ma.core", "_mareconstruct"): _masked,
-    GlobalName("numpy.random._pickle", "__bit_generator_ctor"): _bits,
-    GlobalName("numpy.random._pickle", "__randomstate_ctor"): _random_state,
-    GlobalName("numpy.random._pickle", "__generator_ctor"): _generator,
-    GlobalName("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"): _seeds,
+    GlobalName("numpy.ma.core", "MaskedConstant"): _no_value,
+    **RANDOM_MAKERS,
 }
 NAMED = frozenset(
     {
@@ -343,9 +281,7 @@ NAMED = frozenset(
         ),
         GlobalName("numpy.ma", "MaskedArray"),
         GlobalName("numpy.ma.core", "MaskedArray"),
-        GlobalName("numpy.random._mt19937", "MT19937"),
-        GlobalName("numpy.random._pcg64", "PCG64"),
-        GlobalName("numpy.random.bit_generator", "SeedSequence"),
+        *RANDOM_NAMED,
         GlobalName("scipy._lib.array_api_compat.numpy._aliases", "asarray"),
     }
 )

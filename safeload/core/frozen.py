@@ -15,7 +15,7 @@ same methods, which are below. What is to be changed, compared by identity or ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Never, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Fresh:
-    def __init__(self, factory: Callable[[], object]) -> None:
-        self.factory = factory
+class _Fresh(NamedTuple):
+    factory: Callable[[], object]
 
 
 def fresh(*, factory: Callable[[], T]) -> T:
@@ -35,15 +34,12 @@ def fresh(*, factory: Callable[[], T]) -> T:
 
 
 class _Described:
-    """The fields of one class as `dataclasses` describes them, made when it asks."""
+    """The fields of one class as `dataclasses` describes them, by name and type, made when it asks."""
 
     def __get__(self, value: object, owner: type[Frozen]) -> dict[str, Field[Any]]:
-        from dataclasses import field, make_dataclass
+        from dataclasses import make_dataclass
 
-        known = {name: field(default=default) for name, default in owner._defaults.items()}
-        known |= {name: field(default_factory=factory) for name, factory in owner._factories.items()}
-        rows = [(name, kind, known.get(name, field())) for name, kind in owner._fields.items()]
-        made: Any = make_dataclass(owner.__name__, rows, init=False, repr=False, eq=False, kw_only=True)
+        made: Any = make_dataclass(owner.__name__, owner._fields.items(), init=False, repr=False, eq=False)
         owner.__dataclass_fields__ = made.__dataclass_fields__
         return owner.__dataclass_fields__
 
@@ -68,11 +64,16 @@ class Frozen:
 
     def __init__(self, **given: Any) -> None:
         if given.keys() != self._fields.keys():
-            made = {name: factory() for name, factory in self._factories.items()}
-            given = self._defaults | made | given
+            given = {**self._defaults, **given}
+            for name in self._factories.keys() - given.keys():
+                given[name] = self._factories[name]()
             if wrong := given.keys() ^ self._fields.keys():
                 raise TypeError(f"{type(self).__name__} is made without, or has no, {', '.join(sorted(wrong))}")
         self.__dict__.update(given)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """For classes that refuse some values."""
 
     def __setattr__(self, name: str, value: Never) -> None:
         raise AttributeError(f"a {type(self).__name__} is frozen: its {name!r} stays as it is")

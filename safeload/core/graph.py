@@ -36,7 +36,7 @@ def depth_over(items: Sequence[Value]) -> int:
     return depth + 1
 
 
-class List(Node):
+class _Growing(Node):
     __slots__ = ("depth", "items")
 
     def __init__(self, items: list[Value] | None = None, depth: int = 1) -> None:
@@ -44,12 +44,12 @@ class List(Node):
         self.depth = depth
 
 
-class Set(Node):
-    __slots__ = ("depth", "items")
+class List(_Growing):
+    __slots__ = ()
 
-    def __init__(self, items: list[Value] | None = None, depth: int = 1) -> None:
-        self.items = [] if items is None else items
-        self.depth = depth
+
+class Set(_Growing):
+    __slots__ = ()
 
 
 class Dict(Node):
@@ -62,7 +62,7 @@ class Dict(Node):
         self.depth = depth
 
 
-class Tuple(Node):
+class _Whole(Node):
     __slots__ = ("depth", "items")
 
     def __init__(self, items: tuple[Value, ...], depth: int) -> None:
@@ -70,12 +70,12 @@ class Tuple(Node):
         self.depth = depth
 
 
-class FrozenSet(Node):
-    __slots__ = ("depth", "items")
+class Tuple(_Whole):
+    __slots__ = ()
 
-    def __init__(self, items: tuple[Value, ...], depth: int) -> None:
-        self.items = items
-        self.depth = depth
+
+class FrozenSet(_Whole):
+    __slots__ = ()
 
 
 class Span(Node):

@@ -9,11 +9,11 @@ program that a call names with `custom_pipeline=`. Single files in any checkpoin
 Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are all classes with `from_pretrained` or `from_single_file`, and what loads more into a pipeline afterwards:
-LoRA weights, textual inversions, IP adapters. All other names are the library's own objects. Not guarded are its
-submodules, and whatever your code imports from `diffusers` itself.
+LoRA weights, textual inversions, IP adapters, components of modular pipelines. All other names are the library's own
+objects. Not guarded are its submodules, and whatever your code imports from `diffusers` itself.
 
-Refused, for the time being: modular and connected pipelines, ONNX and flashpack. They are programs, or bring some; so
-are the pipelines of the library's community, by name.
+Refused, for the time being: connected pipelines, ONNX, flashpack, and pipelines of the library's community by their
+names. They are programs, or bring some.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if the
 library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.

@@ -8,11 +8,11 @@ from typing import Any
 
 from safeload import adapt, adapt_library
 from safeload.core.errors import UsageError
-from safeload.diffusers import _late, _load, _single
+from safeload.diffusers import _late, _load, _modular, _single
 
 HOME = "safeload.diffusers"
 OLDEST = "0.37"
-_REFUSED = ("Modular", "Onnx", "ComponentsManager", "Flax")
+_REFUSED = ("Onnx", "Flax")
 """How the names of classes begin or contain that load programs, or weights that safeload does not read."""
 
 
@@ -25,6 +25,9 @@ def guarded(value: Any) -> Any:
     """The guarded form of an object of the library; the object itself where there is nothing to guard."""
     if not inspect.isclass(value):
         return value
+    if _modular.is_modular(value) and _has(value, "from_pretrained"):
+        own: dict[str, adapt.Guard] = {"from_pretrained": _modular.guard_from_pretrained}
+        return adapt.facade(value, module=HOME, guards=own, init=_modular.guard_made)
     guards = {name: guard for name, guard in _guards(value).items() if _has(value, name)}
     return adapt.facade(value, module=HOME, guards=guards) if guards else value
 

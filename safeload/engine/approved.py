@@ -36,6 +36,7 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.paths import is_safe_relative
 from safeload.core.policy import Reason, Verdict
+from safeload.engine.approved_imports import builtins_for
 from safeload.engine.audit.closure import Closure, Entry
 from safeload.sources.failures import os_failure
 from safeload.sources.pinned import pin_file
@@ -48,6 +49,8 @@ ENVIRONMENT = "SAFELOAD_APPROVED"
 """Where this process tells those that it starts in which directories the source lies."""
 _CODE = re.compile(rf"{PACKAGE}\.c([0-9a-f]{{64}})(?:\.|\Z)")
 _INDEX = "code.json"
+_HUB = "hubconf"
+"""The module that makes code one of `torch.hub`, where absolute imports mean files beside it."""
 _MOST = 64 * 1024 * 1024
 _OTHER = "--"
 _lock = threading.RLock()
@@ -384,6 +387,9 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         if self._module.path:
             module.__file__ = self._module.path
+        root = ".".join(module.__name__.split(".")[:3])
+        if f"{root}.{_HUB}" in _modules:
+            module.__dict__["__builtins__"] = builtins_for(root, [*_modules])
         _made.add(module.__name__)
         try:
             _execute(self._module, module)

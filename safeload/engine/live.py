@@ -23,6 +23,7 @@ from safeload.core.names import GlobalName, Location
 from safeload.engine import live_graph
 from safeload.engine.allowlists import default_allowlist
 from safeload.rules.indirect import excused
+from safeload.rules.zones import looks_zone_up
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +120,7 @@ def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
     """Every global that the pickles name, once each, in order.
 
     Left out are `getattr` and `type` where they are only called in the exact forms in which picklers write members of
-    listed enumerations and `NoneType`: judgement excuses these, so nobody need be asked about them.
+    listed enumerations, types of constants and named time zones: judgement excuses these, so nobody need be asked.
     """
     allowlist = default_allowlist()
     named: list[GlobalName] = []
@@ -127,7 +128,7 @@ def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
         calls = [node for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)]
         forms: dict[int, bool] = {}
         for call in calls:
-            harmless = excused(cast(Global, call.callee).name, call, allowlist)
+            harmless = looks_zone_up(call) or excused(cast(Global, call.callee).name, call, allowlist)
             forms[id(call.callee)] = forms.get(id(call.callee), True) and harmless
         named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(id(node), False)]
     return list(dict.fromkeys(named))
@@ -200,7 +201,8 @@ def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handle
             raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
         made, waiting = Made(plain, kwargs, states, items, name, call, rest), len(rest.steps)
         value = maker(made)
-        if strict and isinstance(value, Record):
+        # A helper that makes an object of a class it is given has done so: names of classes were judged before.
+        if strict and isinstance(value, Record) and value.name == name:
             raise MalformedInput(
                 f"{name} is made in a way that is not known to be harmless",
                 why="of these arguments only an inert record can be made",

@@ -29,6 +29,7 @@ from safeload.core.graph import (
 )
 from safeload.core.names import GlobalName
 from safeload.engine.crowded import refuse_crowded
+from safeload.rules.zones import ZONE, named_zone
 
 if TYPE_CHECKING:
     from safeload.engine.live import Table
@@ -38,6 +39,13 @@ _CONSTANTS: Any = object()
 _NEW = GlobalName("copyreg", "__newobj__")
 _OLD = GlobalName("copyreg", "_reconstructor")
 _OBJECT = GlobalName("builtins", "object")
+_TUPLE = GlobalName("builtins", "tuple")
+_TZINFO = GlobalName("datetime", "tzinfo")
+TUPLES = frozenset(
+    {GlobalName("decimal", "DecimalTuple")}
+    | {GlobalName("urllib.parse", f"{kind}Result{of}") for kind in ("Defrag", "Parse", "Split") for of in ("", "Bytes")}
+)
+"""Named tuples of the standard library."""
 _KEYED = frozenset(
     {GlobalName("builtins", name) for name in ("set", "frozenset", "dict")}
     | {GlobalName("collections", name) for name in ("OrderedDict", "Counter", "defaultdict")}
@@ -218,7 +226,13 @@ def _call(name: GlobalName, offset: int) -> Call:
 
 
 def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] | None:
-    """Of a class that a table makes: the call of `copyreg` that protocols 0 and 1 write, as the one of later ones."""
+    """The same call, of a name that a table makes.
+
+    Of a class: the call of `copyreg` that protocols 0 and 1 write, as the one of later protocols. Of a named time zone:
+    the method that is looked up on its class, as a call of the class.
+    """
+    if named_zone(node) is not None and ZONE in table.makers:
+        return Global(ZONE, ZONE, node.offset), node.args.items, node.depth
     if not isinstance(node.callee, Global) or node.callee.name not in (_NEW, _OLD) or not isinstance(node.args, Tuple):
         return None
     kind, *rest = node.args.items or (None,)
@@ -228,6 +242,10 @@ def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] |
         match rest:
             case (Global(name=name), None) if name == _OBJECT:
                 rest = []
+            case (Global(name=name), Call(callee=Global(name=zone), args=Tuple(items=()))) if name == zone == _TZINFO:
+                rest = []
+            case (Global(name=name), Tuple(items=items)) if name == _TUPLE and kind.name in TUPLES:
+                rest = [*items]
             case _:
                 return None
     return kind, rest, node.args.depth

@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from safeload.core.construct import Named, checked_key
+from safeload.core.construct import Named, Record, checked_key
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import How
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker, Table
+from safeload.engine.live_stdlib import STDLIB_TABLE
+from safeload.engine.live_zones import ZONE_MAKERS, shifted
 from safeload.formats.plain import PLAIN
 
 _DIGITS = 4_300
@@ -219,9 +221,12 @@ def _moment(kind: Callable[..., object], width: int) -> Maker:
         if isinstance(packed, str):  # as Python 2 and protocols 0 to 2 write bytes
             packed = _tried(lambda: packed.encode("latin-1"), str(made.name))
         fits = isinstance(packed, bytes) and len(packed) == width
+        if fits and len(zone) == 1 and isinstance(zone[0], Record):  # a zone that is not known: the moment is neither
+            return made.record()
         if not fits or len(zone) > 1 or not all(isinstance(one, datetime.tzinfo) or one is None for one in zone):
             raise bad(str(made.name))
-        return _stateless(made, _tried(lambda: kind(packed, *zone), str(made.name)))
+        value = _stateless(made, _tried(lambda: kind(packed, *zone), str(made.name)))
+        return shifted(made, value) if isinstance(value, datetime.datetime) else value
 
     return make
 
@@ -331,12 +336,16 @@ MAKERS: dict[GlobalName, Maker] = {
     GlobalName("uuid", "UUID"): _uuid,
     GlobalName("copyreg", "_reconstructor"): _reconstructor,
 }
-PLAIN_TABLE = Table(
-    makers=MAKERS,
-    constants={
-        **{GlobalName("builtins", kind.__name__): kind for kind in _TYPES},
-        GlobalName("builtins", "Ellipsis"): Ellipsis,
-        GlobalName("builtins", "NotImplemented"): NotImplemented,
-    },
+PLAIN_TABLE = (
+    STDLIB_TABLE
+    | Table(makers=ZONE_MAKERS)
+    | Table(
+        makers=MAKERS,
+        constants={
+            **{GlobalName("builtins", kind.__name__): kind for kind in _TYPES},
+            GlobalName("builtins", "Ellipsis"): Ellipsis,
+            GlobalName("builtins", "NotImplemented"): NotImplemented,
+        },
+    )
 )
-"""Plain data, and the builtin types as values."""
+"""The standard library's data, and the builtin types as values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from safeload.core.blob import Blob, MemoryBlob
 from safeload.core.errors import SafeloadError
 from safeload.core.finding import Confidence, FileReport, Finding, Severity, Status
 from safeload.core.frozen import replace
@@ -16,6 +17,9 @@ from safeload.rules.taxonomies import complete
 if TYPE_CHECKING:
     from safeload.engine.options import Options
     from safeload.sources.base import Opened, Scannable
+
+_AT_ONCE = 1 << 16
+"""A file of up to so many bytes is read once, and looked at in memory."""
 
 
 def look(
@@ -36,7 +40,8 @@ def look(
         digests: a file that is at least this bad is read whole, through the same descriptor, for its sha256.
     """
     try:
-        report = inspect(file, path, limits, shown=shown, options=options, company=company).report
+        blob: Blob = MemoryBlob(file.read_at(0, file.size)) if file.size <= _AT_ONCE else file
+        report = inspect(blob, path, limits, shown=shown, options=options, company=company).report
     except SafeloadError as error:
         return unreadable(path, error)
     if digests is None or report.status < digests:

@@ -78,7 +78,7 @@ class _Known(NamedTuple):
     claims: Claims | None
 
     def load(self) -> Format:
-        return next(format for format in _defined(self.module) if format.name == self.name)
+        return _loaded(self.module, self.name)
 
     def may_begin(self, first: int | None) -> bool:
         """Whether a file that begins with this byte, or has none, can be of the format; claims are looked at later."""
@@ -102,15 +102,27 @@ def _defined(module: str) -> tuple[Format, ...]:
 
 
 @functools.cache
+def _loaded(module: str, name: str) -> Format:
+    return next(format for format in _defined(module) if format.name == name)
+
+
+@functools.cache
 def _known() -> tuple[_Known, ...]:
     """Every format of this folder, the preferred ones first. Imports only modules that the index does not name."""
     found: list[_Known] = []
+    same: dict[str, Claims] = {}  # formats with the same claims share them, so that they are looked at once
     for module, size in modules(__path__).items():
         if (rows := indexed(FORMATS, module, size)) is None:
             found.extend(_Known.of(module, format) for format in _defined(module))
         else:
             found.extend(
-                _Known(module, name, suffixes, fallback, None if claims is None else Claims(**claims))
+                _Known(
+                    module,
+                    name,
+                    suffixes,
+                    fallback,
+                    None if claims is None else same.setdefault(str(claims), Claims(**claims)),
+                )
                 for name, suffixes, fallback, claims in rows
             )
     rank = {name: index for index, name in enumerate(_ORDER)}
@@ -146,11 +158,18 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
 
 
 def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
+    allowed: dict[int, bool] = {}
     for known in _beginning(head[0] if head else None):
-        if known.fallback is fallback and (known.claims is None or known.claims.allow(head, tail, base)):
-            format = known.load()
-            if format.sniff(head, tail, size, base):
-                yield format
+        if known.fallback is not fallback:
+            continue
+        if (claims := known.claims) is not None:
+            if id(claims) not in allowed:
+                allowed[id(claims)] = claims.allow(head, tail, base)
+            if not allowed[id(claims)]:
+                continue
+        format = known.load()
+        if format.sniff(head, tail, size, base):
+            yield format
 
 
 def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileReading:
@@ -269,9 +288,14 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
         raise fault
 
 
-def _announced(name: str) -> set[str]:
-    lower = name.lower()
-    return {known.name for known in _known() if known.suffixes and lower.endswith(known.suffixes)}
+def _announced(name: str) -> frozenset[str]:
+    """The formats that a name announces: by what stands behind its first dot, as all suffixes begin with one."""
+    return _by_suffix(name.lower().partition(".")[2])
+
+
+@functools.lru_cache(maxsize=256)
+def _by_suffix(suffix: str) -> frozenset[str]:
+    return frozenset(known.name for known in _known() if known.suffixes and f".{suffix}".endswith(known.suffixes))
 
 
 def _disagreement(location: Location, claims: tuple[Format, ...]) -> list[Part]:

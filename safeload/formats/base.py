@@ -158,13 +158,14 @@ class Claims(Frozen):
 
     def allow(self, head: bytes, tail: bytes, name: str) -> bool:
         """Whether a file may be of the format."""
-        return (
-            head.startswith(self.begins)
-            or (head[0] in self.first if head else self.empty)
-            or (bool(self.at) and any(head.startswith(data, offset) for offset, data in self.at))
-            or (bool(self.named) and name.lower().endswith(self.named))
-            or (bool(self.holds) and any(data in head or (tail is not head and data in tail) for data in self.holds))
-        )
+        if head.startswith(self.begins) or (head[0] in self.first if head else self.empty):
+            return True
+        if self.named and name.lower().endswith(self.named):
+            return True
+        for offset, data in self.at:
+            if head.startswith(data, offset):
+                return True
+        return any(data in head or (tail is not head and data in tail) for data in self.holds)
 
 
 class Format(Frozen):

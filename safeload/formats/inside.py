@@ -53,11 +53,11 @@ _OPCODES_PER_BYTE = 16
 class Overdrawn(LimitExceeded):
     """A file asks for more work than regular ones of its size do. No option allows it more."""
 
-    def __init__(self, limit: str, why: str, where: Location) -> None:
+    def __init__(self, limit: str, why: str, where: Location, remedy: str = "") -> None:
         super().__init__(limit, allowed=0, wanted=1, where=where)
         self.what = "reading stopped, because it would take too long"
         self.why = why
-        self.remedy = "no model needs this: ask its author for a safetensors version"
+        self.remedy = remedy or "no model needs this: ask its author for a safetensors version"
 
 
 class Work:
@@ -106,7 +106,8 @@ class Work:
         self.files -= 1 + min(size, _SNIFFED) // _SNIFFED_PER_FILE
         self.looked -= stored
         if self.files < 0:
-            raise Overdrawn("members", "it holds more files to look into than regular archives of its size", location)
+            why = "it holds more files to look into than regular archives of its size"
+            raise Overdrawn("members", why, location, "unpack it elsewhere, and scan the folder")
         if self.looked < 0:
             raise Overdrawn("expansion", "its archives hold the same bytes again and again", location)
         if self.opcodes <= 0:

@@ -17,7 +17,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
-from safeload.formats.pickle_head import OPCODES, begins_with_protocol, calls_something
+from safeload.formats.pickle_head import OPCODES, begins_with_protocol, calls_something, imports_something
 from safeload.formats.stray import stray_readings
 from safeload.formats.wrapped import is_packed, spelled, unpacked
 
@@ -76,8 +76,9 @@ def _run(blob: Blob, start: int, place: Location, limits: Limits) -> Iterator[Re
 
 
 def _is_stream(inner: Reading, blob: Blob, start: int) -> bool:
+    """Whether bytes are a pickle, and not the bytes of a time or a number that happen to spell a few opcodes."""
     if inner.fault is None:
-        return bool(inner.trace) or begins_with_protocol(blob.read_at(start, 3))
+        return imports_something(inner.trace) or begins_with_protocol(blob.read_at(start, 3))
     if begins_with_protocol(blob.read_at(start, 3)):
         return any(isinstance(node, Call) for node in inner.trace)
     return calls_something(inner)

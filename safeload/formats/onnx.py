@@ -12,7 +12,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Operator, Part, Reference, Text
-from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
+from safeload.formats.protobuf import BYTES, OF_A_KIND, OF_A_NODE, VARINT, Field, Messages, begins, fits, shape
 
 _MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
 _KNOWN = {**_MODEL, 25: BYTES, 26: BYTES}
@@ -85,6 +85,7 @@ class _Model:
     def _node(self, node: Field, depth: int) -> None:
         kind = domain = ""
         texts: list[str] = []
+        self.messages.work.visit(OF_A_NODE, self.messages.location)
         for one in self.messages.parts(node.start, node.end):
             if one.number == 4:
                 kind = self.messages.text(one)
@@ -149,6 +150,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 
 def _parts(model: _Model, location: Location) -> Iterator[Part]:
     for (domain, name), (count, offset) in model.operators.items():
+        model.messages.work.visit(OF_A_KIND, location)
         own = (domain, name) in model.functions
         yield Operator(
             location=location.at(offset),

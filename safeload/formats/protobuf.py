@@ -19,6 +19,8 @@ from safeload.formats.window import Window
 
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
 _AHEAD = 2048
+OF_A_NODE, OF_A_KIND = 2, 20
+"""What a node of a graph, and a kind of operator in it, are counted for beside their fields."""
 _LONGEST_TEXT = 1 << 16
 """Bytes of one text that is kept: a name, a path, a short program. The rest of a longer one is dropped."""
 

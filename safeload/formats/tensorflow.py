@@ -14,7 +14,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Operator, Part
 from safeload.formats.keras_objects import embedded
-from safeload.formats.protobuf import BYTES, VARINT, Field, Messages, begins, fits, shape
+from safeload.formats.protobuf import BYTES, OF_A_KIND, VARINT, Field, Messages, begins, fits, shape
 from safeload.formats.tf_graph import Body, Graph, Node, Origins, read_graph
 
 _SAVED = {1: VARINT, 2: BYTES}
@@ -65,6 +65,7 @@ def operators(messages: Messages, graph: Graph) -> Iterator[Operator]:
                     if name and name not in graph.functions:
                         counts.setdefault((name, ()), [0, node.offset])[0] += 1
     for (op, arguments), (count, offset) in counts.items():
+        messages.work.visit(OF_A_KIND, messages.location)
         defined = op in graph.functions
         yield Operator(
             location=messages.location.at(offset),

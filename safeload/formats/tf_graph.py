@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from safeload.formats.protobuf import BYTES, Field, Messages
+from safeload.formats.protobuf import BYTES, OF_A_NODE, Field, Messages
 
 GIVEN = "<given by the caller>"
 COMPUTED = "<computed>"
@@ -97,6 +97,7 @@ def _function(messages: Messages, graph: Graph, function: Field) -> None:
 
 def _add(messages: Messages, body: Body, node: Field) -> None:
     name = op = ""
+    messages.work.visit(OF_A_NODE, messages.location)
     inputs: list[str] = []
     texts: list[str] = []
     functions: list[str] = []

@@ -46,7 +46,7 @@ _RECORD_BYTES = 512
 """Directory bytes that `Limits.members` stands for, per member."""
 
 
-class Entry(Frozen):
+class Entry(NamedTuple):
     """One way to reach a member's content."""
 
     name: str

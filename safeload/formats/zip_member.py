@@ -11,7 +11,6 @@ import zlib
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.unpack import DEFLATE, Unpacking
@@ -128,7 +127,7 @@ def beginning(entry: Entry, location: Location, limits: Limits) -> tuple[Entry, 
         return entry, None
     ratio = _PICKLE * entry.size // max(1, entry.packed)
     error = LimitExceeded("expansion", allowed=limits.expansion, wanted=ratio, where=location)
-    return replace(entry, size=_ALWAYS), error
+    return entry._replace(size=_ALWAYS), error
 
 
 def checksum(content: Blob, most: int = _IN_MEMORY) -> int | None:

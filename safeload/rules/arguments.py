@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Tuple, Value
-from safeload.core.names import escape
+from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location, escape
 from safeload.rules.encoded import decoded, words
 
 _MOST = 256
@@ -46,6 +49,7 @@ _CODE = (
 )
 _ADDRESS = r"\b(?:https?|ftps?|file|ldaps?|smb|ssh|wss?|gopher|data|s3|gs)://"
 _ABSOLUTE = r"^(?:/(?!/)[\w.~-]+|~[\w-]*/|[A-Za-z]:[\\/]|\\\\\w)|(?:^|/)\.\.(?:/|$)"
+_BEGUN = Limits(opcodes=5)
 _BYTECODE = (b"\xe3\0\0\0", b"c\0\0\0")
 """How `marshal` begins a code object."""
 _PROGRAMS_OF = (b"\x7fELF", b"MZ\x90\0", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm", b"#!/")
@@ -70,7 +74,7 @@ class Arguments:
     def __init__(self) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
-        self.quiet: set[int] = set()  # identities of long arguments without any constant to look at
+        self.quiet: dict[int, Value] = {}  # long arguments without any constant to look at; kept, so that they live
         self.looks = _LOOKS
         self.decodings = _DECODINGS_OF_ALL
 
@@ -82,7 +86,7 @@ class Arguments:
             return ()
         if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
             if len(items) > _FEW:
-                self.quiet.add(id(args))
+                self.quiet[id(args)] = args
             return ()
         found: dict[str, str] = {}
         for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
@@ -151,7 +155,7 @@ def kinds(constant: str | bytes) -> Iterator[str]:
 
 def _plainly(text: str, data: bytes) -> Iterator[str]:
     """What text, and the bytes that it came from if there are any, are without being decoded."""
-    if len(data) > 2 and data[0] == 0x80 and data[1] <= 5:
+    if len(data) > 2 and data[0] == 0x80 and data[1] <= 5 and _is_pickle(data):
         yield "pickle"
     if data.startswith(_BYTECODE):
         yield "code"
@@ -165,6 +169,14 @@ def _plainly(text: str, data: bytes) -> Iterator[str]:
         yield "address"
     if "\n" not in text and re.search(_ABSOLUTE, text):
         yield "path"
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Whether bytes that begin like a pickle go on like one: pictures and numbers may begin so by chance."""
+    if len(data) >= 4 * _LONGEST:  # there may be more of it, and one argument may be longer than what is here
+        return True
+    begun = read_pickle(MemoryBlob(data), location=Location("bytes"), limits=_BEGUN)
+    return begun.fault is None or bool(begun.trace) or begun.opcodes >= _BEGUN.opcodes
 
 
 def _raw(constant: str | bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.rules.zones import is_zone
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
 _PLAIN_BASES = frozenset(
@@ -43,6 +44,8 @@ class Hidden(NamedTuple):
 
 
 _NO_ARGUMENTS = Tuple((), 1)
+_ZONE_CLASS = ("dateutil.tz._tzfile", "tzfile")
+_ZONE_BY_VALUE = ("dateutil.tz._tzfile", "_unpickle")
 
 
 def class_of(callee: Value) -> Value:
@@ -85,7 +88,7 @@ def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
         return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
     if name.name == "_mareconstruct":
         return tuple(Hidden(item, _NO_ARGUMENTS, True) for item in args[:2])
-    if name.name in _MADE_OF_FIRST and args:
+    if (name.name in _MADE_OF_FIRST or name == _ZONE_BY_VALUE) and args:
         return (Hidden(args[0], _NO_ARGUMENTS, True),)
     return ()
 
@@ -100,6 +103,10 @@ def _copyreg(name: str, args: tuple[Value, ...]) -> tuple[Hidden, ...]:
     if name in ("__newobj__", "__newobj_ex__") and args:
         return (Hidden(args[0], Tuple(args[1:], 1), True),)
     return ()
+
+
+def _is_constant(value: Value) -> bool:
+    return isinstance(value, Global) and value.name in (("builtins", "Ellipsis"), ("builtins", "NotImplemented"))
 
 
 def looks_up_one(call: Call) -> bool:
@@ -119,6 +126,12 @@ def wrong_arguments(name: GlobalName, call: Call) -> str:
         factory = args[0]
         if not isinstance(factory, Global):
             return "its factory is computed"
+    if name.module == "pytz" and name.name == "_p" and not (args and is_zone(args[0])):
+        return "its name is none of a time zone"
+    if name == ("dateutil.tz.tz", "tzfile") and args and args[0] is not None:
+        return "it would open a file"
+    if name == _ZONE_BY_VALUE and not (args and isinstance(args[0], Global) and args[0].name == _ZONE_CLASS):
+        return "it would call a method of another class"
     return ""
 
 
@@ -129,8 +142,8 @@ def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
     if call.kwargs is not None and not (isinstance(call.kwargs, Dict) and not call.kwargs.pairs):
         return False
     args = call.args.items
-    if name == ("builtins", "type"):  # type(None), as `NoneType` is pickled
-        return len(args) == 1 and args[0] is None
+    if name == ("builtins", "type"):  # type(None) and the like, as the types of constants are pickled
+        return len(args) == 1 and (args[0] is None or _is_constant(args[0]))
     if name == ("builtins", "getattr") and len(args) == 2:  # a member of an enumeration, as Python 3.11 pickles flags
         owner, attribute = args
         if not isinstance(owner, Global) or not isinstance(attribute, str):

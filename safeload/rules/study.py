@@ -53,6 +53,7 @@ from safeload.rules.indirect import (
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.values import globals_as_values
+from safeload.rules.zones import looks_zone_up, named_zone, strays
 
 CALL = "call"
 IMPORT = "import"
@@ -122,6 +123,7 @@ class _Student:
         self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
+        self.lookups: dict[int, Call] = {}  # how named time zones are made: harmless where that is all that is done
 
     def run(self) -> None:
         imports: list[Global] = []
@@ -136,6 +138,9 @@ class _Student:
                     self.act(node)
             if self.excused:
                 self.excused -= globals_as_values(self.reading)
+            for one in strays(self.reading, self.lookups) if self.lookups else ():
+                why = "it looks an attribute up, and more is done with that than making a named time zone"
+                self.dangerous_call(self.lookups[one], "builtins.getattr", why)
             for node in imports:
                 self.imported(node)
         except Enough as enough:
@@ -228,11 +233,15 @@ class _Student:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
         callee = class_of(callee)
         if not isinstance(callee, Global):
-            self.computed(callee, call)
+            if named_zone(call) is None:
+                self.computed(callee, call)
             return
         kind = self.kind(callee.name)
         if kind.entry is not None:
             self.allowed(kind.entry, call, plain=plain, level=level)
+        elif looks_zone_up(call) and level == 0:
+            self.excused.add(id(callee))
+            self.lookups[id(call)] = call
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
             self.excused.add(id(callee))
         elif kind.danger:
@@ -261,7 +270,8 @@ class _Student:
             inner = read_pickle(blob, offset, location=place)
             if inner.fault is not None or inner.anomalies or (number == 0 and inner.value != _MAGIC):
                 return False
-            if study(inner, self.allowlist, level=self.level + 1).deeds:
+            found = study(inner, self.allowlist, level=self.level + 1)
+            if found.deeds or found.unjudged is not None:
                 return False
             offset = inner.end
         return True

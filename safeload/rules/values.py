@@ -28,11 +28,12 @@ def globals_as_values(reading: Reading) -> set[int]:
             found.add(id(node))
             seen.discard(id(node))
         else:
-            waiting.extend(_inside(node))
+            waiting.extend(inside(node))
     return found
 
 
-def _inside(node: Node) -> Iterator[Value]:
+def inside(node: Node) -> Iterator[Value]:
+    """The values that a node holds, but for the name that a call calls."""
     if isinstance(node, (List, Set, Tuple, FrozenSet)):
         yield from node.items
     elif isinstance(node, Dict):

@@ -1,28 +1,33 @@
-"""`torch.hub`, guarded: weights by their address; never the code of a repository.
+"""`torch.hub`, guarded: weights by their address, and code that somebody approved.
 
     from safeload.torch import hub
     state = hub.load_state_dict_from_url("https://…/resnet18-5c106cde.pth", check_hash=True)
 
-`load`, `help` and `list` run a repository's `hubconf.py`, and are refused. `get_dir`, `set_dir` and
-`download_url_to_file` are torch's own: they run nothing.
+`load`, `help` and `list` run a repository's `hubconf.py` if that code is approved, and else are refused. `get_dir`,
+`set_dir` and `download_url_to_file` are torch's own: they run nothing.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from safeload.core.errors import PolicyDenied, SafeloadError, SourceError, UsageError, VerificationFailed
+from safeload.core.errors import PolicyDenied, SourceError, UsageError, VerificationFailed
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import Reason, Verdict
+from safeload.engine.approved import ApprovedCode
 from safeload.engine.door import Door, opened
+from safeload.engine.hub_code import CODE, approved_code
 from safeload.engine.options import Options
 from safeload.sources.http_ranges import without_query
-from safeload.sources.local import local_snapshot
 from safeload.torch._load import checked_options, require_torch, value_of
 
 if TYPE_CHECKING:
@@ -32,7 +37,7 @@ __all__ = ("download_url_to_file", "get_dir", "help", "list", "load", "load_stat
 
 _TORCHS = ("download_url_to_file", "get_dir", "set_dir")
 _PREFIX = re.compile(r"-([a-f0-9]{8,64})\.")
-_CODE = "hubconf.py"
+_REPOSITORY = re.compile(r"([\w-]{1,64})/([\w.-]{1,128})(?::([\w./-]{1,128}))?\Z", re.ASCII)
 
 
 def load_state_dict_from_url(
@@ -145,38 +150,103 @@ def _verify(door: Door, prefix: str) -> None:
 # ── code ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def load(repo_or_dir: Any, model: Any, *args: Any, source: str = "github", **kwargs: Any) -> NoReturn:
-    """Refused: `torch.hub.load` runs the `hubconf.py` of a repository, and all that it imports.
+def load(
+    repo_or_dir: Any,
+    model: Any,
+    *args: Any,
+    source: str = "github",
+    trust_repo: Any = None,
+    force_reload: bool = False,
+    verbose: bool = True,
+    skip_validation: bool = False,
+    safeload: Options | None = None,
+    **kwargs: Any,
+) -> Any:
+    """What an entry of a repository's `hubconf.py` returns, if its code is approved.
+
+    Promised: what runs is `hubconf.py` and what it imports of the repository, byte for byte as somebody approved it
+    (`safeload approve DIR`); nothing is imported from the directory. Not promised: that this code does nothing else
+    than its auditor saw; it may load files as it likes, and `safeload.guard()` watches that.
+
+    Args:
+        repo_or_dir: a directory; or `owner/name:ref` on GitHub, which must lie in `torch.hub.get_dir()` already.
+        model: the name of the entry. What follows is given to it.
+        source: `github` or `local`.
+        trust_repo: not used: a repository is trusted by its content.
+        force_reload: refused if true: safeload fetches no code.
+        safeload: safeload's own options.
 
     Raises:
-        PolicyDenied: always; it says which code would run.
-        UsageError: `source` is neither `github` nor `local`.
+        PolicyDenied: the code is not approved, or a policy refuses it; with every file, and the command.
+        UsageError: an argument cannot be honoured, or the code needs what is not installed.
+        Exception: whatever the code itself raises.
     """
-    _refuse(f"torch.hub.load of {escape(str(model), 80)!r}", repo_or_dir, source)
+    options = checked_options(safeload)
+    with _code(f"torch.hub.load of {escape(str(model), 80)!r}", repo_or_dir, source, force_reload, options) as code:
+        return _entry(code, model)(*args, **kwargs)
 
 
-def help(github: Any, model: Any, force_reload: bool = False, **kwargs: Any) -> NoReturn:
-    """Refused: to show a docstring, `torch.hub.help` runs the `hubconf.py` of a repository. Raises as `load`."""
-    _refuse("torch.hub.help", github, "github")
+def help(github: Any, model: Any, force_reload: bool = False, *, source: str = "github", **kwargs: Any) -> Any:
+    """The docstring of an entry. To have it, the code runs: so it must be approved. Raises as `load`."""
+    options = checked_options(kwargs.pop("safeload", None))
+    with _code("torch.hub.help", github, source, force_reload, options) as code:
+        return _entry(code, model).__doc__
 
 
-def list(github: Any, force_reload: bool = False, **kwargs: Any) -> NoReturn:
-    """Refused: to list names, `torch.hub.list` runs the `hubconf.py` of a repository. Raises as `load`."""
-    _refuse("torch.hub.list", github, "github")
+def list(github: Any, force_reload: bool = False, *, source: str = "github", **kwargs: Any) -> Any:
+    """The names of all entries. To have them, the code runs: so it must be approved. Raises as `load`."""
+    options = checked_options(kwargs.pop("safeload", None))
+    with _code("torch.hub.list", github, source, force_reload, options) as code:
+        found = vars(_module(code))
+        return [name for name, value in found.items() if callable(value) and not name.startswith("_")]
 
 
-def _refuse(what: str, repository: Any, source: Any) -> NoReturn:
+@contextmanager
+def _code(what: str, repository: Any, source: Any, force: object, options: Options) -> Iterator[ApprovedCode]:
+    """The approved code of a repository. Raises as `load` does."""
     if source not in ("github", "local") or not isinstance(repository, str | os.PathLike):
         raise UsageError(f"{what} was not honoured", why="source is 'github' or 'local'", remedy="source='local'")
-    shown = escape(os.fspath(repository))
-    if source == "local":
-        code = _local_code(os.fspath(repository))
-        remedy = f"read that code: safeload audit {shown}"
-    else:
-        code = f"{_CODE} of github.com/{shown}, whatever its branch holds today"
-        remedy = f"read that code: git clone https://github.com/{shown.partition(':')[0]}, then safeload audit"
+    if force:
+        raise UsageError(
+            f"{what} was not honoured",
+            why="force_reload fetches code anew",
+            remedy="git pull, and safeload approve DIR",
+        )
+    require_torch()
+    folder = os.fspath(repository) if source == "local" else _fetched(what, os.fspath(repository))
+    if not os.path.isdir(folder):
+        raise SourceError(f"{what} was not done", where=Location(escape(folder)), why="there is no such directory")
+    with approved_code(folder, options) as code:
+        yield code
+
+
+def _fetched(what: str, repository: str) -> str:
+    """Where `torch.hub` keeps a repository, if it has it: safeload fetches no code.
+
+    Raises:
+        PolicyDenied: it is not there; the message says how to get, read and approve it.
+        UsageError: it is no name of a repository.
+    """
+    found = _REPOSITORY.match(repository)
+    if found is None:
+        raise UsageError(
+            f"{what} was not honoured", why=f"{escape(repository)!r} is no owner/name[:ref]", remedy="owner/name:ref"
+        )
+    owner, name, ref = found.groups()
+    for branch in (ref,) if ref else ("main", "master"):
+        folder = os.path.join(_hub().get_dir(), f"{owner}_{name}_{branch.replace('/', '_')}")
+        if os.path.isdir(folder):
+            return folder
+    shown = f"{owner}/{name}"
+    steps = (
+        f"git clone https://github.com/{shown}, then: safeload audit {name} and safeload approve {name}; "
+        "load it with source='local'"
+    )
     weights = "for its weights alone: safeload.torch.hub.load_state_dict_from_url(…) or safeload.torch.load(…)"
-    reason = Reason(message=f"it would run {code}, and all that this imports", remedy=f"{remedy}\n         {weights}")
+    message = (
+        f"it would fetch and run {CODE} of github.com/{shown}, whatever its branch holds today, and all it imports"
+    )
+    reason = Reason(message=message, remedy=f"{steps}\n         {weights}")
     raise PolicyDenied(
         f"{what} was refused",
         verdict=Verdict(policy="torch.hub", allowed=False, reasons=(reason,)),
@@ -185,14 +255,36 @@ def _refuse(what: str, repository: Any, source: Any) -> NoReturn:
     )
 
 
-def _local_code(folder: str) -> str:
-    """Which bytes would run, where they can be had."""
-    try:
-        snapshot = local_snapshot(folder)
-        with snapshot.open(_CODE) as file:
-            return f"{escape(os.path.join(folder, _CODE))} (sha256 {file.sha256()})"
-    except SafeloadError:
-        return escape(os.path.join(folder, _CODE))
+def _entry(code: ApprovedCode, model: Any) -> Any:
+    """An entry of the code. Raises `UsageError` if there is none of this name, or it needs what is not installed."""
+    if not isinstance(model, str) or not model.isidentifier() or model.startswith("_"):
+        raise UsageError(
+            "nothing was loaded", why=f"{escape(str(model))!r} is no name of an entry", remedy="hub.list(…)"
+        )
+    found = vars(_module(code)).get(model)
+    if not callable(found):
+        raise UsageError(
+            "nothing was loaded", where=Location(CODE), why=f"it has no entry {escape(model)!r}", remedy="hub.list(…)"
+        )
+    return found
+
+
+def _module(code: ApprovedCode) -> ModuleType:
+    """The module of `hubconf.py`, imported; what it says it depends on is installed."""
+    import sys
+
+    listed = code.load("", CODE, "__name__")
+    module = sys.modules[listed]
+    needed = getattr(module, "dependencies", [])
+    missing = [str(one) for one in needed if isinstance(one, str) and find_spec(one.partition(".")[0]) is None]
+    if missing:
+        raise UsageError(
+            "nothing was loaded",
+            where=Location(CODE),
+            why=f"it needs {', '.join(map(escape, missing))}, which is not installed",
+            remedy="install what its dependencies name",
+        )
+    return module
 
 
 def _hub() -> Any:

@@ -222,8 +222,8 @@ def test_a_model_s_own_code_is_not_taken(ddpm: Path, marker: Path) -> None:
 
 
 def test_programs_of_other_kinds_are_refused(ddpm: Path) -> None:
-    """Modular pipelines and ONNX."""
-    for name in ("ModularPipeline", "OnnxStableDiffusionPipeline"):
+    """ONNX."""
+    for name in ("OnnxStableDiffusionPipeline",):
         if hasattr(plain, name):
             try:
                 facade = getattr(guarded, name)

@@ -61,6 +61,32 @@ class Norm(torch.nn.Module):
 """
 
 
+UNDER_GUARD = """
+import importlib.metadata
+version = importlib.metadata.version
+importlib.metadata.version = lambda name: "0.18.2" if name == "kernels" else version(name)
+import sys, torch, kernels
+from transformers import AutoModelForCausalLM
+ids = torch.tensor([[1, 2, 3]])
+model = AutoModelForCausalLM.from_pretrained("llama", attn_implementation="acme/good")
+model(ids)
+model = AutoModelForCausalLM.from_pretrained("llama")
+model.set_attn_implementation("acme/good")
+model(ids)
+print("USED", sys._kernel_good)
+for call in (
+    lambda: AutoModelForCausalLM.from_pretrained("llama", attn_implementation="acme/unlisted"),
+    lambda: model.set_attn_implementation("acme/unlisted"),
+    lambda: kernels.get_kernel("acme/unlisted", version=1, trust_remote_code=True),
+):
+    try:
+        call()
+        print("NOT REFUSED")
+    except Exception as error:
+        print(type(error).__name__, "safeload kernel" in str(error))
+"""
+
+
 def metadata(name: str, **more: Any) -> bytes:
     about = {"id": f"_{name}_cpu_0", "name": name, "version": 1, "license": "apache-2.0", "python-depends": []}
     return json.dumps(about | {"backend": {"type": "cpu"}} | more).encode()
@@ -120,6 +146,13 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> Any:
         )
         assert "RESULTS" in done.stdout, done.stderr[-5_000:]
         found = json.loads(done.stdout.rpartition("RESULTS")[2])
+        (project / "guarded.py").write_text(UNDER_GUARD)
+        (project / "safeload.toml").write_text("version = 1\n" + lines["good"])
+        words = [sys.executable, "-m", "safeload", "run", "guarded.py"]
+        done = subprocess.run(
+            words, cwd=project, env=environment(more), capture_output=True, text=True, timeout=240, check=False
+        )
+        found["under guard"] = [*done.stdout.splitlines(), *([] if done.stdout else done.stderr.splitlines()[-20:])]
         found["asked"] = sorted({asked.repository for asked in hub.asked if asked.repository.startswith("acme/")})
         return found
 
@@ -396,6 +429,13 @@ def test_the_tripwire_watches_kernels(came: Any) -> None:
 def test_what_the_program_asks_for_itself_is_its_own(came: Any) -> None:
     """`kernels.get_kernel` in the user's code does what it always did."""
     assert result(came, "the_users_own") == [False, 1]
+
+
+def test_a_guarded_program_gets_what_is_listed(came: Any) -> None:
+    """`safeload run`: an unmodified program uses the listed kernel, and no other, also where it asks by itself."""
+    used, *refusals = result(came, "under guard")
+    assert used.split()[0] == "USED" and int(used.split()[1]) >= 2
+    assert refusals == ["PolicyDenied True"] * 3
 
 
 def test_no_unlisted_kernel_was_asked_for(came: Any) -> None:

@@ -9,8 +9,11 @@ import struct
 
 import pytest
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.graph import Build, Call, Extension, Global, How, Persistent
 from safeload.core.limits import Limits
+from safeload.core.machine import read_pickle
+from safeload.core.names import Location
 from safeload.core.opcodes import ACTIONS, WIDTHS, _unknown
 from tests.core.reading import acts, calls, good, imports, kinds, read, shape, why
 
@@ -426,3 +429,14 @@ def test_depth_is_limited_as_it_is_built(data: bytes) -> None:
     """Nesting beyond the limit ends the reading, by whatever opcode it grows."""
     fault = read(data, limits=Limits(depth=3)).fault
     assert getattr(fault, "limit", None) == "depth"
+
+
+@pytest.mark.parametrize("name", [b"X\x03\0\0\0a b", b"X\x02\0\0\0\xce\xb1", b"U\x02\xce\xb1", b"U\x02\xff\xfe"])
+def test_a_name_that_is_used_again_is_looked_at_once(name: bytes) -> None:
+    """The stack can hand over one of a megabyte a million times: what is odd about it is noted at its first place."""
+    data = b"\x80\x04\x8c\x01mq\x000" + name + b"q\x010" + b"h\x00h\x01\x930" * 50 + b"N."
+    reading = read_pickle(MemoryBlob(data), location=Location("x"))
+    assert reading.fault is None and len(reading.trace) == 50
+    assert len({node.name for node in reading.trace if isinstance(node, Global)}) == 1
+    assert [anomaly.kind for anomaly in reading.anomalies] == ["name-odd"]
+    assert reading.anomalies[0].detail.isprintable()

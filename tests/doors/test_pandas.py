@@ -384,7 +384,7 @@ HOSTILE = {
     "categories that are a list": lambda: _new(pandas.CategoricalDtype, {"categories": ["a"], "ordered": False}),
     "a zone that is text": lambda: _new(pandas.DatetimeTZDtype, {"unit": "ns", "tz": "../../etc/passwd"}),
     "a frequency that is text": lambda: _Called(pandas.PeriodDtype, ("period[../x]",)),
-    "texts of pyarrow": lambda: _Called(pandas.StringDtype, ("pyarrow",)),
+    "texts of nobody": lambda: _Called(pandas.StringDtype, ("elsewhere",)),
     # indexes
     "a level's code beyond": lambda: _index(
         "MultiIndex", levels=_LEVELS, codes=[_codes(0, 1), _codes(0, 2)], names=None

@@ -11,6 +11,7 @@ from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.gguf import FORMAT
+from safeload.formats.jinja import folding
 from safeload.formats.jinja.facts import read_facts
 from safeload.formats.jinja.folding import LOST_TEXT, OBJECT_TEXT
 from safeload.formats.jinja.lexer import tokens
@@ -148,3 +149,61 @@ def test_a_template_in_gguf_is_never_left_out_for_its_length() -> None:
     data = gguf("x" * ((1 << 24) + 1))
     with pytest.raises(LimitExceeded):
         list(FORMAT.read(MemoryBlob(data), Location("m.gguf"), Limits()))
+
+
+# ── templates that are made to be slow ──────────────────────────────────────────────────────────────────────────
+
+
+def test_lists_of_one_list_stay_small() -> None:
+    """A list of 256 of a list of 256 of a list is short to write and would take hours to compare."""
+    one = folding.bounded(("x",) * 256)
+    two = folding.times((one,), 4)
+    assert one == ("x",) * 256 and two == (one,) * 4
+    assert folding.times((two,), 256) is folding.LOST
+    assert folding.bounded(folding.Table((("a", one), ("b", one)))) is not folding.LOST
+    assert folding.bounded(folding.Table((("a", two), ("b", two)))) is folding.LOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% set a = ['x'] * 256 %}" + "".join(f"{{% set a{n + 1} = [a{n or ''}] * 256 %}}" for n in range(6)),
+        "{% set v0 = 1 %}" + "".join(f"{{% set v{n + 1} = {{'a': v{n}, 'b': v{n}}} %}}" for n in range(60)),
+    ],
+    ids=["lists", "tables"],
+)
+def test_what_doubles_with_each_variable_is_followed_no_further(text: str) -> None:
+    """The template is read to its end, and what cannot be followed hides nothing: asked for as a name, it is told."""
+    assert read_facts(text).fault is None
+    last = "a6" if "a6" in text else "v60"
+    found = read_facts(text + "{{ x[" + last + "] }}{{ x[" + last + " ~ '__class__'] }}")
+    assert found.fault is None and any(folding.LOST_TEXT in one.name for one in found.lookups)
+
+
+def test_slices_within_slices_are_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each value that each of them may have."""
+    cuts = 0
+
+    def counting(*args: object) -> object:
+        nonlocal cuts
+        cuts += 1
+        return folding.ANY
+
+    monkeypatch.setattr(folding, "cut", counting)
+    values = "".join(f"{{% set p = '{letter}' %}}" for letter in "abcd")
+    read_facts(values + "{% set q = " + "p[" * 20 + "1" + ":]" * 20 + " %}")
+    assert 0 < cuts < 20_000
+
+
+def test_tags_nest_as_deep_as_python() -> None:
+    """Jinja makes Python of a template, which cannot be indented more than a hundred times."""
+    assert parse("{% if a %}" * 99 + "{% endif %}" * 99).fault is None
+    fault = parse("{% if a %}" * 102 + "{% endif %}" * 102).fault
+    assert fault is not None and "100 deep" in fault.why
+
+
+def test_tokens_have_a_limit() -> None:
+    """Beyond it there is a fault, and what was seen until there stays seen."""
+    found = read_facts("{{ a.__class__ }}" * 10, 40)
+    assert found.fault is not None and "40" in found.fault.why
+    assert any(token.text == "__class__" for token in found.code)

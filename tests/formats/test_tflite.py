@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.errors import MalformedInput
 from safeload.core.finding import Status
+from safeload.core.limits import Limits
+from safeload.core.names import Location
 from safeload.formats.base import Operator
+from safeload.formats.flatbuffer import Tables
+from safeload.formats.inside import Overdrawn
 from tests.formats.damage import bears, damaged
 from tests.formats.flat import Vector, flatbuffer
 from tests.formats.helpers import kinds, of, reading
@@ -89,3 +95,29 @@ def test_impossible_operators_are_refused() -> None:
 def test_damage_is_borne(raw: bytes) -> None:
     """Parts or our error, whatever is broken."""
     bears(raw, "model.tflite")
+
+
+class Shared(Tables):
+    """A file in which each of many tables leads to the same many."""
+
+    def follow(self, at: int) -> int:
+        return 64
+
+
+def test_offsets_that_all_lead_to_one_place_are_counted() -> None:
+    """Tables that lead to one vector of tables, whose tables lead to it again, end at a limit and not after hours."""
+    raw = bytes(64) + struct.pack("<I", 5_000) + bytes(4 * 5_000)
+    tables = Shared(MemoryBlob(raw), Location("x"), Limits())
+    with pytest.raises(Overdrawn, match="too long"):
+        for _ in range(100):
+            tables.slot = lambda table, index: 0  # type: ignore[method-assign]
+            tables.tables(0, 0)
+
+
+def test_a_long_text_is_counted_each_time() -> None:
+    """Thousands of tables may have one text."""
+    raw = bytes(4) + b"a" * 100_000
+    tables = Tables(MemoryBlob(raw), Location("x"), Limits())
+    with pytest.raises(Overdrawn):
+        for _ in range(100):
+            tables.take(4, 65_536)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.hostile import shared
 from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.finding import Status
@@ -21,9 +22,11 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.formats import stray
-from safeload.rules import arguments, catalogue, render
+from safeload.rules import arguments, called_names, catalogue, element_types, render
+from safeload.rules import study as study_module
 from safeload.rules.base import Context
 from safeload.rules.script import script
+from safeload.rules.study import Study, study
 from tests.generator.written import Name, written
 from tests.rules.streams import findings, status, stream
 
@@ -151,3 +154,123 @@ def test_letters_of_other_alphabets_are_compared_with_one_list(monkeypatch: pyte
         assert catalogue.looks_like(f"t\u043erch{number}") == ""
     assert catalogue.looks_like("t\u043erch") == "torch"
     assert catalogue._packages.cache_info().misses == before
+
+
+# ── acts that are repeated, and what they share ─────────────────────────────────────────────────────────────────
+
+
+def studied(data: bytes) -> Study:
+    return study(read_pickle(MemoryBlob(data), location=Location("x")), default_allowlist())
+
+
+@pytest.mark.parametrize(
+    ("beginning", "unit", "rule"),
+    [
+        (b"cm\nA\n", b"}b", "pickle-build-on-foreign"),
+        (b"]", b"Nb", "pickle-build-on-foreign"),
+        (b"N", b"cos\nsystem\n)R0", "pickle-dangerous-call"),
+        (b"N", b"(cmath\nsqrt\no0", "pickle-dangerous-call"),
+        (b"N", b"\x82\x010", "pickle-dangerous-import"),
+    ],
+    ids=["states", "states of a list", "calls", "instances", "extensions"],
+)
+def test_what_is_done_again_and_again_is_one_deed(beginning: bytes, unit: bytes, rule: str) -> None:
+    """It is judged and put into words once; all of it is counted, and the first places are told."""
+    data = b"\x80\x02" + beginning + unit * MANY + b"."
+    found = studied(data)
+    assert len(found.deeds) < 5 and 1 + len(found.deeds[0].again) == MANY
+    named = [finding for finding in findings(stream(data)) if finding.rule == rule]
+    assert f"{MANY - len(named):,} times more" in named[-1].message
+    offsets = [finding.location.offset for finding in named]
+    assert offsets == sorted(offsets) and len({*offsets}) == len(named)
+    assert len(script(stream(data), Context(allowlist=default_allowlist()))) < 600
+
+
+LARGE = b"(" + b"K\x01" * 20_000 + b"tq\x050"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b"ccollections\nOrderedDict\nh\x05R0",
+        b"ctorch._utils\n_rebuild_tensor_v2\nh\x05R0",
+        b"ccollections\nOrderedDict\n)RN}K\x01h\x05s\x86b0",
+    ],
+    ids=["arguments", "rebuilt", "states"],
+)
+def test_what_many_acts_share_is_not_looked_at_for_each(unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at one long list for a thousand calls ends before the thousandth, or is not done; a call before them is
+    dangerous all the same, and nothing becomes safe by it."""
+    looked = 0
+
+    def counting(self: called_names.Account, values: int) -> None:
+        nonlocal looked
+        looked += values
+        original(self, values)
+
+    original = called_names.Account.look
+    monkeypatch.setattr(called_names.Account, "look", counting)
+    data = b"\x80\x04" + LARGE + unit * MANY + b"N."
+    found = studied(data)
+    assert looked < 1_200_000 + len(data)
+    if found.unjudged is not None:
+        assert status(data) is Status.UNDECIDED
+    assert status(b"\x80\x04cos\nsystem\n)R0" + data[2:]) is Status.DANGEROUS
+
+
+def test_very_many_names_end_the_judging() -> None:
+    """Ten thousand different names are in no checkpoint; the file is undecided, or dangerous by what came first."""
+    names = b"".join(b"cm\nA%d\n0" % number for number in range(10_001))
+    assert status(b"\x80\x02" + names[:100_000].rpartition(b"c")[0] + b"N.") is Status.UNVERIFIED
+    assert status(b"\x80\x02" + names + b"N.") is Status.UNDECIDED
+    assert status(b"\x80\x02cos\nsystem\n)R0" + names + b"N.") is Status.DANGEROUS
+    [told] = [one for one in findings(stream(b"\x80\x02" + names + b"N.")) if one.rule == "unreadable"]
+    assert "10,000 different things" in told.message and told.location.offset
+
+
+def test_many_subjects_are_summed_up() -> None:
+    """Beyond two hundred, findings are not made one by one; what they say is counted, by how bad it is."""
+    data = b"\x80\x02" + b"".join(b"cm\nA%d\n0" % number for number in range(500)) + b"N."
+    found = [one for one in findings(stream(data)) if one.rule == "pickle-unlisted-global"]
+    assert len(found) <= 102 and status(data) is Status.UNVERIFIED
+
+
+def test_record_types_within_each_other_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight fields of a type with eight fields, fifteen levels of that, are a kilobyte to write."""
+    measured = 0
+
+    def counting(*args: Any) -> Any:
+        nonlocal measured
+        measured += 1
+        return original(*args)
+
+    original = element_types._of_call
+    monkeypatch.setattr(element_types, "_of_call", counting)
+    [case] = [case for case in shared.cases() if case.name == "shared record types in each other"]
+    assert status(case.make(1)) is Status.SAFE
+    assert measured < 40
+
+
+def test_constants_that_torch_would_load_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a stream hands the same bytes to `_load_from_bytes`."""
+    readings = 0
+
+    def counting(*args: Any, **options: Any) -> Reading:
+        nonlocal readings
+        readings += 1
+        return read_pickle(*args, **options)
+
+    monkeypatch.setattr(study_module, "read_pickle", counting)
+    data = written(b"\x80\x02]" + b"K\x01a" * 5_000 + b".")
+    studied(b"\x80\x04" + data + b"q\x050" + b"ctorch.storage\n_load_from_bytes\nh\x05\x85R0" * MANY + b"N.")
+    assert readings < 10
+
+
+def test_what_was_not_judged_to_its_end_is_not_only_data() -> None:
+    """A pickle in a constant that shares too much to be judged does not excuse the call that would load it."""
+    acts = LARGE + b"ccollections\nOrderedDict\nh\x05R0" * 200 + b"cos\nsystem\n)R0"
+    magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    for inner in (acts + b"N.", b"}."):
+        storage = magic + b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + inner + b"\x80\x02]."
+        data = b"\x80\x04ctorch.storage\n_load_from_bytes\n" + written(storage) + b"\x85R."
+        assert bool(studied(data).deeds) is (inner != b"}.")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.finding import FileReport, Status
+from safeload.core.limits import Limits
+from safeload.engine.inspect import inspect
 from safeload.engine.scan import scan, scan_stream
 from tests.corpus.build import safetensors
 
@@ -127,3 +131,27 @@ def test_an_index_that_names_nothing_names_nothing(tmp_path: Path, weight_map: o
     """There is nothing that nobody read. (A text in the place of the map is a name.)"""
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": weight_map}))
     assert of(tmp_path).status is (Status.UNDECIDED if weight_map == "text" else Status.SAFE)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["archive", "archive in archive"])
+@pytest.mark.parametrize("there", [False, True], ids=["missing", "complete"])
+def test_an_index_in_an_archive_is_compared_with_its_members(there: bool, deep: bool) -> None:
+    """Shards of an archived model are in the archive, beside its index; those elsewhere in it do not count."""
+    shard = b"\2\0\0\0\0\0\0\0{}"
+    index = json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}).encode()
+    members = {"m/model.safetensors.index.json": index, "m/one.safetensors": shard, "two.safetensors": shard}
+    if there:
+        members["m/two.safetensors"] = shard
+    data = zipped(members)
+    found = inspect(MemoryBlob(zipped({"in.zip": data}) if deep else data), "m.zip", Limits()).report
+    named = [one for one in found.findings if one.rule == "shard-unread"]
+    assert found.status is (Status.SAFE if there else Status.UNDECIDED) and len(named) == (not there)
+    assert all("two.safetensors" in one.message and "one.safetensors" not in one.message for one in named)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()

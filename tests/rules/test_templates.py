@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 import transformers
 
+from safeload.core.blob import MemoryBlob
 from safeload.core.finding import Finding, Severity, Status
+from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.engine.inspect import inspect
 from safeload.formats.base import Template
 from tests.rules.streams import findings
 
@@ -227,3 +231,18 @@ def _in_transformers() -> list[tuple[str, str]]:
 def test_no_template_of_transformers_is_refused(place: str, text: str) -> None:
     """The templates that the installed library has in its own source."""
     assert {finding.rule for finding in judged(text) if finding.status > Status.UNVERIFIED} <= {"template-unreadable"}
+
+
+def test_templates_of_a_file_share_what_one_may_have() -> None:
+    """Thousands of them are in no model: the file is undecided then, wherever among them a bad one stands."""
+    one = {"chat_template": "{{ a }}{{ b.c }}" * 30}
+    few, many = json.dumps([one] * 20), json.dumps([one] * 3_000)
+    assert verdict(few) is Status.SAFE and verdict(many) is Status.UNDECIDED
+    bad = {"chat_template": "{{ a.__class__ }}"}
+    assert verdict(json.dumps([bad, *[one] * 20])) is Status.DANGEROUS
+    assert verdict(json.dumps([bad, *[one] * 3_000])) >= Status.UNDECIDED
+    assert verdict(json.dumps([*[one] * 3_000, bad])) >= Status.UNDECIDED
+
+
+def verdict(document: str) -> Status:
+    return inspect(MemoryBlob(document.encode()), "tokenizer_config.json", Limits()).report.status

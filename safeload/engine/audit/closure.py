@@ -8,6 +8,7 @@ is not part of it.
 from __future__ import annotations
 
 import posixpath
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,13 +22,14 @@ from safeload.engine.parts import code_of_parts
 from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats.base import Code, Reference
-from safeload.formats.python.facts import Edge, Facts
+from safeload.formats.python.facts import Edge, Facts, Kind
 from safeload.formats.python.reading import read_facts
 from safeload.sources.base import Snapshot
 from safeload.sources.program import split
 
 _MOST_FILES = 2_000
-_BY_NAME = ("custom_generate/generate.py", "pipeline.py", "hubconf.py")
+_HUB = "hubconf.py"
+_BY_NAME = ("custom_generate/generate.py", "pipeline.py", _HUB)
 """Files that libraries import without any config naming them."""
 _OTHER = "--"
 """Separates a repository from a module in it: `org/other--modeling.Model`."""
@@ -216,6 +218,9 @@ class _Search:
                 self._follow(repository, path, name, edge)
             for module in sorted(file.facts.imports):
                 self._beside(repository, path, module)
+            if _HUB in held.snapshot.listing:
+                for module in sorted(use.name for use in file.facts.uses if use.kind is Kind.IMPORT):
+                    self._from_top(repository, module)
 
     def _follow(self, repository: str, path: str, name: str, edge: Edge) -> None:
         """Read the modules that a relative import may mean, and the packages they lie in."""
@@ -241,6 +246,15 @@ class _Search:
         listing = self._model(repository).snapshot.listing
         for found in _module_files(posixpath.join(posixpath.dirname(path), module), listing):
             self.pending.append((repository, found))
+
+    def _from_top(self, repository: str, module: str) -> None:
+        """Where `torch.hub` loads it, an absolute import may mean a file of the repository, from its top."""
+        parts = module.split(".")
+        if parts[0] in sys.stdlib_module_names:
+            return
+        listing = self._model(repository).snapshot.listing
+        for count in range(1, len(parts) + 1):
+            self.pending.extend((repository, found) for found in _module_files("/".join(parts[:count]), listing))
 
 
 def _check_code_revision(request: Request, snapshot: Snapshot, entries: Iterable[Entry]) -> None:

@@ -6,5 +6,5 @@ from safeload.guarding.doors import Library, Methods
 
 LIBRARY = Library(
     name="diffusers",
-    doors=(Methods(library="diffusers", pattern=r"from_pretrained|from_single_file", ours="safeload.diffusers"),),
+    doors=(Methods(library="diffusers", pattern=r"from_(?:pretrained|single_file|pipe)", ours="safeload.diffusers"),),
 )

@@ -20,6 +20,8 @@ from safeload.reporters.json import document
 from tests.adapters import coded, repos
 from tests.docs.help_page import PAGE, page
 from tests.docs.pages import PAGES, ROOT, blocks, commands, links
+from tests.generator.containers import CONTAINERS
+from tests.regressions.advisories import ALL as ADVISORIES
 from tests.reporters.reports import EVIL
 
 WITH_CODE = [path for path in PAGES if blocks(path, "python")]
@@ -149,7 +151,18 @@ def test_every_option_is_explained() -> None:
 
 
 def test_every_page_can_be_found() -> None:
-    """Each page is linked from the one that lists its folder: docs, decisions, rules."""
-    for index in (ROOT / "docs/index.md", ROOT / "docs/decisions/README.md", ROOT / "docs/rules/README.md"):
-        pages = {path.name for path in index.parent.glob("*.md")} - {index.name}
-        assert pages <= set(links(index)), index
+    """Who begins at the index and follows links comes to every page; records and rules are listed where they lie."""
+    found, pending = set[Path](), [ROOT / "docs/index.md"]
+    while pending:
+        if (one := pending.pop()) not in found and one.suffix == ".md" and one.is_file():
+            found.add(one)
+            pending += [(one.parent / target).resolve() for target in links(one)]
+    assert {path for path in PAGES if path.is_relative_to(ROOT / "docs")} <= found
+    for index in (ROOT / "docs/decisions/README.md", ROOT / "docs/rules/README.md"):
+        assert {path.name for path in index.parent.glob("*.md")} - {index.name} <= set(links(index)), index
+
+
+def test_counted_things_are_as_many_as_it_says() -> None:
+    """docs/testing.md: the callables of advisories, and the containers that dangerous files are made in."""
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    assert f"{len(ADVISORIES)} callables" in text and f"{len(CONTAINERS)} containers" in text

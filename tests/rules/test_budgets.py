@@ -181,7 +181,7 @@ def test_what_is_done_again_and_again_is_one_deed(beginning: bytes, unit: bytes,
     assert len(found.deeds) < 5 and 1 + len(found.deeds[0].again) == MANY
     named = [finding for finding in findings(stream(data)) if finding.rule == rule]
     assert f"{MANY - len(named):,} times more" in named[-1].message
-    offsets = [finding.location.offset for finding in named]
+    offsets = [finding.location.offset or 0 for finding in named]
     assert offsets == sorted(offsets) and len({*offsets}) == len(named)
     assert len(script(stream(data), Context(allowlist=default_allowlist()))) < 600
 

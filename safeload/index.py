@@ -107,7 +107,7 @@ FORMATS: dict[str, Any] = {
 """Each module of `formats`: its size; name, suffixes, fallback and claims of each format."""
 RULES: dict[str, Any] = {
     'abilities': (686, ()),
-    'arguments': (8543, ()),
+    'arguments': (8562, ()),
     'base': (4084, ()),
     'called_names': (5462, ()),
     'catalogue': (4312, ()),
@@ -178,7 +178,7 @@ RULES: dict[str, Any] = {
     'shard_unread': (4312, ('safeload.formats.parts.Reference',)),
     'skops_node': (4499, ('safeload.formats.parts.Reference',)),
     'stdlib_names': (4913, ()),
-    'study': (21528, ()),
+    'study': (21584, ()),
     'taxonomies': (3646, ()),
     'template_escape': (7148, ('safeload.formats.parts.Template',)),
     'template_gate': (7571, ('safeload.formats.parts.Template',)),

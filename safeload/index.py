@@ -190,7 +190,7 @@ RULES: dict[str, Any] = {
     'template_words': (3782, ('safeload.formats.parts.Template',)),
     'templates': (3636, ()),
     'traps': (3141, ()),
-    'unreadable': (3099, ('safeload.formats.base.PickleStream',)),
+    'unreadable': (3161, ('safeload.formats.base.PickleStream',)),
     'values': (1569, ()),
     'wordlist': (219, ()),
     'xml_active': (2165, ('safeload.formats.parts.Reference',)),

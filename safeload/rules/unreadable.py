@@ -11,7 +11,6 @@ from safeload.core.names import Location
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
-from safeload.rules.deeds import studied
 
 _FORGED = "no model needs this; ask its author for a safetensors version"
 _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors version"
@@ -20,6 +19,8 @@ _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if not isinstance(part, PickleStream):
         return
+    from safeload.rules.deeds import studied  # every scan imports this module, and few have a pickle
+
     if (unjudged := studied(part, context).unjudged) is not None:
         offset, why = unjudged
         message = f"a pickle is not judged to its end, because that would take too long: {why}"

@@ -78,7 +78,7 @@ FORMATS: dict[str, Any] = {
     'tar_other': (570, (('tar', ('.tar', '.nemo'), False, {'at': ((148, b'0'), (148, b'1'), (148, b'2'), (148, b'3'), (148, b'4'), (148, b'5'), (148, b'6'), (148, b'7'), (148, b'+'), (148, b'-'), (148, b'\x00'), (148, b'\x80'), (148, b'\xff'), (148, b' '), (148, b'\t'), (148, b'\n'), (148, b'\r'), (148, b'\x0b'), (148, b'\x0c'), (148, b'\x1c'), (148, b'\x1d'), (148, b'\x1e'), (148, b'\x1f'))}),)),
     'tar_parts': (10005, ()),
     'template': (805, (('template', ('.jinja', '.jinja2', '.j2'), False, {'named': ('.jinja', '.jinja2', '.j2')}),)),
-    'tensorflow': (11661, (('tf-saved-model', ('.pb',), False, {'first': b'\x08\x12\x88\x92'}), ('tf-meta-graph', ('.meta',), False, {'first': b'\n\x12\x1a"*2:\x8a\x92\x9a\xa2\xaa\xb2\xba'}), ('tf-graph', ('.pb', '.graphdef'), False, {'first': b'\n\x12\x18"*\x8a\x92\x98\xa2\xaa'}), ('keras-metadata', ('.pb',), False, {'first': b'\n\x8a'}))),
+    'tensorflow': (11751, (('tf-saved-model', ('.pb',), False, {'first': b'\x08\x12\x88\x92'}), ('tf-meta-graph', ('.meta',), False, {'first': b'\n\x12\x1a"*2:\x8a\x92\x9a\xa2\xaa\xb2\xba'}), ('tf-graph', ('.pb', '.graphdef'), False, {'first': b'\n\x12\x18"*\x8a\x92\x98\xa2\xaa'}), ('keras-metadata', ('.pb',), False, {'first': b'\n\x8a'}))),
     'tensors': (16265, ()),
     'text': (2240, (('text', ('.txt', '.md', '.tiktoken', '.vocab', '.bpe', '.csv', '.tsv', '.jsonl', '.toml'), True, None),)),
     'tf_checkpoint': (5576, (('tf-checkpoint', (), False, {'holds': (b'W\xfb\x80\x8b$uG\xdb',)}), ('tf-checkpoint-data', (), True, {'named': ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')}), ('coreml-weights', ('.bin',), False, {'at': ((64, b'\xef\xbe\xad\xde'),)}))),

@@ -163,6 +163,7 @@ def _objects(messages: Messages, graph: Field, location: Location, limits: Limit
 def _metadata(messages: Messages, one: Field, number: int, location: Location, limits: Limits) -> Iterator[Part]:
     for part in messages.parts(one.start, one.end):
         if part.number == number and part.end > part.start:
+            messages.work.visit(OF_A_KIND, location)  # a document of JSON, however short
             raw = messages.raw(part, limits.json_bytes + 1)
             yield from embedded(raw, location.at(part.start), limits)
 

@@ -44,6 +44,8 @@ GONE = {
     ("pandas.core.indexes.numeric", "Int64Index"),
     ("pandas.core.indexes.numeric", "UInt64Index"),
     ("pandas._libs.tslibs.nattype", "__nat_unpickle"),
+    ("pandas.core.arrays.sparse.dtype", "SparseDtype"),
+    ("pandas.core.arrays.string_arrow", "ArrowStringArrayNumpySemantics"),
     ("pytz", "_UTC"),
     # On machines of another width.
     ("numpy", "complex192"),

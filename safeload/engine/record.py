@@ -81,7 +81,12 @@ def to_json(record: Record) -> dict[str, Any]:
 
 def _file_to_json(file: FileReport) -> dict[str, Any]:
     data = {name: getattr(file, name) for name in ("path", "format", "size", "sha256", "used")}
-    return {**data, "findings": [asdict(finding) for finding in file.findings]}
+    return {**data, "findings": [_finding_to_json(finding) for finding in file.findings]}
+
+
+def _finding_to_json(finding: Finding) -> dict[str, Any]:
+    related = [place._asdict() for place in finding.related]
+    return {**asdict(finding), "location": finding.location._asdict(), "related": related}
 
 
 def from_json(data: Mapping[str, Any]) -> Record:

@@ -131,8 +131,8 @@ def _known() -> tuple[_Known, ...]:
 
 
 @functools.cache
-def _beginning(first: int | None) -> tuple[_Known, ...]:
-    return tuple(known for known in _known() if known.may_begin(first))
+def _beginning(first: int | None, *, fallback: bool) -> tuple[_Known, ...]:
+    return tuple(known for known in _known() if known.fallback is fallback and known.may_begin(first))
 
 
 @functools.cache
@@ -159,9 +159,7 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
 
 def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
     allowed: dict[int, bool] = {}
-    for known in _beginning(head[0] if head else None):
-        if known.fallback is not fallback:
-            continue
+    for known in _beginning(head[0] if head else None, fallback=fallback):
         if (claims := known.claims) is not None:
             if id(claims) not in allowed:
                 allowed[id(claims)] = claims.allow(head, tail, base)

@@ -13,6 +13,7 @@ import pytest
 
 import safeload
 from tests.architecture.source import ROOT
+from tests.corpus.build import checkpoint, make_zip, safetensors, state_dict, tensor
 
 COUNT = """
 import json, sys
@@ -131,9 +132,30 @@ assert not {{"tomllib", "datetime", "hashlib", "logging", "urllib", "tempfile", 
     assert not modules & {"engine.admit", "engine.convert", "formats.json_config", "formats.safetensors"}
 
 
+@pytest.mark.parametrize("name", ["model.pkl", "model.pt", "model.safetensors", "config.json"])
+def test_a_scan_generates_no_classes(name: str, tmp_path: Path) -> None:
+    """What any scan imports uses `core.frozen`, named tuples and plain classes: `dataclasses` imports `inspect`, and
+    writes and compiles six methods for each class."""
+    files = {
+        "model.pkl": b"\x80\x04}.",
+        "model.pt": make_zip(checkpoint(state_dict({"w": tensor()}), {"0": bytes(16)})),
+        "model.safetensors": safetensors('{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"\0"),
+        "config.json": b'{"model_type": "bert"}',
+    }
+    (tmp_path / name).write_bytes(files[name])
+    code = f"""
+import contextlib, io
+from safeload.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["scan", "--no-cache", {str(tmp_path / name)!r}]) == 0
+assert not {{"dataclasses", "inspect", "ast"}} & (set(sys.modules) - before), "a class is generated"
+"""
+    loaded(code)
+
+
 def test_a_small_pickle_makes_few_classes(tmp_path: Path) -> None:
-    """Each value class takes half a millisecond to make, so those that a pickle cannot need are not made: policies,
-    options, baselines, archives, tensors, and parts that it has not."""
+    """What a pickle cannot need is not imported: policies, options, baselines, archives, tensors, and parts that it has
+    not."""
     path = tmp_path / "model.pkl"
     path.write_bytes(b"\x80\x04}.")
     code = f"""

@@ -99,6 +99,8 @@ def _finding(path: str) -> st.SearchStrategy[Finding]:
         message=TEXTS,
         remedy=TEXTS,
         evidence=st.lists(TEXTS, max_size=2).map(tuple),
-        related=st.lists(st.builds(Location, st.just(path), st.none() | TEXTS), max_size=1).map(tuple),
+        related=st.lists(st.tuples(st.just(path), st.none() | TEXTS).map(lambda at: Location(*at)), max_size=1).map(
+            tuple
+        ),
         taxonomy=st.just(("CWE-502", "AML.T0010.003", "LLM03:2025")),
     )

@@ -54,6 +54,7 @@ integrity = "auto"
 _EXAMPLE = """
 # [remote-code]
 # capabilities = ["none"]     # what approved code may do while it loads; else nobody watches: CAPABILITIES
+# kernels = "deny"            # or one [[kernel]] for each that may be used: safeload kernel ORG/NAME
 #
 # [signers.acme]
 # type = "key"
@@ -193,5 +194,8 @@ def told(applied: Applied) -> Iterator[tuple[str, str]]:
         yield "auditors", "anybody, signed or not" if listed is None else ", ".join(sorted(listed)) or "nobody"
         watched = applied.policy.capabilities
         yield "capabilities", "not watched" if watched is None else ", ".join(sorted(watched)) or "none"
+        kernels = applied.policy.kernels
+        builds = ", ".join(f"{one.repository}@{one.revision} {one.variant}" for one in kernels.listed)
+        yield "kernels", "denied" if kernels.denied else builds or "none"
     yield "extra-files", settings.extra_files
     yield "integrity", settings.integrity

@@ -165,6 +165,15 @@ def test_locks_are_compared_with_locks_and_with_models(project: Path) -> None:  
         diff("old.lock", "keys")
 
 
+KERNEL = f"""
+[[kernel]]
+repository = "org/k"
+revision = "{"1" * 40}"
+variant = "torch-cpu"
+digest = "h1:{"A" * 43}="
+"""
+
+
 def test_what_code_needs_is_explained(project: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     """Criteria, auditors, how many, and what the tripwire lets through, as text and as data; with `deny` none of it."""
     assert main(["policy", "explain", "m"]) == 0
@@ -174,9 +183,10 @@ def test_what_code_needs_is_explained(project: Path, capsys: pytest.CaptureFixtu
         "min-auditors": "2",
         "auditors": "a, b",
         "capabilities": "file-read, network",
+        "kernels": "org/k@" + "1" * 40 + " torch-cpu",
     }
     code = '[defaults]\ncriteria = "safe-to-deploy"\nmin-auditors = 2\nauditors = ["b", "a"]\n'
-    policy(project, f'{code}[remote-code]\ncapabilities = ["network", "file-read"]\n')
+    policy(project, f'{code}[remote-code]\ncapabilities = ["network", "file-read"]\n{KERNEL}')
     capsys.readouterr()
     assert main(["policy", "explain", "m"]) == 0
     text = capsys.readouterr().out
@@ -190,7 +200,10 @@ def test_what_code_needs_is_explained(project: Path, capsys: pytest.CaptureFixtu
     policy(project, "")
     assert main(["policy", "explain", "m"]) == 0
     text = capsys.readouterr().out
-    assert "auditors anybody, signed or not" in text and "capabilities not watched" in text
+    assert "auditors anybody, signed or not" in text and "capabilities not watched" in text and "kernels none" in text
+    policy(project, '[remote-code]\nkernels = "deny"\n')
+    assert main(["policy", "explain", "m"]) == 0
+    assert "kernels denied" in capsys.readouterr().out
 
 
 def test_a_policy_to_begin_with_names_what_can_be_said_of_code(project: Path) -> None:  # noqa: F811
@@ -200,6 +213,7 @@ def test_a_policy_to_begin_with_names_what_can_be_said_of_code(project: Path) ->
         word in text for word in ("criteria", "min-auditors", "# auditors", "# [remote-code]", "deserialisation")
     )
     lines = [line.removeprefix("# ") for line in text.splitlines()]
-    table = lines[lines.index("[remote-code]") : lines.index("[remote-code]") + 2]
+    table = lines[lines.index("[remote-code]") : lines.index("[remote-code]") + 3]
     policy(project, "\n".join(table) + "\n")
-    assert read_policy(str(project / "safeload.toml")).capabilities == frozenset()
+    read = read_policy(str(project / "safeload.toml"))
+    assert read.capabilities == frozenset() and read.kernels.denied

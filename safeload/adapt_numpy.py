@@ -54,12 +54,12 @@ def numpy_table() -> Table | None:
     makers: dict[GlobalName, Maker] = {
         GlobalName("numpy", "dtype"): _dtype,
         GlobalName("dill._dill", "_create_array"): _from_dill,
+        GlobalName("numpy._core._internal", "_convert_to_stringdtype_kwargs"): _text_type,
     }
     for core in _CORES:
         makers[GlobalName(f"{core}.multiarray", "_reconstruct")] = _reconstruct
         makers[GlobalName(f"{core}.multiarray", "scalar")] = _scalar
         makers[GlobalName(f"{core}.numeric", "_frombuffer")] = _frombuffer
-        makers[GlobalName(f"{core}._internal", "_convert_to_stringdtype_kwargs")] = _text_type
     constants = {GlobalName("numpy", name): getattr(numpy, name) for name in _SCALARS if hasattr(numpy, name)}
     constants[GlobalName("numpy.core.records", "record")] = numpy.record
     return Table(makers=makers, constants=constants, named=frozenset(_KINDS))

@@ -108,7 +108,9 @@ ADAPTERS = {
     ),
     # Adapters of what reads single files make objects of readings, so they know the formats' vocabulary.
     "adapt_numpy": Row(("core", "engine", "formats", "sources"), ("numpy",)),
-    "adapt_pickle": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pandas", "adapt_sklearn"), ("numpy",)),
+    "adapt_pickle": Row(
+        ("core", "engine", "formats", "rules", "adapt_numpy", "adapt_pandas", "adapt_sklearn"), ("numpy",)
+    ),
     "adapt_pandas": Row(("core", "engine", "adapt_pandas"), ("numpy", "pandas")),
     "adapt_sklearn": Row(("core", "engine", "formats", "adapt_numpy", "adapt_sklearn"), ("numpy", "scipy", "sklearn")),
     "numpy": Row(("core", "engine", "formats", "adapt_numpy", "adapt_pickle", "numpy"), ("numpy",)),
@@ -124,12 +126,17 @@ EAGER = {
     "transformers",
     "adapt",
     "adapt_pandas._arrays",
+    "adapt_pandas._arrow",
     "adapt_pandas._checks",
+    "adapt_pandas._crowds",
     "adapt_pandas._frame",
     "adapt_pandas._index",
+    "adapt_pandas._moments",
+    "adapt_pandas._sparse",
     "adapt_pandas._table",
     "adapt_sklearn._checks",
     "adapt_sklearn._compiled",
+    "adapt_sklearn._random",
 }
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 

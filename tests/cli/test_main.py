@@ -19,7 +19,7 @@ from safeload.core.names import Location
 def test_the_folder_is_the_list_of_commands() -> None:
     """Every command is one file of the folder, and every such file is a command."""
     files = {path.stem for path in Path(main.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "main", "output", "watching", "explain", "audit_check"} == set(COMMANDS)
+    assert files - {"__init__", "main", "start", "output", "watching", "explain", "audit_check"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -85,7 +85,7 @@ class Record(Stateful):
     def update(self, pairs: Sequence[tuple[object, object]]) -> None:
         self.pairs.extend(pairs)
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # pragma: no branch
 
         def __getattr__(self, name: str) -> object:
             if name in self.__slots__ or name.startswith("__"):

@@ -92,7 +92,7 @@ class Frozen:
         return f"{type(self).__qualname__}({fields})"
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
 
     def replace(value, /, **changes):
         """The same value with some fields changed: `dataclasses.replace`, without its import."""

@@ -291,3 +291,12 @@ def test_objects_of_protocols_0_and_1() -> None:
     assert record.name == ("m", "C") and record.attributes == {"k": None}
     record = build(b"ccopyreg\n_reconstructor\n(cm\nC\nc__builtin__\ndict\n}Vk\nNstR.")
     assert record.states == [{"k": None}]
+
+
+def test_an_inert_record_says_why_it_has_no_methods() -> None:
+    """What its class would have had is an error that says so; what Python itself asks for is a plain one."""
+    record = Record(Named(name=GlobalName("m", "C")), How.NEWOBJ, (), {})
+    with pytest.raises(AttributeError, match="its class was not imported"):
+        _ = record.predict
+    with pytest.raises(AttributeError, match=r"^__deepcopy__$"):
+        _ = record.__deepcopy__

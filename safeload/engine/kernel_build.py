@@ -145,6 +145,8 @@ def snapshot_of(wanted: Wanted, access: Access, options: Options) -> Snapshot:
         cache_dir=access.cache_dir,
         token=access.token,
         local_files_only=access.local_files_only,
+        force_download=access.force_download,
+        proxies=access.proxies,
         kind="kernels",
     )
 

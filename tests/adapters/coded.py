@@ -5,11 +5,14 @@ The same form as in `repos.py`. Each module notes in `RAN` that it was imported,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from safeload import PolicyDenied
 from tests.adapters.repos import build_llama, build_safetensors, rewrite
 from tests.adapters.steering import build_adapter
 
@@ -254,3 +257,13 @@ CASES = {
     "generate": Case(build_generate, _generate, ("custom_generate/generate.py",)),
     "pipeline": Case(build_pipeline, _pipe, ("pipe.py",)),
 }
+
+
+def refused_after_one_byte(path: Path, names: Iterable[str], load: Callable[[], object]) -> None:
+    """Each of the files counts: with one byte more in it the load is refused, and the reason names the file."""
+    for name in names:
+        before = (path / name).read_bytes()
+        (path / name).write_bytes(before + b"\n")
+        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
+            load()
+        (path / name).write_bytes(before)

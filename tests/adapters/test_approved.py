@@ -71,12 +71,7 @@ def test_one_byte_more_and_it_is_refused(case: coded.Case, project: Path) -> Non
     """A change in any file of the closure, the smallest one too."""
     path = case.build(project / "m")
     approve(path)
-    for name in case.files:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            case.load(guarded, str(path))
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, case.files, lambda: case.load(guarded, str(path)))
     assert not coded.RAN
 
 

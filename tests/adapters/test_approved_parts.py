@@ -74,12 +74,7 @@ def test_one_byte_more_and_a_module_is_refused(build: Build, project: Path) -> N
     """A change in any file of the closure."""
     path = build(project / "m")
     approve(path)
-    for name in coded_parts.SENTENCE_FILES:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            sentences(path)
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, coded_parts.SENTENCE_FILES, lambda: sentences(path))
     assert not coded.RAN
 
 
@@ -253,12 +248,7 @@ def test_one_byte_more_and_a_pipeline_is_refused(
     """A change in any file of the closure."""
     path = build(project / "m")
     approve(path)
-    for name in files:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            pipeline(path)
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, files, lambda: pipeline(path))
     assert not coded.RAN
 
 

@@ -44,12 +44,7 @@ def test_of_two_image_processors_both_are_approved(build: Any, project: Path) ->
     assert chosen(images=[[[0]]])["pixel_values"].shape == (1, 3, 2, 2)
     if find_spec("torchvision") is not None:
         assert type(images(path, backend="torchvision")).__name__ == "Fast"
-    for name in coded_vision.TWO_FILES:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            images(path)
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, coded_vision.TWO_FILES, lambda: images(path))
 
 
 def test_an_image_processor_is_saved_and_loads_again(project: Path) -> None:  # noqa: F811

@@ -358,12 +358,7 @@ def test_a_models_own_code_is_refused_approved_and_refused_again(project: Path) 
     assert own.origin() == "own" and type(own).__module__.startswith(f"{PACKAGE}.c")
     assert copy.deepcopy(own).origin() == pickle.loads(pickle.dumps(own)).origin() == "own"
     assert sorted(coded.RAN) == ["more.py", "my_unet.py"]
-    for name in FILES:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            model(path)
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, FILES, lambda: model(path))
 
 
 def test_a_model_in_a_folder(project: Path) -> None:  # noqa: F811

@@ -110,12 +110,7 @@ def test_one_byte_more_and_blocks_are_refused(project: Path) -> None:  # noqa: F
     """A change in any file of the closure."""
     path = build(project / "m")
     approve(path)
-    for name in FILES:
-        before = (path / name).read_bytes()
-        (path / name).write_bytes(before + b"\n")
-        with pytest.raises(PolicyDenied, match=f"{name} changed since jo read it"):
-            load(path)
-        (path / name).write_bytes(before)
+    coded.refused_after_one_byte(path, FILES, lambda: load(path))
     assert not coded.RAN
 
 

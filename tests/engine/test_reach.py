@@ -12,6 +12,7 @@ from safeload.core.errors import LimitExceeded, UsageError
 from safeload.core.limits import Limits
 from safeload.engine.audit.approve import approve
 from safeload.engine.explain import explain
+from safeload.engine.kernel_audit import audit_kernel
 from safeload.engine.reach import reach
 from safeload.engine.templates import find_templates
 from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)
@@ -27,6 +28,7 @@ EVERY: dict[str, Callable[[Access], object]] = {
     "diff": lambda access: diff(f"hf://{ID}", f"hf://{ID}", access=access),
     "explain": lambda access: explain(ID, request=Request(access=access)),
     "explain_policy": lambda access: explain_policy(ID, request=Request(access=access)),
+    "kernel": lambda access: audit_kernel(ID, access=access),
     "lock": lambda access: lock(ID, access=access),
     "scan": lambda access: scan(ID, request=Request(access=access)),
     "templates": lambda access: find_templates(ID, request=Request(access=access)),

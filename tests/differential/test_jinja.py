@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.differential.jinja_readers import ours, theirs
@@ -69,6 +69,8 @@ OTHER = st.sampled_from(
 TEMPLATES = st.recursive(OUTPUT | OTHER, _statements, max_leaves=5)
 
 
+@example("{{ 'a' ~ not (x) }}")
+@example("{{ (x is not none if (y).a) }}")
 @settings(max_examples=300, deadline=None)
 @given(TEMPLATES)
 def test_what_jinja_accepts_is_read_as_jinja_reads_it(template: str) -> None:

@@ -29,7 +29,7 @@ _NAMED_CONSTANTS = {
 _BEGINS = frozenset({("operator", "["), ("operator", "{")})
 _FOLLOWS = frozenset({".", "[", "(", "|", "is"})
 """What may follow a value and belongs to it."""
-_AFTER_TEST = frozenset({"else", "or", "and", "is", "in", "if", "not"})
+_AFTER_TEST = frozenset({"else", "or", "and"})
 
 
 class Broken(Exception):
@@ -136,7 +136,7 @@ class Expressions:
 
     def operation(self, least: int) -> Expr:
         """Operators that bind tighter than `least`, by climbing."""
-        left = self.prefix()
+        left = self.prefix(least)
         while True:
             text, binding, width = self.operator()
             if not binding or binding <= least:
@@ -156,9 +156,10 @@ class Expressions:
         self.nesting -= 1
         return value
 
-    def prefix(self) -> Expr:
+    def prefix(self, least: int) -> Expr:
         token = self.token
-        if self.accept("not", "name"):
+        # Behind an operator that binds tighter, `not` is a name, as in Jinja.
+        if least <= _NOT and self.accept("not", "name"):
             return made("unary", token.offset, (self.deeper(_NOT),), value="not")
         if token.kind == "operator" and token.text in "+-" and token.text:
             self.at += 1
@@ -289,6 +290,8 @@ class Expressions:
         token = self.token
         if self.sees("("):
             arguments, named = self.arguments()
+        elif self.sees("is", "name"):
+            self.broken("a test cannot follow a test")
         elif token.kind in ("string", "number") or (token.kind, token.text) in _BEGINS or self.names_argument():
             arguments = (self.bare(),)
         found = made("test", offset, (value, *arguments), value=name, named=named)

@@ -25,9 +25,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reference",
         metavar="REF",
-        nargs="?",
-        help="a directory, a model on the hub, or a file of Python; "
-        "with --check, every model of the project's lock if none is named",
+        nargs="*",
+        help="a directory, a model on the hub, or a file of Python; with --check, every model of the project's lock if "
+        "none is named; 'check' or 'suggest' before it is the same as the option (./check is a directory)",
     )
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
     parser.add_argument(
@@ -59,6 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
     from safeload.engine.audit.report import audit, changes
     from safeload.engine.request import Request
 
+    _understand_words(parsed)
     if parsed.check or parsed.suggest or parsed.take:
         from safeload.cli.audit_check import run as run_check
 
@@ -87,6 +88,16 @@ def run(parsed: argparse.Namespace) -> int:
                 command = f"safeload approve {escape(found.reference)} --closure {found.closure.digest}"
                 note(f"once you have read it: {command} --criteria safe-to-run --as YOU")
     return found.report.status.exit_code
+
+
+def _understand_words(parsed: argparse.Namespace) -> None:
+    """`audit check REF` is `audit REF --check`, and `audit suggest REF` likewise. Leaves at most one reference."""
+    words: list[str] = parsed.reference
+    if words[:1] in (["check"], ["suggest"]):
+        setattr(parsed, words.pop(0), True)
+    if len(words) > 1:
+        raise UsageError("nothing was audited", why="more than one model is named", remedy="safeload audit REF")
+    parsed.reference = words[0] if words else None
 
 
 def _approved_before(parsed: argparse.Namespace, found: Audit) -> Audit | None:

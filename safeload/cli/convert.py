@@ -235,7 +235,8 @@ def _preview(conversion: Conversion) -> None:
     out.print(table)
     total = sum(one.nbytes for one in conversion.tensors)
     files = "1 file" if len(conversion.files) == 1 else f"{len(conversion.files):,} files"
-    out.print(f"{len(conversion.tensors):,} tensors, {size(total)}, in {files}; nothing written")
+    noun = "tensor" if len(conversion.tensors) == 1 else "tensors"
+    out.print(f"{len(conversion.tensors):,} {noun}, {size(total)}, in {files}; nothing written")
 
 
 def _json(conversion: Conversion) -> None:

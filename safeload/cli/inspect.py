@@ -57,9 +57,10 @@ def _show(found: Inspection) -> None:
         out.print(_table(found))
         shared = sum(bool(tensor.same_as) for tensor in found.tensors)
         alike = f"; {shared:,} are the same memory as another" if shared else ""
-        out.print(f"{len(found.tensors):,} tensors, {size(found.nbytes)}{alike}")
-    if found.data:
-        out.print(_tree(found.data))
+        noun = "tensor" if len(found.tensors) == 1 else "tensors"
+        out.print(f"{len(found.tensors):,} {noun}, {size(found.nbytes)}{alike}")
+    if found.data and (tree := _tree(found.data)).children:
+        out.print(tree)
     if found.globals:
         out.print(_globals(found))
     for place, source in found.pseudo:

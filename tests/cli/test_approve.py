@@ -85,6 +85,10 @@ def test_what_is_still_lacking_is_said_at_once(capsys: pytest.CaptureFixture[str
         ("approve", "none", "--criteria", "safe-to-run", "--as", "jo"),
         ("audit", "--suggest"),
         ("audit",),
+        ("audit", "suggest"),
+        ("audit", "m", "m"),
+        ("audit", "check", "m", "m"),
+        ("audit", "m", "check"),
         ("audit", "--check", "--revision", "main"),
         ("audit", "--check", "--audits", "none.toml"),
         ("audit", "m", "--check", "--policy", "none.toml"),
@@ -116,6 +120,18 @@ def test_a_check_is_for_ci(capsys: pytest.CaptureFixture[str], project: Path) ->
     assert "approve" not in out(capsys, "audit", "m", "--suggest", code=1).replace("not approved", "")
     write(project / "audits.toml", good + "[[violation]]\n")
     assert "violation[0]" in out(capsys, "audit", "m", "--check", code=2)
+
+
+def test_check_and_suggest_are_words_as_well(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    """They say what the options say; a directory of such a name is reached by its path."""
+    out(capsys, *APPROVE, "jo", code=0)
+    write(project / "m/blocks.py", BLOCKS + "x = 1\n")
+    for word in ("check", "suggest"):
+        assert out(capsys, "audit", word, "m", code=1) == out(capsys, "audit", "m", f"--{word}", code=1)
+    assert out(capsys, "audit", "check", code=0) == out(capsys, "audit", "--check", code=0)
+    model(project / "check")
+    assert "brings no code" in out(capsys, "audit", "./check", code=0)
+    assert "brings no code" in out(capsys, "audit", "check", "check", code=0)
 
 
 def test_what_there_is_to_read_is_suggested(

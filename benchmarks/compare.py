@@ -1,122 +1,165 @@
-"""What each scanner says of each file of our corpus: writes `docs/comparison.md`.
+"""What each scanner says of each file of our corpora: writes `docs/comparison.md` and `docs/comparison.csv`.
 
-    python benchmarks/compare.py [--print]
+    python benchmarks/compare.py              # an hour of a processor, most of it modelaudit's
+    python benchmarks/compare.py --ours       # safeload anew; what the others said is kept from comparison.csv
 
-The corpus is `tests/corpus/build.py`: files under `benign/` are what libraries write, those under `hostile/` are built
-to act or to deceive, those under `stand-in/` are what broken downloads leave. Every scanner is the current release from
-PyPI in an environment of its own, with its default settings, one file at a time, judged by its exit code alone, as a
-pipeline would: `clean`, `found`, or `?` for anything else.
+Every scanner is the current release from PyPI in an environment of its own, with its default settings, one file at a
+time, judged by its exit code alone, as a pipeline would: `clean`, `found`, or `?` for anything else. The corpora are
+those of our tests: `tests/corpus/build.py` (containers that deceive, broken downloads), `tests/regressions` (public
+advisories, and files that run code for somebody), and `tests/corpus/benign.py` (what libraries write).
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import datetime
-import subprocess
+import io
+import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers import LEFT_OUT, PEERS, install, ours
-from tests.corpus.build import build
+from benchmarks.peers import MODELAUDIT, PEERS, exit_code, install, ours
+from tests.corpus import benign, build
+from tests.generator.written import pickled
+from tests.regressions import advisories
+from tests.regressions.test_advisory_gadgets import PLACES
+from tests.regressions.test_never_safe import FILES
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "comparison.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 OURS = {0: "clean", 1: "found", 2: "?"}
-_SECONDS = 120
+GROUPS = {
+    "advisories": "pickles that public advisories describe",
+    "hostile": "files that deceive or act",
+    "code": "files that run code for somebody",
+    "stand-in": "broken downloads",
+    "benign": "benign files",
+}
+"""The first part of a file's name, and what such files are."""
+_WORDS = ("clean", "found", "?")
 Verdict = Callable[[Path], str]
+Rows = dict[str, list[str]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", action="store_true", help="print the page instead of writing it")
+    parser.add_argument("--ours", action="store_true", help="judge by safeload alone, and keep what the others said")
     asked = parser.parse_args()
     scan = ours()
-    tools: dict[str, Verdict] = {"safeload": lambda path: OURS.get(_code([*scan, str(path)]), "?")}
-    left_out = dict(LEFT_OUT)
-    for peer in PEERS:
+    tools: dict[str, Verdict] = {"safeload": lambda path: OURS.get(exit_code([*scan, str(path)]), "?")}
+    left_out = {}
+    for peer in () if asked.ours else (*PEERS, MODELAUDIT):
         if why := install(peer):
             left_out[peer.name] = why
-            continue
-
-        def verdict(path: Path, peer=peer) -> str:  # type: ignore[no-untyped-def]
-            code = _code(peer.on(path))
-            return "clean" if code in peer.clean else "found" if code in peer.found else "?"
-
-        tools[f"{peer.name} {peer.version}"] = verdict
-    with tempfile.TemporaryDirectory() as name:
+        else:
+            tools[f"{peer.name} {peer.version}"] = peer.verdict
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
-        paths = sorted(build(folder))
-        rows = {str(path.relative_to(folder)): [verdict(path) for verdict in tools.values()] for path in paths}
-    text = _page(list(tools), rows, left_out)
-    if asked.print:
-        print(text)
-    else:
-        PAGE.write_text(text, encoding="utf-8")
+        for path, data in _files():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        found = pool.map(lambda path: [verdict(path) for verdict in tools.values()], paths)
+        rows = {str(path.relative_to(folder)): verdicts for path, verdicts in zip(paths, found, strict=True)}
+    names = _add_others(rows) if asked.ours else list(tools)
+    (DOCS / "comparison.md").write_text(_page(names, rows, left_out), encoding="utf-8")
+    (DOCS / "comparison.csv").write_text(_table(names, rows), encoding="utf-8")
 
 
-def _code(command: list[str]) -> int:
-    try:
-        return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False).returncode
-    except subprocess.TimeoutExpired:
-        return 124
+def _add_others(rows: Rows) -> list[str]:
+    """What the other scanners said when `comparison.csv` was written, of the same files. Returns all tools' names."""
+    with open(DOCS / "comparison.csv", encoding="utf-8", newline="") as file:
+        (_, *tools), *written = csv.reader(file)
+    if {name for name, *_ in written} != rows.keys():
+        raise SystemExit("the corpora changed since comparison.csv was written: run it without --ours")
+    for name, _own, *others in written:
+        rows[name] += others
+    return tools
 
 
-def _today() -> str:
-    return f"{datetime.datetime.now(datetime.UTC):%d %B %Y}"
+def _files() -> Iterator[tuple[str, bytes]]:
+    """Every file: a name that begins with its group, and its bytes. Advisories take the four containers by turns."""
+    for name, make in build.FIXTURES.items():
+        yield name, make()
+    for number, advisory in enumerate(advisories.ALL):
+        place, wrap = list(PLACES.items())[number % len(PLACES)]
+        yield f"advisories/{number:03}-{advisory.of}/{place}", wrap(pickled(advisory.value))
+    for title, made in FILES.items():
+        data, name = made()
+        yield f"code/{title.replace(' ', '-')}/{name}", data
+    for maker, several in benign.MAKERS.items():
+        for name, data in several():
+            yield f"benign/{maker}/{name}", data
 
 
-def _page(tools: list[str], rows: dict[str, list[str]], left_out: dict[str, str]) -> str:
+def _table(tools: list[str], rows: Rows) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", *tools])
+    writer.writerows([name, *verdicts] for name, verdicts in rows.items())
+    return out.getvalue()
+
+
+def _page(tools: list[str], rows: Rows, left_out: dict[str, str]) -> str:
+    head = ["| | " + " | ".join(tools) + " |", "|---|" + "---|" * len(tools)]
+    hostile = {name: verdicts for name, verdicts in rows.items() if _group(name) != "benign"}
     return "\n".join(
         [
             "# Comparison",
             "",
-            f"Made by `python benchmarks/compare.py` on {_today()}. Each scanner is",
-            "the release from PyPI that is named, with its default settings, judged by its exit code for one file at a",
-            "time: `clean`, `found`, or `?` where it says neither (an error, or a file that it does not decide).",
+            f"Made by `python benchmarks/compare.py` on {datetime.datetime.now(datetime.UTC):%d %B %Y}.",
+            "Each scanner is the release from PyPI that is named, as `pip install` alone gives it, with its default",
+            "settings, judged by its exit code for one file at a time: `clean`, `found`, or `?` where it says neither",
+            "(an error, or a file that it does not decide).",
             "",
-            "This is **our own corpus**: it holds what we thought of, so it flatters us. Of a hostile file, `clean` is",
-            "what hurts; `?` is visible to who looks at exit codes. Of a benign file, anything but `clean` is noise.",
+            f"These {len(rows)} files are **our own corpora**, those of our tests: they hold what we thought of, so",
+            "they flatter us. Of a hostile file, `clean` is what hurts; `?` is visible to who looks at exit codes. Of",
+            "a benign file, anything but `clean` is noise. The advisories are of other scanners, many of them mended",
+            "since by those. Every verdict is in",
+            "[comparison.csv](comparison.csv).",
             "",
-            "| | " + " | ".join(tools) + " |",
-            "|---|" + "---|" * len(tools),
+            *head,
             *_sums(tools, rows),
             "",
             *_lost(rows),
             *[f"{name} is not here: {why}." for name, why in left_out.items()],
+            "## Every file that is not benign",
             "",
-            "## Every file",
-            "",
-            "| file | " + " | ".join(tools) + " |",
-            "|---|" + "---|" * len(tools),
-            *[f"| `{name}` | " + " | ".join(verdicts) + " |" for name, verdicts in rows.items()],
+            *head,
+            *[f"| `{name}` | " + " | ".join(verdicts) + " |" for name, verdicts in hostile.items()],
             "",
         ]
     )
 
 
-def _sums(tools: list[str], rows: dict[str, list[str]]) -> list[str]:
-    kinds = {"benign": "benign files", "hostile": "hostile files", "stand-in": "broken downloads"}
+def _group(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _sums(tools: list[str], rows: Rows) -> list[str]:
     lines = []
-    for kind, title in kinds.items():
-        own = [verdicts for name, verdicts in rows.items() if name.startswith(kind + "/")]
-        for word in ("clean", "found", "?"):
+    for group, title in GROUPS.items():
+        own = [verdicts for name, verdicts in rows.items() if _group(name) == group]
+        for word in _WORDS:
             cells = [str(sum(verdicts[at] == word for verdicts in own)) for at in range(len(tools))]
             lines.append(f"| {len(own)} {title}: `{word}` | " + " | ".join(cells) + " |")
     return lines
 
 
-def _lost(rows: dict[str, list[str]]) -> list[str]:
+def _lost(rows: Rows) -> list[str]:
     """Where another scanner does better than we do."""
     lines = []
     for name, (own, *others) in rows.items():
-        wanted = "clean" if name.startswith("benign/") else "found"
+        wanted = "clean" if _group(name) == "benign" else "found"
         if own != wanted and wanted in others:
             lines.append(f"- `{name}`: safeload says `{own}`, others say `{wanted}`")
     if not lines:
-        return ["On no file of this corpus another scanner is right where safeload is not.", ""]
+        return ["On no file of these corpora another scanner is right where safeload is not.", ""]
     return ["Where safeload does worse than another scanner:", "", *lines, ""]
 
 

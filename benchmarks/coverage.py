@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from benchmarks.peers import PEERS, Peer, install, ours
+from benchmarks.peers import MODELAUDIT, PEERS, Peer, exit_code, install, ours
 from safeload import torch as safe_torch
 from safeload.core.errors import SafeloadError
 from tests.corpus.replay import Built, build, found
@@ -38,8 +38,6 @@ from tests.corpus.replay import Built, build, found
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 SETS = json.loads((ROOT / "tests" / "data" / "real-imports.json").read_text("utf-8"))["sets"]
-MODELAUDIT = Peer(name="modelaudit", requires=("modelaudit",), command=("modelaudit", "scan"))
-_SECONDS = 120
 _WATCHED = (
     "pickle.find_class", "exec", "compile", "marshal.loads", "import", "os.system", "os.exec", "os.posix_spawn",
     "subprocess.Popen", "socket.connect", "ctypes.dlopen",
@@ -155,11 +153,7 @@ def judged(command: Callable[[Path], list[str]], peer: Peer | None, *, unpacked:
                     data = archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
             path = Path(folder) / (f"{number}.pkl" if unpacked else f"{number}.bin")
             path.write_bytes(data)
-            try:
-                done = subprocess.run(command(path), capture_output=True, timeout=_SECONDS, check=False, cwd=folder)
-                code = done.returncode  # some leave files where they are started
-            except subprocess.TimeoutExpired:
-                code = 124
+            code = exit_code(command(path))
             said["clean" if code in clean else "found" if code in dirty else "?"] += entry["files"]
     return said
 

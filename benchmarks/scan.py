@@ -34,7 +34,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.peers import LEFT_OUT, PEERS, install, ours
+from benchmarks.peers import PEERS, install, ours
 
 BUILD = """
 import json, os, pickle, struct, sys, torch
@@ -136,8 +136,6 @@ def main() -> None:
             print(f"{peer.name} is left out: {why}")
         else:
             tools[f"{peer.name} {peer.version}"] = peer.on
-    for name, why in LEFT_OUT.items():
-        print(f"{name} is left out: {why}")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {asked.rounds}\n")
 
     results: dict[str, dict[str, dict[str, float]]] = {}

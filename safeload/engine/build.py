@@ -21,6 +21,7 @@ from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.plan import Plan
 from safeload.engine.record import AdmittedFile, How, LeftOut, Record, to_json
+from safeload.engine.results import own_files
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
 from safeload.formats.dtypes import bits_of
@@ -109,7 +110,7 @@ def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorVie
     identity, so that converting need not wait for its digest; any other by its content.
     """
     name = "-".join(map(str, file.identity)) if file.exclusive and settled else file.sha256(store.memo)
-    with store.staging("converted", f"{CONVERTER}-{sha256(name.encode())}") as stage:
+    with store.staging("converted", f"{CONVERTER}-{sha256(f'{name} {own_files()}'.encode())}") as stage:
         if stage.entry is None:
             path = os.path.join(stage.path, _CONVERTED)
             try:

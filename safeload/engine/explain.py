@@ -21,7 +21,8 @@ from safeload.rules.base import Context
 from safeload.rules.fickling import pseudo_source
 from safeload.rules.script import Step, script
 from safeload.sources.base import Snapshot
-from safeload.sources.remote import is_remote, without_query
+from safeload.sources.http_ranges import without_query
+from safeload.sources.remote import is_remote
 
 __all__ = ["Explanation", "Step", "Stream", "explain", "explain_stream", "explained_file"]
 

@@ -87,7 +87,8 @@ def _told(target: str) -> str:
     """A target as reports tell it, which are handed on: of an address on the web without what may be a key."""
     if "://" not in target:
         return target
-    from safeload.sources.remote import WEB, without_query
+    from safeload.sources.http_ranges import without_query
+    from safeload.sources.remote import WEB
 
     return without_query(target) if target.startswith(WEB) else target
 

@@ -309,6 +309,11 @@ def test_a_folder_where_drafts_lie_is_in_nobodys_way(tmp_path: Path) -> None:
     (place / "folder/link").symlink_to(precious.parent)
     (place / "link").symlink_to(precious.parent)
     place.chmod(0o700)
+    held = draft.Draft(str(tmp_path), "x", "plan")
+    held.open()
+    assert list(place.iterdir()) == []
+    held.leave()
+    models.write(place / "folder/file", b"")
     assert set(loaded(convert(path))) == set(BIG)
     assert not place.exists() and precious.read_bytes() == b"precious"
 

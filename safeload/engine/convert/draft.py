@@ -55,6 +55,7 @@ class Draft:
                 )
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._forget_other_plans()
         except BlockingIOError:
             os.close(self._descriptor)
             raise UsageError(
@@ -63,7 +64,6 @@ class Draft:
                 why="another process converts to the same place",
                 remedy="wait for it to end",
             ) from None
-            self._forget_other_plans()
         except OSError as error:
             self.leave()
             raise os_failure(error, "the output could not be written", path=self.folder) from error

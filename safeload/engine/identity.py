@@ -37,6 +37,19 @@ def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
     return _targets_of_path(snapshot)
 
 
+def by_link(snapshot: Snapshot) -> tuple[str, ...]:
+    """The path by which a model of this machine was named, if that leads through links to where it is.
+
+    A rule that is about this path is about whatever the links lead to. Without one, the path says nothing.
+    """
+    if snapshot.kind not in ("directory", "file", "cache") or snapshot.reference.startswith("hf://"):
+        return ()
+    path = os.path.abspath(snapshot.reference)
+    if not os.path.lexists(path) or os.path.realpath(path) == path:
+        return ()
+    return (f"path:{path}",) if os.path.isdir(path) else (f"path:{path}", f"path:{os.path.dirname(path)}")
+
+
 def _as_path(place: Place | None, path: str) -> tuple[tuple[str, ...], ...]:
     """The name as a path of what was named by one, in a folder that looks like the hub's cache and is not this user's.
 

@@ -75,6 +75,37 @@ def test_a_rule_about_the_path_suits_a_cache_elsewhere(project: Path) -> None:
     load(cached(project / "download"))
 
 
+@pytest.mark.parametrize("name", ["", "/pytorch_model.bin"])
+@pytest.mark.parametrize("place", ["elsewhere", "cached"])
+def test_a_rule_about_a_path_is_about_what_a_link_there_leads_to(
+    project: Path, tmp_path: Path, place: str, name: str
+) -> None:
+    """An archive may hold a link: it frees nothing from the rule about the folder that it lies in."""
+    where = cached(tmp_path / "cache") if place == "cached" else model(tmp_path / "elsewhere", pickle=True)
+    (project / "m").mkdir()
+    (project / "m/x").symlink_to(where)
+    load(f"m/x{name}")
+    write(project / "safeload.toml", 'version = 1\n[[rule]]\nmatch = ["path:m/**"]\npickle = "deny"\n')
+    with pytest.raises(PolicyDenied, match="rule"):
+        load(f"m/x{name}")
+    load(f"{where}{name}")
+
+
+def test_a_link_does_not_lead_to_looser_rules(project: Path, tmp_path: Path) -> None:
+    """What is asked of the folder itself is asked by whatever link it is named; a path of no rule asks nothing more."""
+    where = model(tmp_path / "elsewhere", pickle=True)
+    (project / "m").mkdir()
+    (project / "m/x").symlink_to(where)
+    loose = '[[rule]]\nmatch = ["path:m/**"]\npickle = "convert"\n'
+    own = f'[[rule]]\nmatch = ["path:{where}"]\npickle = "{{}}"\n'
+    for text in (f'[defaults]\npickle = "deny"\n{loose}', loose + own.format("deny")):
+        write(project / "safeload.toml", f"version = 1\n{text}")
+        with pytest.raises(PolicyDenied):
+            load("m/x")
+    write(project / "safeload.toml", f'version = 1\n[defaults]\npickle = "deny"\n{own.format("convert")}')
+    load("./m/x")
+
+
 def test_a_file_is_in_no_lock_that_lies_beside_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock about the folder it lies in is the folder's own: it satisfies nobody who asks for a locked model."""
     folder = model(project / "m")

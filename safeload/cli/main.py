@@ -47,6 +47,10 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except SafeloadError as error:
         return _refuse(error, as_json=getattr(parsed, "json", False))
+    except FileNotFoundError as error:
+        if not _is_nowhere():
+            raise
+        return _refuse(_nowhere(error), as_json=getattr(parsed, "json", False))
     except KeyboardInterrupt:
         print("safeload: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -54,6 +58,24 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
     return code
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _nowhere(error: OSError) -> SafeloadError:
+    from safeload.core.errors import UsageError
+
+    found = UsageError(
+        "nothing was done", why="the working directory is not there any more", remedy="cd to a directory that is there"
+    )
+    found.__cause__ = error
+    return found
 
 
 def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

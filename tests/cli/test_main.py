@@ -174,3 +174,28 @@ def test_colour_only_on_a_terminal_and_never_against_no_color(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert output.coloured(Terminal(terminal)) is colour  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", [["scan", "{}"], ["scan", "--explain", "{}"], ["policy", "init"], ["lock", "{}"]])
+def test_a_working_directory_that_is_gone_is_an_error(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has its four parts and code 2, also for a path that needs none."""
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)  # and back, at the end
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main.main([part.format(tmp_path / "a.json") for part in command]) == 2
+    assert "working directory is not there" in capsys.readouterr().err
+
+
+def test_a_file_that_is_missing_is_not_taken_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory is there, what went wrong is a defect of ours, and is not hidden."""
+
+    def broken(_: argparse.Namespace) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("safeload.cli.scan.run", broken)
+    with pytest.raises(FileNotFoundError):
+        main.main(["scan", "x"])

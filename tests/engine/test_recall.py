@@ -123,6 +123,8 @@ def test_an_adapter_and_its_base_are_recognised(tmp_path: Path, monkeypatch: pyt
     admit(folder).close()
     watch = Watch(monkeypatch)
     admit(folder).close()
+    assert watch.read == [str(tmp_path / "base/config.json")]  # whether a model lies there, is asked every time
+    watch.read.clear()
     assert watch.quiet
 
 

@@ -237,7 +237,10 @@ class _Job:
 
     def _stage(self, stage: Stage, held: Held, plan: Plan, built: build.Built, record: Record) -> tuple[Entry, Record]:
         try:
-            build.build_small(held, plan, built, stage.path, code=bool(plan.code) and self._runs_code)
+            code = bool(plan.code) and self._runs_code
+            # A directory for any loader: nobody of ours is there when it follows a pointer.
+            late = self.request.purpose != "everything"
+            build.build_small(held, plan, built, stage.path, code=code, late=late)
             record = dataclasses.replace(
                 record,
                 files=tuple(built.files),

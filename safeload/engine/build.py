@@ -144,8 +144,9 @@ def refuse_oversized(held: Held, plan: Plan) -> None:
             raise LimitExceeded("text_bytes", allowed=most, wanted=size, where=Location(path))
 
 
-def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool = False) -> None:
-    """Write the configs, indexes and tokenizer files of the plan into `folder`. With `code`, they may name code.
+def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool = False, late: bool = True) -> None:
+    """Write the configs, indexes and tokenizer files of the plan into `folder`. With `code`, they may name code; with
+    `late`, what their caller loads later.
 
     Raises:
         OSError: the folder could not be written.
@@ -161,7 +162,7 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool
         changed = False
         if config is not None:
             filled = posixpath.basename(name) == select.CONFIG and _fill_dtype(held, config.data, plan, built, name)
-            rewritten = rewrite(path, config.data, available.__contains__, code=code)
+            rewritten = rewrite(path, config.data, available.__contains__, code=code, late=late)
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
             changed = filled or bool(rewritten.changes) or _read_two_ways(inspected)

@@ -496,6 +496,19 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
+def test_a_directory_for_any_loader_names_no_component_elsewhere(tmp_path: Path) -> None:
+    """A modular pipeline says where each component is: such pointers go where nobody guards what follows them."""
+    where = {"pretrained_model_name_or_path": "evil/unet", "subfolder": "", "type_hint": ["diffusers", "UNet2DModel"]}
+    index = {"_class_name": "Blocks", "unet": [None, None, where], "text": [None, None, {**where, "repo": None}]}
+    folder = write_all(tmp_path / "m", {"modular_model_index.json": index, "config.json": CONFIG})
+    with admit(folder) as admission:
+        text = (admission.path / "modular_model_index.json").read_text()
+        assert "evil" not in text and "type_hint" in text
+        assert sum("evil/unet" in item.reason for item in admission.left_out) == 2
+    with admit(folder, request=Request(purpose="processor")) as admission:
+        assert json.loads((admission.path / "modular_model_index.json").read_text()) == index
+
+
 def test_an_evil_base_denies_its_adapter(tmp_path: Path, marker: Path, store: Path) -> None:
     """The refusal is about the base's file, and says whose base it is; nothing stays open or behind."""
     folder = adapter(tmp_path / "a", evil(tmp_path / "base", marker))

@@ -73,7 +73,12 @@ def refused(text: str | bytes) -> str:
 
 @pytest.mark.parametrize(
     ("written", "pattern"),
-    [("path:a/*/", "path:/project/a/*"), ("path:./a/", "path:/project/a"), ("path:/", "path:/"), ("path:/a/", "path:/a")],
+    [
+        ("path:a/*/", "path:/project/a/*"),
+        ("path:./a/", "path:/project/a"),
+        ("path:/", "path:/"),
+        ("path:/a/", "path:/a"),
+    ],
 )
 def test_a_slash_at_the_end_of_a_path_says_nothing(written: str, pattern: str) -> None:
     """A model's path has none: a pattern that kept it would match nothing, and its rule be none."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,12 +18,14 @@ from safeload.core.errors import PolicyDenied, SafeloadError
 DENIED = 1
 ERROR = 2
 INTERRUPTED = 130
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def run() -> NoReturn:
     """The program `safeload`. A defect of ours ends it with its traceback and code 2: 1 would say "findings"."""
     # A reading makes many objects that all live until its end: looking for garbage among them costs more than reading.
     gc.set_threshold(100_000, 50, 1_000)
+    _open_streams()
     code = None
     try:
         code = main(sys.argv[1:])
@@ -30,6 +34,23 @@ def run() -> NoReturn:
             sys.excepthook(*sys.exc_info())
             sys.exit(ERROR)
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """See that standard input, output and error are there, and take any text.
+
+    Where one of them was closed, the next file that is opened would get its number, and be written to by whatever
+    writes there. What an encoding cannot say is escaped: a name must not cost the whole report.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,13 +68,47 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except SafeloadError as error:
         return _refuse(error, as_json=getattr(parsed, "json", False))
+    except FileNotFoundError as error:
+        if not _is_nowhere():
+            raise
+        return _refuse(_nowhere(error), as_json=getattr(parsed, "json", False))
     except KeyboardInterrupt:
         print("safeload: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
+    except OSError as error:  # what names no file, and is told by none of our errors, came from a stream
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _refuse(_unwritten(error), as_json=False)
     return code
+
+
+def _unwritten(error: OSError) -> SafeloadError:
+    from safeload.core.errors import UsageError
+
+    why = error.strerror or type(error).__name__
+    return UsageError("the output was not written", why=why, remedy="write it to another place")
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _nowhere(error: OSError) -> SafeloadError:
+    from safeload.core.errors import UsageError
+
+    found = UsageError(
+        "nothing was done", why="the working directory is not there any more", remedy="cd to a directory that is there"
+    )
+    found.__cause__ = error
+    return found
 
 
 def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,7 +3,9 @@
 1. Nothing within a scanned directory, and nothing beside or beneath a scanned file, may suppress anything: whoever
    made the model could have put it there. A file that was found there is left out, and that is said; one that was
    named by hand is refused.
-2. The search begins in the working directory and ends at the root of the project (the first folder with a `.git`).
+2. The search begins in the working directory and ends at the root of the project (the first folder with a `.git` or a
+   `pyproject.toml`), as that for policies does. Without one, only the working directory is looked at: what lies above
+   may be anybody's, such as the archive that the folder came out of.
 3. A file that was found, and that others own or may write, is left out too; and so is each of its entries that is
    about files of this machine outside its folder. Leaving out is the strict side.
 """
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "safeload.toml"
 _LARGEST = 1 << 22
+_ROOTS = (".git", "pyproject.toml")
 
 
 class Accepted(Frozen):
@@ -63,11 +66,12 @@ def accepted(targets: Sequence[str], *, policy: str | None, start: str) -> Accep
 
 
 def _upward(folder: str) -> list[str]:
-    """A folder and those above it, up to the root of its project or of the disk."""
+    """A folder and those above it, up to the root of its project; the folder alone if it belongs to none."""
     found = [folder]
-    while not os.path.lexists(os.path.join(folder, ".git")) and os.path.dirname(folder) != folder:
-        folder = os.path.dirname(folder)
-        found.append(folder)
+    while not any(os.path.lexists(os.path.join(found[-1], root)) for root in _ROOTS):
+        if os.path.dirname(found[-1]) == found[-1]:
+            return [folder]
+        found.append(os.path.dirname(found[-1]))
     return found
 
 

@@ -26,7 +26,7 @@ from safeload.core.evidence import Evidence
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
 from safeload.core.policy import Verdict
-from safeload.engine import build, enforce, publish, recall, select
+from safeload.engine import base_model, build, enforce, publish, recall, select
 from safeload.engine.admission import Admission
 from safeload.engine.approved import ApprovedCode, approve
 from safeload.engine.audit import approval
@@ -237,7 +237,10 @@ class _Job:
 
     def _stage(self, stage: Stage, held: Held, plan: Plan, built: build.Built, record: Record) -> tuple[Entry, Record]:
         try:
-            build.build_small(held, plan, built, stage.path, code=bool(plan.code) and self._runs_code)
+            code = bool(plan.code) and self._runs_code
+            # A directory for any loader: nobody of ours is there when it follows a pointer.
+            late = self.request.purpose != "everything"
+            build.build_small(held, plan, built, stage.path, code=code, late=late)
             record = dataclasses.replace(
                 record,
                 files=tuple(built.files),
@@ -337,6 +340,7 @@ class _Job:
         depth: int,
     ) -> Admission:
         own = publish.code_of(code, self.request) if self.place and record.code and self._runs_code else {}
+        said = base_model.require_model(record.base, snapshot, self.options.limits) if record.base is not None else ()
         base_place = self.place.for_base() if self.place is not None else None
         base = self._base(record, depth, base_place, resources)
         if self.place is not None:
@@ -355,7 +359,7 @@ class _Job:
             verdict=verdict,
             files=record.files,
             left_out=record.left_out,
-            notes=(*snapshot.notes, *self.store.notes, *enforce.warnings(verdict)),
+            notes=(*snapshot.notes, *said, *self.store.notes, *enforce.warnings(verdict)),
             lock=found.lock,
             signatures=found.signatures,
             attention_removed=record.attention_removed,

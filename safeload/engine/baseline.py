@@ -4,8 +4,8 @@ A finding is recognised by its fingerprint: rule, status, file name, place by na
 that a file written again with more weights keeps its known findings. What may not be known by words alone:
 
 1. A dangerous finding is never in a baseline. It takes a suppression, by hand, with a reason and a digest.
-2. An undecided one, and one about a file as a whole (there is Python code), is known only of the very bytes it was
-   found in: the entry holds their digest. Its words would be the same about any other bytes.
+2. An undecided one, one about a file as a whole (there is Python code), and one whose words were cut short, is known
+   only of the very bytes it was found in: the entry holds their digest. Its words would be the same about other bytes.
 3. A fingerprint is known as often as it was found: one more of the same is new.
 """
 
@@ -23,6 +23,8 @@ from safeload.engine.naming import Names
 
 SCHEMA = "safeload.baseline/1"
 _LARGEST = 1 << 26
+_CUT = "…"
+"""What stands for the rest of a text that is too long to be shown."""
 
 
 def fingerprint(name: str, finding: Finding) -> str:
@@ -42,6 +44,7 @@ def _key(name: str, file: FileReport, finding: Finding) -> tuple[str, str] | Non
         return None
     place = finding.location
     bound = finding.status is Status.UNDECIDED or (place.member, place.offset, place.path) == (None, None, None)
+    bound = bound or any(_CUT in text for text in (finding.message, *finding.evidence))
     if bound and file.sha256 is None:
         return None
     return fingerprint(name, finding), (file.sha256 or "") if bound else ""

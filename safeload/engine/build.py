@@ -21,6 +21,7 @@ from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
 from safeload.engine.plan import Plan
 from safeload.engine.record import AdmittedFile, How, LeftOut, Record, to_json
+from safeload.engine.results import own_files
 from safeload.engine.rewrite import rewrite
 from safeload.formats.base import Config, Irregularity, TensorView
 from safeload.formats.dtypes import bits_of
@@ -109,7 +110,7 @@ def convert_into(store: Store, file: PinnedFile, tensors: Mapping[str, TensorVie
     identity, so that converting need not wait for its digest; any other by its content.
     """
     name = "-".join(map(str, file.identity)) if file.exclusive and settled else file.sha256(store.memo)
-    with store.staging("converted", f"{CONVERTER}-{sha256(name.encode())}") as stage:
+    with store.staging("converted", f"{CONVERTER}-{sha256(f'{name} {own_files()}'.encode())}") as stage:
         if stage.entry is None:
             path = os.path.join(stage.path, _CONVERTED)
             try:
@@ -143,8 +144,9 @@ def refuse_oversized(held: Held, plan: Plan) -> None:
             raise LimitExceeded("text_bytes", allowed=most, wanted=size, where=Location(path))
 
 
-def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool = False) -> None:
-    """Write the configs, indexes and tokenizer files of the plan into `folder`. With `code`, they may name code.
+def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool = False, late: bool = True) -> None:
+    """Write the configs, indexes and tokenizer files of the plan into `folder`. With `code`, they may name code; with
+    `late`, what their caller loads later.
 
     Raises:
         OSError: the folder could not be written.
@@ -160,7 +162,7 @@ def build_small(held: Held, plan: Plan, built: Built, folder: str, *, code: bool
         changed = False
         if config is not None:
             filled = posixpath.basename(name) == select.CONFIG and _fill_dtype(held, config.data, plan, built, name)
-            rewritten = rewrite(path, config.data, available.__contains__, code=code)
+            rewritten = rewrite(path, config.data, available.__contains__, code=code, late=late)
             built.attention_removed |= rewritten.attention_removed
             built.left_out.extend(LeftOut(path=path, reason=str(change)) for change in rewritten.changes)
             changed = filled or bool(rewritten.changes) or _read_two_ways(inspected)

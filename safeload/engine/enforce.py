@@ -21,7 +21,7 @@ from safeload.core.evidence import Difference, Evidence, LockMatch, VerifiedSign
 from safeload.core.names import Location, escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf, NothingDiffers, Policy, Verdict
 from safeload.engine.held import Held
-from safeload.engine.identity import entry_for, targets
+from safeload.engine.identity import by_link, entry_for, targets
 from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
 from safeload.engine.restricted import Restricted
@@ -281,18 +281,18 @@ def guard_for(
         snapshot=snapshot,
         asked=asked,
         now=now or datetime.now(UTC),
-        applied=tuple(_applied(files, names)),
+        applied=tuple(_applied(files, names, by_link(snapshot) if files else ())),
         entries=tuple((lock, entry_for(lock, snapshot, asked)) for lock in locks),
     )
 
 
-def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]]) -> Iterator[Applied]:
-    """What each file says of each name of the model; the same rule once."""
+def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]], link: tuple[str, ...]) -> Iterator[Applied]:
+    """What each file says of each name of the model, and of a link that leads to it; the same rule once."""
     for file in files:
         seen: list[object] = []
-        for group in names:
+        for group in (*names, *([link] if link else [])):
             one = rules.apply(file, group)
-            if one.rule not in seen:
+            if one.rule not in seen and (group is not link or one.rule is not None):
                 seen.append(one.rule)
                 yield one
 

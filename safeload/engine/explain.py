@@ -21,6 +21,7 @@ from safeload.rules.base import Context
 from safeload.rules.fickling import pseudo_source
 from safeload.rules.script import Step, script
 from safeload.sources.base import Snapshot
+from safeload.sources.http_ranges import without_query
 from safeload.sources.remote import is_remote
 
 __all__ = ["Explanation", "Step", "Stream", "explain", "explain_stream", "explained_file"]
@@ -77,7 +78,7 @@ def explain(
     if isinstance(target, str) and is_remote(target):
         raise UsageError(
             "it was not explained",
-            where=escape(target),
+            where=escape(without_query(target)),
             why="that takes whole files, and this one is elsewhere",
             remedy="fetch it first, and name the file",
         )

@@ -146,12 +146,19 @@ def explain_policy(
 def check(options: Options | None = None) -> tuple[tuple[PolicyFile, ...], tuple[str, ...]]:
     """Read every policy file and lock that counts here; return the policies, and the paths of the locks.
 
+    What they suppress is read as well, though only a scan needs it: a file that is in order is so for every command.
+
     Raises:
         ConfigError: one of them cannot be used.
     """
+    from safeload.engine.rulebook import require_known
+    from safeload.trust.suppressions import suppressions
+
     options = options or Options()
     own = os.fspath(options.policy) if isinstance(options.policy, str | os.PathLike) else None
     files = layers.policies(own, formats=enforce.format_names)
+    for one in files:
+        require_known(suppressions(list(one.suppressed), file=one.file))
     return files, tuple(lock.path for lock in layers.locks(None if options.lock is None else os.fspath(options.lock)))
 
 

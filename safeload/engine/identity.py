@@ -16,7 +16,7 @@ from safeload.core.names import Location, escape
 from safeload.engine.handed import STREAM
 from safeload.engine.options import Options
 from safeload.sources.base import Snapshot
-from safeload.sources.hfcache import Place, find_place
+from safeload.sources.hfcache import Place, default_cache, find_place
 from safeload.sources.hub import is_hub_id
 from safeload.trust import layers
 from safeload.trust.lockfile import Lock, LockedModel
@@ -32,13 +32,38 @@ def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
         # Without a name no rule is about it; what is only claimed to be its name is asked as well.
         return (*(_targets_of_path(snapshot) if snapshot.root else ()), ())
     if snapshot.kind in ("hub", "cache"):
-        return (((snapshot.answered or snapshot.root).lower(),),)
+        found = find_place(os.path.realpath(snapshot.reference)) if snapshot.kind == "cache" else None
+        return (((snapshot.answered or snapshot.root).lower(),), *_as_path(found and found[0], snapshot.reference))
     return _targets_of_path(snapshot)
+
+
+def by_link(snapshot: Snapshot) -> tuple[str, ...]:
+    """The path by which a model of this machine was named, if that leads through links to where it is.
+
+    A rule that is about this path is about whatever the links lead to. Without one, the path says nothing.
+    """
+    if snapshot.kind not in ("directory", "file", "cache") or snapshot.reference.startswith("hf://"):
+        return ()
+    path = os.path.abspath(snapshot.reference)
+    if not os.path.lexists(path) or os.path.realpath(path) == path:
+        return ()
+    return (f"path:{path}",) if os.path.isdir(path) else (f"path:{path}", f"path:{os.path.dirname(path)}")
+
+
+def _as_path(place: Place | None, path: str) -> tuple[tuple[str, ...], ...]:
+    """The name as a path of what was named by one, in a folder that looks like the hub's cache and is not this user's.
+
+    Anybody can make such folders: that one says `models--acme--demo` makes nothing of acme.
+    """
+    if place is None or place.cache == os.path.realpath(default_cache()):
+        return ()
+    real = os.path.realpath(path)
+    return ((f"path:{real}",) if os.path.isdir(real) else (f"path:{real}", f"path:{os.path.dirname(real)}"),)
 
 
 def _targets_of_path(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
     if place := _place_of_file(snapshot):
-        return ((place[0].repository.lower(),),)
+        return ((place[0].repository.lower(),), *_as_path(place[0], snapshot.root))
     real = os.path.realpath(snapshot.root)
     named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind != "directory" else (f"path:{real}",)
     return (named, (snapshot.reference.lower(),)) if is_hub_id(snapshot.reference) else (named,)
@@ -56,7 +81,8 @@ def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel 
     """The entry of a lock that is about this model; of a directory or file within one, the part that is about it.
 
     Raises:
-        ConfigError: there are several, and nothing says which one is meant.
+        ConfigError: there are several, and nothing says which one is meant; or the lock names one directory twice, or
+            the one that it lies in.
     """
     if snapshot.kind in ("hub", "cache"):
         entry = _choose(lock, snapshot.root, asked, snapshot.revision)
@@ -78,13 +104,37 @@ def entry_for(lock: Lock, snapshot: Snapshot, asked: str | None) -> LockedModel 
 
 
 def directory_entry(lock: Lock, root: str) -> LockedModel | None:
-    """The entry of exactly this directory, by its path without links."""
-    return next((model for base, model in _directories(lock) if base == root), None)
+    """The entry of exactly this directory, by its path without links. Raises `ConfigError` as `entry_for` does."""
+    return dict(_directories(lock)).get(root)
 
 
 def _directories(lock: Lock) -> Iterator[tuple[str, LockedModel]]:
+    """Every directory that a lock names, by its path without links.
+
+    Raises:
+        ConfigError: it names one twice, or the one that it lies in itself: whoever made that could have made the lock.
+    """
     folder = os.path.realpath(os.path.dirname(lock.path))
-    return ((os.path.realpath(os.path.join(folder, model.id)), model) for model in lock.models if not model.hub)
+    seen: dict[str, str] = {}
+    for model in lock.models:
+        if model.hub:
+            continue
+        base = os.path.realpath(os.path.join(folder, model.id))
+        if base in seen:
+            raise _unusable(lock, f"{escape(seen[base])} and {escape(model.id)} are one directory", model.id)
+        if f"{folder}/".startswith(base.rstrip("/") + "/"):
+            raise _unusable(lock, "it lies in the directory that it names", model.id)
+        seen[base] = model.id
+        yield base, model
+
+
+def _unusable(lock: Lock, why: str, id: str) -> ConfigError:
+    return ConfigError(
+        f"{escape(lock.path)} was not used",
+        where=Location(lock.path),
+        why=why,
+        remedy=f"remove it or move it, then: safeload lock {escape(id)}",
+    )
 
 
 def _part(entry: LockedModel, inner: str) -> LockedModel:

@@ -21,6 +21,7 @@ from safeload.engine.admission import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Request
+from safeload.engine.results import own_files
 from safeload.sources import filelock
 from safeload.sources.entry import RECORD, read_record, record_of, write_record
 from safeload.sources.failures import os_failure
@@ -64,7 +65,8 @@ def _key(admission: Admission) -> str:
     files = [(file.path, file.sha256, file.how, file.entry) for file in admission.files]
     base = _key(admission.base) if admission.base is not None else ""
     code = admission.code.digest if admission.code is not None else ""
-    return sha256(json.dumps([__version__, _name(admission.reference), files, base, code]).encode())[:32]
+    made_by = (__version__, own_files())
+    return sha256(json.dumps([made_by, _name(admission.reference), files, base, code]).encode())[:32]
 
 
 def _name(reference: str) -> str:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from safeload.core.digest import sha256
@@ -63,7 +63,7 @@ def lock(
         revision: a branch, tag or commit on the hub.
         upgrade: entries may change, and follow the hub to what their branch or tag names now.
         downgrade: with `upgrade`, they may go back to what they were before.
-        check: change nothing. What the lock's branches and tags name now is asked as well.
+        check: change nothing. What the lock's branches and tags name now is asked as well; of each lock that counts.
         from_cache: use what the hub's cache holds; connect to nothing.
         options: `lock` is the file to write, and `policy` decides who may enter it.
 
@@ -86,19 +86,38 @@ def lock(
         )
     job = _Job(options, access if not from_cache else replace(access, local_files_only=True), upgrade, downgrade, check)
     path = path_to_write(options)
+    if check:
+        return path, tuple(_checked(job, path, [os.fspath(one) for one in references], revision))
     with filelock.exclusive(os.path.join(Store(options.store).folder("locks"), f"lock-{sha256(path.encode())[:32]}")):
         old = layers.read_lock(path) if os.path.lexists(path) else Lock(path=path)
-        wanted = [(os.fspath(one), revision) for one in references] or [
-            (reference_of(old, model), model.requested or None) for model in old.models
-        ]
         new, done = old, list[Locked]()
-        for reference, asked in wanted:
+        for reference, asked in _wanted(old, [os.fspath(one) for one in references], revision):
             done.append(job.one(new, reference, asked))
-            if not check:
-                new = _with(new, done[-1].model)
-        if not check and new != old:
+            new = _with(new, done[-1].model)
+        if new != old:
             _write(path, dump(new))
     return path, tuple(done)
+
+
+def _wanted(lock: Lock, references: Sequence[str], revision: str | None) -> list[tuple[str, str | None]]:
+    """What was named, with the revision in the caller's words; else every model of the lock."""
+    named: list[tuple[str, str | None]] = [(one, revision) for one in references]
+    return named or [(reference_of(lock, model), model.requested or None) for model in lock.models]
+
+
+def _checked(job: _Job, path: str, references: Sequence[str], revision: str | None) -> Iterator[Locked]:
+    """Compare with every lock that a load would be compared with: none of them takes another one away."""
+    locks = layers.locks(None if job.options.lock is None else os.fspath(job.options.lock))
+    if not locks and not references:
+        raise UsageError(
+            "nothing was checked", where=Location(path), why="there is no lock", remedy="safeload lock REF"
+        )
+    if not references:
+        yield from (job.one(lock, one, asked) for lock in locks for one, asked in _wanted(lock, (), revision))
+    for reference in references:
+        found = [job.one(lock, reference, revision) for lock in locks or (Lock(path=path),)]
+        # A lock that does not name a model says nothing of it; if none does, that is what there is to say.
+        yield from [one for one in found if one.differences != _unlocked(one.model.id)] or found[:1]
 
 
 def path_to_write(options: Options) -> str:
@@ -128,10 +147,7 @@ class _Job:
         model, _ = describe(snapshot, self.options, id=id, requested=requested, entering=not self.check)
         if old is None:
             if self.check:
-                missing = Difference(
-                    kind="missing", message="it is not in the lock", remedy=f"safeload lock {escape(id)}"
-                )
-                return Locked(model=model, outcome="differs", differences=(missing,), notes=snapshot.notes)
+                return Locked(model=model, outcome="differs", differences=_unlocked(id), notes=snapshot.notes)
             return Locked(model=model, outcome="added", notes=snapshot.notes)
         differing = _compare(old, model, snapshot, requested)
         if self.check:
@@ -172,6 +188,10 @@ class _Job:
         if snapshot.kind == "directory":
             return directory_entry(lock, snapshot.root)
         return next((model for model in lock.of(id) if model.requested == requested), None)
+
+
+def _unlocked(id: str) -> tuple[Difference, ...]:
+    return (Difference(kind="missing", message="it is not in the lock", remedy=f"safeload lock {escape(id)}"),)
 
 
 def _compare(old: LockedModel, new: LockedModel, snapshot: Snapshot, requested: str) -> tuple[Difference, ...]:

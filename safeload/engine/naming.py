@@ -26,7 +26,9 @@ class Names(NamedTuple):
             return path
         if "://" not in target and os.path.lexists(target):
             return self.local(os.path.join(target, path) if os.path.isdir(target) else target)
-        model = target.partition("@")[0].rstrip("/")
+        # Elsewhere an address has no revision, and what follows an @ is a part of its path.
+        on_hub = target.startswith("hf://") or "://" not in target
+        model = (target.partition("@")[0] if on_hub else target).rstrip("/")
         return f"{model}/{path}" if "://" in model else f"hf://{model}/{path}"
 
     def local(self, path: str) -> str:

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from safeload.core.digest import sha256
@@ -24,6 +25,8 @@ from safeload.sources.pinned import PinnedFile, pin_file
 from safeload.sources.private_copy import copy_to
 from safeload.sources.store import Store
 
+_FOLDER = 0o755
+"""Rights of the directories before the umask has its say: nobody else may put files into them, whatever that is."""
 BASE = "base_model"
 """Where the base model of an adapter lies inside its directory."""
 
@@ -69,7 +72,8 @@ def publish(
     draft = f"{target}.{secrets.token_hex(6)}.part"
     try:
         require_free(target)
-        os.makedirs(draft)
+        os.makedirs(os.path.dirname(draft), exist_ok=True)
+        os.mkdir(draft, _FOLDER)
         for name, stored in admitted.files.items():
             _place(pin_file(admitted.file(name)), draft, name, stored.sha256)
         for file in record.files:
@@ -194,9 +198,12 @@ def _place(source: PinnedFile, folder: str, name: str, digest: str) -> None:
 
 
 def _made_way(folder: str, name: str) -> str:
-    path = os.path.join(folder, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    return path
+    *above, last = name.split("/")
+    for part in above:
+        folder = os.path.join(folder, part)
+        with suppress(FileExistsError):
+            os.mkdir(folder, _FOLDER)
+    return os.path.join(folder, last)
 
 
 def point_adapter(folder: str, base: str | os.PathLike[str]) -> None:

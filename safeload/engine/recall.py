@@ -1,7 +1,8 @@
 """Recognising a model that was admitted before and has not changed since.
 
 A record counts only while every file it was made from is the same inode with the same size and times, nobody else
-can write any of them, no file came or went, and the conversions are still in the store.
+can write any of them, no file came or went, and the conversions are still in the store; and only for the safeload that
+made it, to the last rule and allowlist: what another one finds in the same bytes may differ.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from safeload.engine.held import Held
 from safeload.engine.options import Options
 from safeload.engine.record import Record, from_json
 from safeload.engine.request import Request
+from safeload.engine.results import own_files
 from safeload.sources.base import Snapshot
 from safeload.sources.entry import Entry
 from safeload.sources.store import Store
@@ -36,7 +38,7 @@ def key_of(snapshot: Snapshot, request: Request, options: Options, *, hides: boo
     }
     asked["adapter"] = bool(request.adapter)
     native = sha256(json.dumps(sorted(request.native_types)).encode()) if request.native_types is not None else None
-    fixed = [_LAYOUT, CONVERTER, snapshot.kind, snapshot.root, snapshot.revision, native, asked]
+    fixed = [_LAYOUT, CONVERTER, own_files(), snapshot.kind, snapshot.root, snapshot.revision, native, asked]
     chosen = [dataclasses.asdict(options.limits), options.unsafe_convert_dangerous]
     chosen += [sorted(snapshot.listing)] if hides else []
     return sha256(json.dumps([*fixed, *chosen], sort_keys=True).encode())

@@ -13,10 +13,12 @@ be read or is not exactly a report counts as nothing, and is written anew. A sca
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from safeload.core.finding import FileReport, Status
@@ -114,7 +116,8 @@ class Results:
             os.replace(draft, self._path)
             self._prune()
         except OSError:
-            return
+            with suppress(OSError):
+                os.unlink(draft)
 
     def _prune(self) -> None:
         """Leave the latest targets."""
@@ -158,17 +161,25 @@ class Results:
 
 
 def _program() -> list[Any]:
-    """What decides: safeload's own files as they are now, the interpreter, and everything that is installed."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    rows: list[Any] = [sys.version]
-    for folder in ("", "core", "formats", "rules", "allowlists", "engine", "sources"):
-        rows.append(_state(os.path.join(package, folder)))
+    """What decides: safeload's own files, the interpreter, and everything that is installed."""
+    rows: list[Any] = [sys.version, *own_files()]
     for folder in sys.path:
         try:
             rows.append([folder, os.stat(folder).st_mtime_ns])
         except OSError:
             continue  # nothing is imported from a folder that is not there
     return rows
+
+
+@functools.lru_cache(maxsize=1)
+def own_files() -> tuple[int, ...]:
+    """A number for each folder of safeload's own files that decide, as they were when this process first asked.
+
+    The version alone would not do: one that is worked on, or comes from git, keeps it.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    folders = ("", "core", "formats", "rules", "allowlists", "engine", "sources")
+    return tuple(_state(os.path.join(package, folder)) for folder in folders)
 
 
 def _state(folder: str) -> int:

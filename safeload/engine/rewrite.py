@@ -54,6 +54,8 @@ _REMOVED: Mapping[str, str] = {
     "repo_path": _NO_ELSEWHERE,
     "repo_or_path": _NO_ELSEWHERE,
 }
+_COMPONENT = "pretrained_model_name_or_path"
+"""Where a modular pipeline finds one of its components, when somebody asks for it."""
 _NAME_CODE = ("auto_map", "custom_pipelines")
 _IMPLEMENTATION = re.compile(r"_?(?:attn|experts)_implementation(?:_\w+)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z0-9_|]*\Z")
@@ -89,7 +91,9 @@ class Rewritten:
     attention_removed: bool = False
 
 
-def rewrite(file: str, data: Any, available: Callable[[str], bool], *, code: bool = False) -> Rewritten:
+def rewrite(
+    file: str, data: Any, available: Callable[[str], bool], *, code: bool = False, late: bool = True
+) -> Rewritten:
     """Close every door in a parsed JSON document, in place, at any depth.
 
     Args:
@@ -97,15 +101,22 @@ def rewrite(file: str, data: Any, available: Callable[[str], bool], *, code: boo
         data: the document as it was judged; it is modified.
         available: whether a file of that name will stand in the admitted directory.
         code: `auto_map` and `custom_pipelines` stay, for a load that may ask for approved code by them.
+        late: the components of modular pipelines stay, for a caller that admits each when it is loaded.
     """
     result = Rewritten(data)
+
+    def objection(key: str, value: Any) -> str:
+        if key == _COMPONENT and not late and isinstance(value, str) and value:
+            return _NO_ELSEWHERE
+        return _objection(key, value, available)
+
     pending: list[tuple[_Step | None, Any]] = [(None, data)]
     while pending:
         above, node = pending.pop()
         if isinstance(node, dict):
-            doors = [key for key, value in node.items() if _objection(key, value, available)]
+            doors = [key for key, value in node.items() if objection(key, value)]
             for key in [key for key in doors if not (code and key in _NAME_CODE)]:
-                why, path = _objection(key, node[key], available), _spell((above, f".{key}"))
+                why, path = objection(key, node[key]), _spell((above, f".{key}"))
                 result.changes.append(Change(file=file, path=path, value=_short(node[key]), why=why))
                 result.attention_removed |= why == _NO_KERNEL and bool(_IMPLEMENTATION.match(key))
                 _close(node, key, available)

@@ -70,7 +70,7 @@ def scan(
     try:
         return scan_snapshot(
             snapshot,
-            target=os.fspath(target),
+            target=_told(os.fspath(target)),
             options=options,
             digests=digests,
             progress=progress,
@@ -81,6 +81,16 @@ def scan(
         if note is not None:
             for text in (*snapshot.notes, *_account(snapshot)):
                 note(text)
+
+
+def _told(target: str) -> str:
+    """A target as reports tell it, which are handed on: of an address on the web without what may be a key."""
+    if "://" not in target:
+        return target
+    from safeload.sources.http_ranges import without_query
+    from safeload.sources.remote import WEB
+
+    return without_query(target) if target.startswith(WEB) else target
 
 
 def require_opinions(options: Options) -> bool:

@@ -178,7 +178,16 @@ def _suppress(
         if any(folder == "./" or entry.path.startswith(folder) for folder in folders)
     }
     nearby |= gone
-    return list(_remarks(entries, today, matched, nearby, blocked))
+    by = [f"accepted by {escape(entries[min(matched)].where.file)}: {_how_many(aside)}"] if matched else []
+    return [*by, *_remarks(entries, today, matched, nearby, blocked)]
+
+
+def _how_many(aside: Mapping[Key, Aside]) -> str:
+    """How many findings somebody accepted: whoever reads a report should see by whose word it is a good one."""
+    found = [finding.status for (_, _, finding), one in aside.items() if one.kind is Kind.SUPPRESSED]
+    dangerous = sum(status is Status.DANGEROUS for status in found)
+    many = f"{len(found):,} finding{'' if len(found) == 1 else 's'}"
+    return f"{many}, {dangerous:,} of them dangerous" if dangerous else many
 
 
 def _blocked(entry: Suppression, file: FileReport, finding: Finding, today: datetime.date) -> str:

@@ -20,6 +20,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import escape
@@ -104,6 +105,8 @@ class DigestMemo:
             os.replace(draft, path)
         except OSError:
             # A full or read-only disk costs the next load a hash, and must not stop this one.
+            with suppress(OSError):
+                os.unlink(draft)
             return False
         return True
 

@@ -193,6 +193,7 @@ def _replace(path: str, text: str) -> bool:
 def row_listed(name: str, row: Mapping[str, object]) -> Listed:
     """One row of a recorded tree as a listed file. Raises `ValueError`, `KeyError` or `TypeError` for junk."""
     size, blob, sha256 = row["size"], row["blob_id"], row.get("lfs_sha256")
+    name.encode()  # `UnicodeEncodeError` is a `ValueError`: no address can hold such a name
     if not is_relative(name) or type(size) is not int or size < 0:
         raise ValueError(f"{escape(name)!r} is no usable name, or {escape(str(size))} no size")
     recorded = recorded_from(str(sha256) if sha256 is not None else str(blob))

@@ -53,7 +53,7 @@ class StreamSnapshot:
         try:
             self._file = tempfile.TemporaryFile(prefix="safeload-")  # noqa: SIM115 - lives as long as the snapshot
         except OSError as error:
-            raise os_failure(error, "standard input was not read", path=tempfile.gettempdir()) from error
+            raise os_failure(error, "standard input was not read", path=_place()) from error
         try:
             size = self._spool(stream)
         except BaseException:
@@ -76,7 +76,7 @@ class StreamSnapshot:
                 self._file.write(data)
             self._file.flush()
         except OSError as error:
-            raise os_failure(error, "standard input was not read to its end", path=tempfile.gettempdir()) from error
+            raise os_failure(error, "standard input was not read to its end", path=_place()) from error
         return size
 
     def fetch(self, paths: Iterable[str]) -> None:
@@ -98,3 +98,8 @@ class StreamSnapshot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _place() -> str:
+    """Where temporary files lie, or would: looking for such a place is what may have failed."""
+    return tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp"

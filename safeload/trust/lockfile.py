@@ -116,6 +116,12 @@ def parse_lock(data: bytes, *, file: str = NAME) -> Lock:
     for item in table.tables("model"):
         models.append(_model(item))
     table.end()
+    seen: set[tuple[bool, str, str]] = set()
+    for index, model in enumerate(models):
+        name = (bool(model.hub), model.id.lower() if model.hub else model.id, model.requested)
+        if name in seen:  # as after a merge that kept both sides
+            refuse(file, f"model[{index}].id", f"{escape(model.id)} is there twice", _REMEDY)
+        seen.add(name)
     lock = Lock(tuple(models), file)
     if dump(lock) != data:
         refuse(file, "", "it is not as safeload writes it: it was changed by hand, or damaged", _REMEDY)

@@ -281,15 +281,19 @@ def model_pattern(table: Table, index: int, text: str, folder: str) -> str:
         if not _HUB_PATTERN.fullmatch(text) or "**" in text:
             table.refuse(key, f"{escape(text)!r} is no pattern for a model: org/name, org/*, */*, ** or path:/…")
         return text.lower()
-    path = text.removeprefix("path:")
-    if not _PATH_PATTERN.fullmatch(text) or any(part in (".", "..") for part in path.removeprefix("./").split("/")):
+    path = text.removeprefix("path:").removeprefix("./")
+    parts = path.removeprefix("/").removesuffix("/").split("/")
+    if not _PATH_PATTERN.fullmatch(text) or any(part in (".", "..") for part in parts):
         table.refuse(
             key, f"{escape(text)!r} is no pattern for a path: only * and ** are special, and no .. may be in it"
         )
+    if "" in parts[path == "/" :] or path.startswith("~"):  # what could never match would silently be no rule
+        table.refuse(key, f"{escape(text)!r} matches no path: it has an empty part, or a ~ that nobody would expand")
+    path = path if path == "/" else path.removesuffix("/")
     if not path.startswith("/"):
         if not folder:
             table.refuse(key, "it must be an absolute path here")
-        path = f"{folder.rstrip('/')}/{path.removeprefix('./')}"
+        path = f"{folder.rstrip('/')}/{path}"
     return f"path:{path}"
 
 

@@ -174,3 +174,62 @@ def test_colour_only_on_a_terminal_and_never_against_no_color(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert output.coloured(Terminal(terminal)) is colour  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", [["scan", "{}"], ["scan", "--explain", "{}"], ["policy", "init"], ["lock", "{}"]])
+def test_a_working_directory_that_is_gone_is_an_error(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has its four parts and code 2, also for a path that needs none."""
+    (tmp_path / "a.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)  # and back, at the end
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main.main([part.format(tmp_path / "a.json") for part in command]) == 2
+    assert "working directory is not there" in capsys.readouterr().err
+
+
+def test_a_file_that_is_missing_is_not_taken_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory is there, what went wrong is a defect of ours, and is not hidden."""
+
+    def broken(_: argparse.Namespace) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("safeload.cli.scan.run", broken)
+    with pytest.raises(FileNotFoundError):
+        main.main(["scan", "x"])
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """What a line of a shell does, in which `safeload` is the program."""
+    program = f"safeload() {{ {sys.executable} -c 'from safeload.cli.start import run; run()' \"$@\"; }}; {line}"
+    env = os.environ | environment
+    return subprocess.run(["/bin/sh", "-c", program], capture_output=True, env=env, timeout=100, check=False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_defect(tmp_path: Path, closed: str) -> None:
+    """Nothing else gets its number, and the exit code is as ever."""
+    (tmp_path / "a.json").write_text("{}")
+    done = shell(f"safeload scan {tmp_path}/a.json {closed}")
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    done = shell(f"safeload scan - {closed} </dev/null" if closed != "<&-" else f"safeload scan - {closed}")
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert (tmp_path / "a.json").read_text() == "{}"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+@pytest.mark.parametrize("options", ["", "--json", "--format html"])
+def test_a_full_disk_behind_standard_output_is_an_error(tmp_path: Path, options: str) -> None:
+    """Nobody takes half a report for a whole one: code 2, and why."""
+    (tmp_path / "a.json").write_text("{}")
+    done = shell(f"safeload scan {tmp_path}/a.json {options} >/dev/full")
+    assert done.returncode == 2 and b"No space left" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_an_encoding_that_lacks_a_character_costs_no_report(tmp_path: Path) -> None:
+    """Where the output is ASCII, the rest of it is escaped."""
+    (tmp_path / "caf\u00e9.json").write_text("{}")
+    done = shell(f"safeload scan {tmp_path}", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert done.returncode == 0 and b"caf\\xe9.json" in done.stdout

@@ -166,6 +166,7 @@ def test_a_dangerous_file_is_suppressed_by_its_digest_alone(
     (work / "safeload.toml").write_text(suppress("pickle-dangerous-call", "models/evil.pkl", more))
     code, data = scanned(capsys, "models/evil.pkl")
     assert (code, data["files"][0]["status"], data["files"][0]["accepted"]) == (0, "dangerous", True)
+    assert f"accepted by {work}/safeload.toml: 1 finding, 1 of them dangerous" in data["notes"]
     path.write_bytes(evil(marker) + b"\n")
     assert main(["scan", "models/evil.pkl"]) == 1
 
@@ -184,6 +185,22 @@ def test_a_model_cannot_bring_its_own_acquittal(
     (work / "models/deep").mkdir()
     monkeypatch.chdir(work / "models/deep")
     assert scanned(capsys, "../ours.pkl")[0] == 1
+
+
+def test_what_lies_above_a_folder_of_no_project_suppresses_nothing(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive may hold a safeload.toml, and the folder that one works in below it."""
+    (work / ".git").rmdir()
+    (work / "safeload.toml").write_text(suppress("pickle-unlisted-global", "models/*.pkl"))
+    monkeypatch.chdir(work / "models")
+    assert scanned(capsys, "ours.pkl")[0] == 1
+    monkeypatch.chdir(work)
+    code, data = scanned(capsys, "models/ours.pkl")
+    assert code == 0 and data["notes"][-1] == f"accepted by {work}/safeload.toml: 1 finding"
+    monkeypatch.chdir(work / "models")
+    (work / "pyproject.toml").touch()
+    assert scanned(capsys, "ours.pkl")[0] == 0
 
 
 def test_a_found_file_speaks_for_its_own_folder(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

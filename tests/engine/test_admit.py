@@ -34,6 +34,7 @@ from tests.engine.models import (
     write_all,
 )
 from tests.engine.views import raw
+from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)
 
 MODEL = Request(purpose="model")
 
@@ -442,6 +443,70 @@ def test_an_adapter_points_at_its_admitted_base(tmp_path: Path, pickle: bool) ->
         assert state_of(admission.base.path) == SAVED
         paths = admission.path, admission.base.path
     assert not any(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("what", ["settings", "folder", "file", "pipe", "deep", "relative"])
+def test_an_adapter_makes_nobody_read_what_is_no_model(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path in its config leads to models alone: other programs' settings are neither read on nor handed over."""
+    private = tmp_path / "private"
+    write(private / "keys.json", {"token": "secret"})
+    if what in ("settings", "relative"):
+        write(private / "config.json", {"auths": {"registry": {"auth": "secret"}}})
+    elif what == "pipe":
+        os.mkfifo(private / "config.json")
+    elif what == "deep":
+        write(private / "config.json", b"[" * 100_000)
+    named = {"file": str(private / "keys.json"), "relative": "../private"}.get(what, str(private))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for options in ({}, {"into": tmp_path / "out"}):
+        with pytest.raises(MalformedInput, match="no model lies there"):
+            admit(adapter(tmp_path / "a", named), **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_this_machine_says_which_model_it_takes(tmp_path: Path) -> None:
+    """A person hears that another folder was read on the adapter's word."""
+    base = model(tmp_path / "base")
+    with admit(adapter(tmp_path / "a", base)) as admission:
+        assert f"the base model is {base}, because the adapter names it" in admission.notes
+
+
+def test_an_adapter_from_the_hub_names_no_path_of_this_machine(
+    tmp_path: Path,
+    hub: Hub,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever published it cannot know what lies here; a name of the hub's form is taken as loaders take it."""
+    base = model(tmp_path / "base")
+    monkeypatch.chdir(tmp_path)
+    for name, named in (("path", str(base)), ("dots", "./base"), ("name", "base")):
+        files = files_of(adapter(tmp_path / name, named))
+        hub.add(f"org/{name}", files)
+    for name in ("path", "dots"):
+        with pytest.raises(MalformedInput, match="comes from elsewhere"):
+            admit(f"org/{name}")
+    with admit("org/name") as admission:
+        assert admission.base is not None and admission.base.reference == "base"
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+def test_a_directory_for_any_loader_names_no_component_elsewhere(tmp_path: Path) -> None:
+    """A modular pipeline says where each component is: such pointers go where nobody guards what follows them."""
+    where = {"pretrained_model_name_or_path": "evil/unet", "subfolder": "", "type_hint": ["diffusers", "UNet2DModel"]}
+    index = {"_class_name": "Blocks", "unet": [None, None, where], "text": [None, None, {**where, "repo": None}]}
+    folder = write_all(tmp_path / "m", {"modular_model_index.json": index, "config.json": CONFIG})
+    with admit(folder) as admission:
+        text = (admission.path / "modular_model_index.json").read_text()
+        assert "evil" not in text and "type_hint" in text
+        assert sum("evil/unet" in item.reason for item in admission.left_out) == 2
+    with admit(folder, request=Request(purpose="processor")) as admission:
+        assert json.loads((admission.path / "modular_model_index.json").read_text()) == index
 
 
 def test_an_evil_base_denies_its_adapter(tmp_path: Path, marker: Path, store: Path) -> None:

@@ -300,6 +300,50 @@ def test_two_conversions_to_one_place_do_not_meet(tmp_path: Path) -> None:
     assert set(loaded(convert(path))) == set(BIG)
 
 
+def test_a_folder_where_drafts_lie_is_in_nobodys_way(tmp_path: Path) -> None:
+    """An archive may hold a folder of that name with anything in it: links are removed, and not followed."""
+    path = models.write(tmp_path / "x.bin", SOURCES["zip"])
+    precious = models.write(tmp_path / "precious/file", b"precious")
+    place = tmp_path / ".x.safeload-part"
+    models.write(place / "folder/file", b"")
+    (place / "folder/link").symlink_to(precious.parent)
+    (place / "link").symlink_to(precious.parent)
+    place.chmod(0o700)
+    held = draft.Draft(str(tmp_path), "x", "plan")
+    held.open()
+    assert list(place.iterdir()) == []
+    held.leave()
+    models.write(place / "folder/file", b"")
+    assert set(loaded(convert(path))) == set(BIG)
+    assert not place.exists() and precious.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+@pytest.mark.parametrize("name", ["conversion.intoto.json", "checkpoint.json"])
+def test_what_lies_beside_the_source_stops_no_conversion(tmp_path: Path, name: str, what: str) -> None:
+    """A pipe under the name of our account is not waited for, a link not followed, and nothing there is replaced."""
+    path = models.write(tmp_path / "x.bin", saved({**BIG, "step": 3}))
+    precious = models.write(tmp_path / "precious", b'{"subject": [], "source": "x.bin"}')
+    beside = tmp_path / name
+    {"pipe": os.mkfifo, "link": lambda at: at.symlink_to(precious), "folder": os.mkdir}[what](beside)  # type: ignore[operator]
+    kind = stat.S_IFMT(beside.lstat().st_mode)
+    conversion = convert(path, keep_data=True)
+    assert set(loaded(conversion)) == set(BIG)
+    assert what == "link" or stat.S_IFMT(beside.lstat().st_mode) == kind
+    assert precious.read_bytes() == b'{"subject": [], "source": "x.bin"}'
+
+
+def test_what_was_to_be_replaced_stays_where_the_output_could_not_be_written(tmp_path: Path) -> None:
+    """A file that cannot be replaced costs none of those that were replaced before it."""
+    path = models.write(tmp_path / "x.bin", SOURCES["zip"])
+    first = convert(path, max_shard_size=3000)
+    assert first.path is not None
+    first.path.unlink()
+    (first.path / "in-the-way").mkdir(parents=True)
+    with unchanged(tmp_path), pytest.raises(SourceError, match="could not be written"):
+        convert(path, max_shard_size=3000, force=True)
+
+
 def test_outputs_have_the_rights_that_files_have(tmp_path: Path) -> None:
     """The output is not private because its draft was: the umask decides."""
     conversion = converted(tmp_path, STATE)

@@ -128,6 +128,10 @@ def test_checking_reads_everything(project: Path, capsys: pytest.CaptureFixture[
     policies, locks = check()
     assert [one.layer for one in policies] == ["project"] and locks == (str(project / "safeload.lock"),)
     assert main(["policy", "check"]) == 0 and "3 signers" in capsys.readouterr().out
+    policy(project, '[[suppress]]\nrule = "pickle-no-such-rule"\n')
+    with pytest.raises(ConfigError, match="suppress"):
+        check()
+    policy(project, "")
     write(project / "safeload.lock", b"junk")
     with pytest.raises(ConfigError):
         check()

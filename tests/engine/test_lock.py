@@ -194,6 +194,32 @@ def test_the_lock_lies_at_the_root_of_the_project(project: Path, monkeypatch: py
     assert lock(folder, options=Options(lock=project / "arg.lock"))[0] == str(project / "arg.lock")
 
 
+def test_a_check_without_a_lock_is_an_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that was removed, or is looked for in the wrong place, does not pass for one that is kept."""
+    from safeload.cli.main import main
+
+    with pytest.raises(UsageError, match="there is no lock"):
+        lock(check=True)
+    assert main(["lock", "--check"]) == 2
+    monkeypatch.setenv("SAFELOAD_LOCK", str(project / "gone.lock"))
+    with pytest.raises(ConfigError):
+        lock(check=True)
+
+
+def test_every_lock_that_counts_is_checked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable adds a lock, and keeps none from being looked at; only one that names a model is asked about it."""
+    folder, other = directory(project / "m"), directory(project / "other")
+    lock(folder)
+    lock(other, options=Options(lock=project / "env.lock"))
+    monkeypatch.setenv("SAFELOAD_LOCK", str(project / "env.lock"))
+    assert [item.outcome for item in lock(check=True)[1]] == ["unchanged", "unchanged"]
+    assert one(folder, check=True).outcome == one(other, check=True).outcome == "unchanged"
+    (folder / "vocab.txt").write_bytes(b"other")
+    assert sorted(item.outcome for item in lock(check=True)[1]) == ["differs", "unchanged"]
+    assert one(folder, check=True).outcome == "differs"
+    assert {item.kind for item in one(directory(project / "third"), check=True).differences} == {"missing"}
+
+
 def test_a_lock_that_cannot_be_read_is_not_overwritten(project: Path) -> None:
     """A merge conflict, a newer version or junk: an error, and the file as it was."""
     folder = directory(project / "m")

@@ -274,6 +274,19 @@ def test_the_users_umask_decides_who_may_read(tmp_path: Path, umask: None) -> No
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "out").iterdir())
 
 
+def test_nobody_else_can_write_what_was_admitted(tmp_path: Path, umask: None) -> None:
+    """Also where the umask keeps nobody out: who can put a file into the directory changes the model."""
+    os.umask(0)
+    folder = model(tmp_path / "m")
+    write(folder / "additional_chat_templates/tool.jinja", "{{ x }}")
+    admit(folder, into=tmp_path / "out").close()
+    admit(folder, into=tmp_path / "linked", link=True).close()
+    for top in ("out", "linked"):
+        paths = [tmp_path / top, *(tmp_path / top).rglob("*")]
+        assert not [path for path in paths if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert (tmp_path / "out/additional_chat_templates/tool.jinja").is_file()
+
+
 def test_weights_that_are_pickled_and_safe_are_equal_after_writing(tmp_path: Path) -> None:
     """The same tensors from both forms of one model give the same tensors."""
     write_all(tmp_path / "s", {"config.json": CONFIG, "model.safetensors": safe()})

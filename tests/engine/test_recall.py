@@ -14,7 +14,7 @@ import pytest
 
 from safeload.core.errors import PolicyDenied, SafeloadError
 from safeload.core.limits import Limits
-from safeload.engine import held, tensorfile
+from safeload.engine import build, held, recall, tensorfile
 from safeload.engine.admission import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
@@ -123,6 +123,8 @@ def test_an_adapter_and_its_base_are_recognised(tmp_path: Path, monkeypatch: pyt
     admit(folder).close()
     watch = Watch(monkeypatch)
     admit(folder).close()
+    assert watch.read == [str(tmp_path / "base/config.json")]  # whether a model lies there, is asked every time
+    watch.read.clear()
     assert watch.quiet
 
 
@@ -212,6 +214,17 @@ def test_another_question_has_another_answer(
     watch = Watch(monkeypatch)
     admitted(folder, request=request_, **options).close()
     assert watch.inspected
+
+
+def test_another_safeload_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found by other rules, allowlists or readers does not count, nor what they converted."""
+    folder = model(tmp_path / "m", pickle=True)
+    admit(age(folder)).close()
+    monkeypatch.setattr(recall, "own_files", lambda: (1,))
+    monkeypatch.setattr(build, "own_files", lambda: (1,))
+    watch = Watch(monkeypatch)
+    admit(folder).close()
+    assert watch.inspected and watch.converted == 1
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

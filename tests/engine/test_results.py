@@ -221,6 +221,17 @@ def test_a_quick_scan_is_not_remembered(folder: Path, monkeypatch: pytest.Monkey
     assert kept() == []
 
 
+def test_a_full_disk_stops_nothing_and_keeps_no_halves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written to its end does not stay to take up the rest of the disk."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert scan(folder, cache=True) == scan(folder)
+    assert list(Path(os.environ["SAFELOAD_HOME"]).glob("v1/scans/*")) == []
+
+
 def test_a_store_that_cannot_be_written_stops_nothing(folder: Path, tmp_path: Path) -> None:
     """Where there is no place to remember, the scan is as ever."""
     (tmp_path / "file").write_text("")

@@ -57,6 +57,14 @@ def test_a_file_on_the_web_is_read_by_ranges() -> None:
     assert f"of {len(data):,} bytes were read" in heard[0] and "secret" not in heard[0]
 
 
+def test_what_follows_the_question_mark_is_in_no_report() -> None:
+    """An address that is good for a while carries a key, and reports are handed on."""
+    with serving(POISONED) as server:
+        found = scan(f"{server.url}/m/x.pkl?X-Signature=SECRET#part")
+    assert found.target == f"{server.url}/m/x.pkl" and found.files[0].status is Status.DANGEROUS
+    assert "SECRET" not in repr(found)
+
+
 def test_an_address_without_a_name_is_a_download() -> None:
     """Where an address ends in no usable name, the file has one of ours."""
     with serving(POISONED) as server:

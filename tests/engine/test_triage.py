@@ -238,6 +238,17 @@ def test_a_finding_about_a_whole_file_is_known_by_its_bytes() -> None:
     assert triage([two], baseline=known([one])).exit_code() == 1
 
 
+@pytest.mark.parametrize("where", ["message", "evidence"])
+def test_a_finding_whose_words_were_cut_short_is_known_by_its_bytes(where: str) -> None:
+    """What a long name ends with is not in the words: other bytes with the same beginning are new."""
+    text = "names acme." + "x" * 300 + "…"
+    said = dataclasses.replace(finding(), **{where: text if where == "message" else (text,)})  # type: ignore[arg-type]
+    one, two = (report(said, sha256=value) for value in DIGESTS)
+    assert triage([one], baseline=known([one])).exit_code() == 0
+    assert triage([two], baseline=known([one])).exit_code() == 1
+    assert known([report(said)]).known == Counter()
+
+
 def test_what_is_no_longer_found_is_said() -> None:
     """A baseline that knows more than there is asks to be written anew, once the file was looked at."""
     base = known([report(finding())])
@@ -312,6 +323,8 @@ def test_names_last_longer_than_commands(tmp_path: Path, monkeypatch: pytest.Mon
     assert names.of("/etc/hostname", "hostname") == "/etc/hostname"
     assert names.of("org/model", "a.bin") == names.of("hf://org/model@main", "a.bin") == "hf://org/model/a.bin"
     assert names.of("-", "stdin") == "stdin"
+    for address in ("https://host/good@v2/a.bin", "s3://bucket/good@v2"):  # only on the hub has a name revisions
+        assert names.of(address, "a.bin") == f"{address}/a.bin"
 
 
 def test_nothing_within_a_model_may_vouch_for_it(tmp_path: Path) -> None:

@@ -58,6 +58,19 @@ def digest(path: Path, memo: DigestMemo) -> str:
         return file.sha256(memo)
 
 
+def test_a_full_disk_stops_nothing_and_keeps_no_halves(
+    path: Path, memo: DigestMemo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written to its end does not stay to take up the rest of the disk."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    assert digest(path, memo) == sha256(OLD)
+    assert entries(memo) == []
+
+
 def test_an_unchanged_file_is_hashed_once(path: Path, memo: DigestMemo, hashed: list[str]) -> None:
     """The second time the digest comes from the memo."""
     assert digest(path, memo) == digest(path, memo) == sha256(OLD)

@@ -282,6 +282,7 @@ def test_an_answer_that_is_none_is_our_error(hub: Hub, body: bytes) -> None:
         {"type": "file", "path": 7, "size": 1, "oid": "0" * 40},
         {"type": "file", "path": "a", "size": "1", "oid": "0" * 40},
         {"type": "file", "path": "\ud800", "size": 1, "oid": "0" * 40},
+        {"type": "file", "path": "\udc80", "size": 1, "oid": "0" * 40},
         {"type": "file", "path": "a", "size": 1, "oid": "none"},
         {"type": "file", "path": "a", "size": 1, "oid": "0" * 40, "lfs": {"oid": "", "size": 1, "pointerSize": 1}},
         {"type": "file"},

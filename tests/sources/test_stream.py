@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 
 import pytest
 
@@ -30,6 +31,18 @@ def test_there_is_no_other_file_and_none_after_closing() -> None:
         snapshot.open("other")
     with pytest.raises(SourceError):
         snapshot.open("stdin")
+
+
+def test_no_place_for_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written, not even looked for a place, the error is ours."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", nowhere)
+    with pytest.raises(SourceError, match="standard input was not read"):
+        StreamSnapshot(io.BytesIO(b"x"))
 
 
 class Broken(io.RawIOBase):

@@ -44,6 +44,14 @@ def test_one_file_is_one_line() -> None:
     assert sum(a != b for a, b in zip(first.splitlines(), second.splitlines(), strict=True)) == 3
 
 
+def test_an_entry_that_is_there_twice_is_an_error() -> None:
+    """As after a merge that kept both sides: nobody can say which one counts."""
+    one, other = locks.model(), locks.model(id="Acme/Demo", revision="f" * 40)
+    assert "model[1].id" in refused(dump(Lock((one, one))))
+    assert "there twice" in refused(dump(Lock((one, other))))
+    assert len(parse_lock(dump(Lock((one, locks.model(requested="v2"))))).models) == 2
+
+
 @given(st.integers(0, len(TEXT) - 1), st.integers(0, 255))
 @settings(max_examples=300)
 def test_one_changed_byte_anywhere_is_an_error(at: int, byte: int) -> None:

@@ -71,6 +71,21 @@ def refused(text: str | bytes) -> str:
     return f"{caught.value.where}: {caught.value.why}"
 
 
+@pytest.mark.parametrize(
+    ("written", "pattern"),
+    [
+        ("path:a/*/", "path:/project/a/*"),
+        ("path:./a/", "path:/project/a"),
+        ("path:/", "path:/"),
+        ("path:/a/", "path:/a"),
+    ],
+)
+def test_a_slash_at_the_end_of_a_path_says_nothing(written: str, pattern: str) -> None:
+    """A model's path has none: a pattern that kept it would match nothing, and its rule be none."""
+    (rule,) = parse(f'version = 1\n[[rule]]\nmatch = ["{written}"]').rules
+    assert pattern in rule.patterns and not any(one.endswith("/") for one in rule.patterns if one != "path:/")
+
+
 def test_everything_that_it_can_say() -> None:
     """Each setting is taken; a rule has what it leaves out from the defaults; hub names are in small letters."""
     policy = parse(FULL)
@@ -119,6 +134,9 @@ WRONG = {
     "rule[0].match[0]: 'a?' is no pattern": 'version = 1\n[[rule]]\nmatch = ["a?"]',
     "rule[0].match[0]: 'a/**' is no pattern": 'version = 1\n[[rule]]\nmatch = ["a/**"]',
     "rule[0].match[0]: 'path:../x' is no pattern": 'version = 1\n[[rule]]\nmatch = ["path:../x"]',
+    "rule[0].match[0]: 'path:~/x' matches no path": 'version = 1\n[[rule]]\nmatch = ["path:~/x"]',
+    "rule[0].match[0]: 'path:a//*' matches no path": 'version = 1\n[[rule]]\nmatch = ["path:a//*"]',
+    "rule[0].match[0]: 'path:/*//' matches no path": 'version = 1\n[[rule]]\nmatch = ["path:/*//"]',
     "rule[1].match: 'x/y' is also in rule[0]": 'version = 1\n[[rule]]\nmatch = ["X/y"]\n[[rule]]\nmatch = ["x/Y"]',
     "revoke[0]: it needs exactly one of": 'version = 1\n[[revoke]]\nreason = "x"',
     "revoke[0].key: it must be a digest": 'version = 1\n[[revoke]]\nkey = "abc"',

@@ -55,6 +55,7 @@ class Draft:
                 )
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._forget_other_plans()
         except BlockingIOError:
             os.close(self._descriptor)
             raise UsageError(
@@ -64,13 +65,17 @@ class Draft:
                 remedy="wait for it to end",
             ) from None
         except OSError as error:
+            self.leave()
             raise os_failure(error, "the output could not be written", path=self.folder) from error
-        self._forget_other_plans()
 
     def _forget_other_plans(self) -> None:
-        for name in os.listdir(self.path):
-            if not name.startswith(f"{self.plan[:16]}-") or name.endswith(".part"):
-                os.unlink(os.path.join(self.path, name))
+        """Remove all but finished files of this plan. Somebody may have put anything under this name."""
+        with os.scandir(self.path) as found:
+            for item in list(found):
+                if item.is_dir(follow_symlinks=False):
+                    shutil.rmtree(item.path)
+                elif not item.name.startswith(f"{self.plan[:16]}-") or item.name.endswith(".part"):
+                    os.unlink(item.path)
 
     def place(self, name: str) -> str:
         """Where a file of this plan lies until it is published."""
@@ -202,23 +207,25 @@ def publish(draft: Draft, guarded: Sequence[str], notes: Sequence[str], *, repla
 
     Raises:
         UsageError: a guarded one is there already, and `replace` is false; then none was published.
-        SourceError: the file system refused; then none was published.
+        SourceError: the file system refused; then none was published, and what was to be replaced is there again.
     """
     require_absent(draft.folder, guarded, replace=replace)
-    published: list[str] = []
+    published: list[tuple[str, str]] = []
     try:
         for name in [*notes, *guarded]:
-            target = os.path.join(draft.folder, name)
+            target, older = os.path.join(draft.folder, name), f"{draft.place(name)}.older.part"
+            with contextlib.suppress(OSError):  # there is none, or this file system has no second names
+                os.link(target, older, follow_symlinks=False)
             _rename(draft.place(name), target, replace=replace or name in notes)
-            published.append(target)
+            published.append((target, older))
         descriptor = os.open(draft.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        for target in published:
-            os.unlink(target)
+        for target, older in published:
+            os.rename(older, target) if os.path.lexists(older) else os.unlink(target)
         raise os_failure(error, "the output could not be written", path=draft.folder) from error
 
 

@@ -9,14 +9,18 @@ from typing import Any
 from urllib.parse import quote
 
 from safeload import __version__
+from safeload.core.errors import SafeloadError
 from safeload.engine.convert.conversion import ConvertedFile
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import find_place
+from safeload.sources.pinned import pin
 from safeload.trust.statement import PROVENANCE, Resource, Statement
 
 NAME = "conversion.intoto.json"
 BUILD_TYPE = "urn:safeload:convert:v1"
 BUILDER = f"pkg:pypi/safeload@{__version__}"
+_LARGEST = 1 << 24
+"""Bytes of a file that is already there, and may be one of ours."""
 
 
 def statement(
@@ -81,8 +85,10 @@ def name_beside(folder: str, plain: str, stem: str, ours: Callable[[Any], bool])
 
 
 def _holds(path: str, ours: Callable[[Any], bool]) -> bool:
+    """Whether a regular file there is one of ours. Whoever made the model may have put anything beside it."""
     try:
-        with open(path, "rb") as stream:
-            return ours(json.loads(stream.read(1 << 24)))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        folder = os.path.realpath(os.path.dirname(path))
+        with pin(folder, os.path.basename(path), name=path, allowed=lambda _: True) as file:
+            return ours(json.loads(file.read_at(0, min(file.size, _LARGEST))))
+    except (SafeloadError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -27,7 +27,7 @@ def _chosen(use: Use) -> bool:
     if use.name == "torch.load":
         return not (use.kind is Kind.CALL and use.keywords.get("weights_only") == 1) or "pickle_module" in use.keywords
     if use.name == "numpy.load":
-        given = {*use.keywords} & {"allow_pickle", "**"} or len(use.arguments) > 2  # noqa: PLR2004 - its third one
+        given = {*use.keywords} & {"allow_pickle", "**"} or len(use.arguments) > 2
         return use.kind is not Kind.CALL or (bool(given) and use.keywords.get("allow_pickle") != 0)
     return reaches(use, _NAMES) or catalogued(use, UNPICKLE)
 

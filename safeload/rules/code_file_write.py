@@ -35,7 +35,7 @@ def _chosen(use: Use) -> bool:
 
 def _mapped(use: Use) -> bool:
     """Whether a file is mapped so that it can be written to, as `numpy.memmap` does by itself."""
-    mode = use.keywords.get("mode", use.arguments[2] if len(use.arguments) > 2 else "r+")  # noqa: PLR2004 - its place
+    mode = use.keywords.get("mode", use.arguments[2] if len(use.arguments) > 2 else "r+")
     return mode not in ("r", "c")
 
 

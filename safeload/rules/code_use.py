@@ -67,14 +67,15 @@ def catalogued(use: Use, *what: str) -> bool:
 
 _COMMON = words(
     """
-    __future__ _collections_abc abc argparse array ast asyncio atexit base64 binascii bisect builtins bz2 calendar cmath
-    codecs collections colorsys concurrent configparser contextlib contextvars copy copyreg csv ctypes dataclasses
-    datetime decimal difflib enum fnmatch fractions functools gc getpass glob gzip hashlib heapq hmac html http importlib
-    inspect io itertools json keyword linecache locale logging lzma marshal math mimetypes mmap multiprocessing ntpath
-    numbers operator os pathlib pickle pickletools pkgutil platform posix posixpath pprint queue random re reprlib
-    secrets select shelve shutil signal socket sqlite3 ssl stat statistics string stringprep struct subprocess symtable
-    sys tempfile textwrap threading time token tokenize traceback types typing typing_extensions unicodedata urllib uuid
-    warnings weakref xmlrpc zipfile zipimport zlib zoneinfo tarfile html.parser getopt graphlib errno _thread
+    __future__ _collections_abc abc argparse array ast asyncio atexit base64 binascii bisect builtins bz2 calendar
+    cmath codecs collections colorsys concurrent configparser contextlib contextvars copy copyreg csv ctypes
+    dataclasses datetime decimal difflib enum fnmatch fractions functools gc getpass glob gzip hashlib heapq hmac
+    html http importlib inspect io itertools json keyword linecache locale logging lzma marshal math mimetypes mmap
+    multiprocessing ntpath numbers operator os pathlib pickle pickletools pkgutil platform posix posixpath pprint
+    queue random re reprlib secrets select shelve shutil signal socket sqlite3 ssl stat statistics string stringprep
+    struct subprocess symtable sys tempfile textwrap threading time token tokenize traceback types typing
+    typing_extensions unicodedata urllib uuid warnings weakref xmlrpc zipfile zipimport zlib zoneinfo tarfile
+    html.parser getopt graphlib errno _thread
     """
 )
 """Modules of the standard library that models use, or of which the rules name what matters."""

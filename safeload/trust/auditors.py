@@ -13,10 +13,15 @@ Who = tuple[str, str]
 _LOOKALIKES = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u051b\u051d\u04bb\u0491\u043c\u043d\u043a\u0442\u0432"
     "\u03bf\u03b1\u03b5\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u03c7\u03b3\u03b7\u0131\u0237"
+    "\u0585\u0578\u057d\u0581\u0566\u0570\u03f3\u0251\u0261\u026f\uab32\u13b3\u13cf\ua731\u1d0f\u1d1c\u1d20\u1d21\u1d22"
     "01|",
-    "aeopcyxijsdqwhrmhktboaepviktuxynijoll",
+    "aeopcyxijsdqwhrmhktboaepviktuxynijonugqhjagmewbsouvwzoll",
 )
-"""Cyrillic, Greek and dotless letters, and digits, that look like Latin letters."""
+"""Cyrillic, Greek, Armenian, Cherokee, small capital and dotless letters, and digits, that look like Latin letters."""
+
+
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
+"""Letters that are not shown: places that a Korean syllable leaves empty."""
 
 
 def likeness(name: str) -> str:
@@ -26,7 +31,8 @@ def likeness(name: str) -> str:
     difference.
     """
     plain = unicodedata.normalize("NFKC", name).casefold().translate(_LOOKALIKES)
-    return "".join(letter for letter in unicodedata.normalize("NFKD", plain) if letter.isalnum())
+    letters = (letter for letter in unicodedata.normalize("NFKD", plain) if letter.isalnum())
+    return "".join(letter for letter in letters if letter not in _FILLERS)
 
 
 def proof_of(name: str) -> str:

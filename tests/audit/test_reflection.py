@@ -1,4 +1,4 @@
-"""Code that reaches something without naming it plainly: by reflection, by other statements, by texts for somebody else.
+"""Code that reaches something without naming it plainly: by reflection, by rare statements, by texts for others.
 
 Each source is an attack; the last line that ends in `# here` has to carry a finding of one of the rules.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +43,19 @@ def test_a_thousand_auditors_are_counted() -> None:
 def test_likeness_is_settled(name: str) -> None:
     """What a name looks like is the same for everything that looks like it: capitals, spaces, and itself doubled up."""
     assert likeness(name) == likeness(f" {name}\u200b. ")
+
+
+@pytest.mark.parametrize(
+    "other", ["j\u0585", "jo\u3164", "jo\u115f", "\u03f3o", "j\u1d0f", "jo\uffa0", "J\u00f3", "j\u043e"], ids=ascii
+)
+def test_a_look_alike_is_no_second_person(other: str) -> None:
+    """Letters of other alphabets, small capitals, and letters that are not shown make nobody else."""
+    assert likeness(other) == likeness("jo")
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0531\u0576\u0576\u0561", "\u0418\u0432\u0430\u043d", "\uc870", "\u738b\u82b3"], ids=ascii
+)
+def test_a_name_in_any_script_is_a_name(name: str) -> None:
+    """Armenian, Cyrillic, Korean and Chinese names are those of people, and are known apart."""
+    assert likeness(name) and likeness(name) != likeness(f"{name}{name}") != likeness("jo")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
@@ -84,7 +84,7 @@ class _Walk:
         _Reader(self, tree, line, inside, depth).run()
 
     def _guess(self, text: str, line: int) -> None:
-        """Read a text that may be code for somebody who executes texts: what it calls counts, what it imports cannot."""
+        """Read a text that may be code, for somebody who executes texts: what it calls counts, and no import of it."""
         try:
             tree = parse_text(text, self.location)
         except MalformedInput:

@@ -102,6 +102,16 @@ def test_a_package_that_is_told_to_look_elsewhere_imports_nothing_from_there(tmp
     assert not any(name.endswith(".evil") for name in sys.modules)
 
 
+def test_a_star_imports_what_the_package_names_from_the_approved_bytes() -> None:
+    """The modules of `__all__` are found like all others; what is not part of the code is not there."""
+    package = {"p/__init__.py": b"__all__ = ['inner']\n", "p/inner.py": b"A = 1\n"}
+    code = ready({**package, "m.py": b"from .p import *\nclass C:\n    a = inner.A\n"})
+    assert code.load("", "m.py", "C").a == 1
+    code = ready({"p/__init__.py": b"__all__ = ['inner']\n", "m.py": b"from .p import *\nclass C: pass\n"})
+    with pytest.raises(AttributeError):
+        code.load("", "m.py", "C")
+
+
 def test_what_a_module_raises_comes_out_and_it_can_be_tried_again() -> None:
     """Nothing of a failed import is kept."""
     code = ready({"m.py": b"raise ZeroDivisionError"})

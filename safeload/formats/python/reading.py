@@ -29,13 +29,14 @@ from safeload.formats.python.syntax import (
     texts_in,
     tried_imports,
 )
-from safeload.formats.python.values import Const, Getter, Local, Ref
+from safeload.formats.python.values import Bag, Const, Getter, Local, Ref, Value
 
 _CODE_IN_TEXT = frozenset({"builtins.exec", "builtins.eval", "builtins.compile"})
 _SETTERS = frozenset({"builtins.setattr", "builtins.delattr"})
 _DEEPEST_TEXT = 3
 _LIKE_CODE = re.compile(r"\(|\A\s*[^\W\d]\w*(?:\.[^\W\d]\w*)+\s*\Z")
 """A text that could be called if it were executed, or is a name in full."""
+_MOST_LEVELS = 100
 _MOST_GUESSED = 1 << 16
 _SPECIAL = _CODE_IN_TEXT | _SETTERS | IMPORTERS | LOCATORS | ATTRIBUTE_GETTERS | {"builtins.getattr"}
 """Functions that are told by a text what they reach."""
@@ -289,6 +290,9 @@ class _Reader:
 
     def _computed_import(self, name: str, first: ast.expr | None, node: ast.Call, scope: Scope, when: When) -> None:
         values: Values = frozenset() if first is None else self.resolver.values(first, scope)
+        if name.endswith("__import__") and (level := self._level(node, scope)) != 0:
+            self._relative(name, level, values, node, scope)
+            return
         texts = [value for value in values if isinstance(value, Const)]
         if not texts or unknown_in(values):
             self._unfollowed(f"{name} of a name that is computed", self._line(node))
@@ -299,6 +303,24 @@ class _Reader:
                 self._edge(text.value, (), node)
             else:
                 self._use(text.value, Kind.IMPORT, node, when)
+
+    def _level(self, node: ast.Call, scope: Scope) -> folding.Plain | None:
+        """How many packages up `__import__(name, globals, locals, fromlist, level)` looks; `None` if it is computed."""
+        given = [keyword.value for keyword in node.keywords if keyword.arg == "level"] or node.args[4:5]
+        return self._plain(given[0], scope) if given else 0
+
+    def _relative(self, name: str, level: folding.Plain | None, values: Values, node: ast.Call, scope: Scope) -> None:
+        listed = [keyword.value for keyword in node.keywords if keyword.arg == "fromlist"] or node.args[3:4]
+        texts = [value.value for value in values if isinstance(value, Const) and isinstance(value.value, str)]
+        bags = [bag for part in listed for bag in self.resolver.values(part, scope) if isinstance(bag, Bag)]
+        named = frozenset[Value]().union(*(bag.any() for bag in bags))
+        names = tuple(sorted(one.value for one in named if isinstance(one, Const) and isinstance(one.value, str)))
+        certain = texts and not unknown_in(values | named) and len(bags) == len(listed)
+        if not isinstance(level, int) or level < 0 or level > _MOST_LEVELS or not certain:
+            self._unfollowed(f"{name} of a name that is computed", self._line(node))
+            return
+        for text in texts:
+            self._edge("." * level + text, names, node)
 
     def _executed(self, name: str, first: ast.expr | None, node: ast.Call, scope: Scope) -> None:
         values: Values = frozenset() if first is None else self.resolver.values(first, scope)

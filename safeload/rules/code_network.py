@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.frozen import replace
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind, Use
 from safeload.rules.base import Context, Rule

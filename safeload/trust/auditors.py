@@ -24,6 +24,10 @@ _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 """Letters that are not shown: places that a Korean syllable leaves empty."""
 
 
+IMPORTED = "import:"
+"""How the proof of whoever stands in another organisation's records begins."""
+
+
 def likeness(name: str) -> str:
     """What a reader sees of a name: two people whose names look the same cannot be told apart by them.
 
@@ -49,14 +53,24 @@ def distinct(who: Iterable[Who]) -> int:
     for name, proof in sorted(set(who)):
         proofs.setdefault(name, []).append(proof)
     owner: dict[str, str] = {}
-    return sum(_give(name, proofs, owner) for name in proofs)
+    given: dict[str, str] = {}
+    return sum(_give(name, proofs, owner, given) for name in proofs)
 
 
-def _give(name: str, proofs: dict[str, list[str]], owner: dict[str, str]) -> bool:
+def people(who: Iterable[Who]) -> int:
+    """How many people these are, at most, if nobody signed: one name here and in an import is one person."""
+    return distinct((likeness(_person(name, proof)), proof) for name, proof in who)
+
+
+def _person(name: str, proof: str) -> str:
+    """The name of a person, without that of the organisation whose records name them."""
+    return name.removeprefix(f"{proof.removeprefix(IMPORTED)}/") if proof.startswith(IMPORTED) else name
+
+
+def _give(name: str, proofs: dict[str, list[str]], owner: dict[str, str], given: dict[str, str]) -> bool:
     """Give a name a proof of its own, if others can do with other ones (an augmenting path, found breadth first)."""
     came: dict[str, str] = {}
     """By proof, the name that asked for it."""
-    given = {taken: proof for proof, taken in owner.items()}
     pending = [name]
     for asking in pending:
         for proof in proofs[asking]:
@@ -69,7 +83,7 @@ def _give(name: str, proofs: dict[str, list[str]], owner: dict[str, str]) -> boo
             while True:
                 taker = came[proof]
                 before = given.get(taker)
-                owner[proof] = taker
+                owner[proof], given[taker] = taker, proof
                 if before is None:
                     return True
                 proof = before

@@ -288,7 +288,10 @@ def test_a_component_by_itself_is_guarded(project: Path, marker: Path) -> None: 
     words: dict[str, Any] = {"name": "unet", "type_hint": plain.UNet2DModel, "subfolder": "unet"}
     loaded = guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(good)).load()
     assert type(loaded) is plain.UNet2DModel
+    again = guarded.ComponentSpec.from_component("unet", loaded)
+    again.pretrained_model_name_or_path = str(evil)
     for spec in (
+        again,
         guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(evil)),
         copy.deepcopy(guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(evil))),
     ):

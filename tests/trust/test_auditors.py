@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeload.trust.auditors import Who, distinct, likeness
+from safeload.trust.auditors import Who, distinct, likeness, people
 
 _pairs = st.frozensets(st.tuples(st.sampled_from("abcde"), st.sampled_from("12345")), max_size=9)
 
@@ -59,3 +59,14 @@ def test_a_look_alike_is_no_second_person(other: str) -> None:
 def test_a_name_in_any_script_is_a_name(name: str) -> None:
     """Armenian, Cyrillic, Korean and Chinese names are those of people, and are known apart."""
     assert likeness(name) and likeness(name) != likeness(f"{name}{name}") != likeness("jo")
+
+
+def test_one_person_in_two_organisations_is_one() -> None:
+    """Whoever is named here and in the records of others is the same person; those of one organisation are one."""
+    ours, theirs = ("ana", "name:ana"), ("acme/Ana", "import:acme")
+    assert people({ours, theirs}) == 1
+    assert people({ours, ("acme/bob", "import:acme")}) == 2
+    assert people({("acme/ana", "import:acme"), ("acme/bob", "import:acme")}) == 1
+    assert people({("acme/ana", "import:acme"), ("other/bob", "import:other")}) == 2
+    assert people({("acme/ana", "import:acme"), ("other/\u0430na", "import:other")}) == 1
+    assert people({ours, theirs, ("acme/bob", "import:acme")}) == 2

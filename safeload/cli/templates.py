@@ -22,6 +22,7 @@ _LONGEST_LINE = 2_000
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REF", help="a directory, a file, or a model on the hub")
     parser.add_argument("--revision", metavar="REV", help="for models on the hub: a commit, branch or tag")
+    parser.add_argument("--subfolder", metavar="DIR", default="", help="the model lies in this folder of REF")
     parser.add_argument(
         "--against", metavar="REF", help="compare with a template that you trust: a file, a directory or a model"
     )
@@ -38,7 +39,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     access = Access(local_files_only=parsed.offline)
     with waiting(f"reading the templates of {parsed.reference}"):
-        found = find_templates(parsed.reference, request=Request(revision=parsed.revision, access=access))
+        request = Request(revision=parsed.revision, subfolder=parsed.subfolder, access=access)
+        found = find_templates(parsed.reference, request=request)
         differing: Mapping[str, tuple[str, ...]] | None = None
         if parsed.against is not None:
             asked = Request(revision=parsed.against_revision, access=access)

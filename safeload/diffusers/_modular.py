@@ -38,6 +38,11 @@ def is_modular(genuine: type) -> bool:
     return any(base.__name__ in (_PIPELINE, _BLOCKS) for base in type.mro(genuine))
 
 
+def is_component(genuine: type) -> bool:
+    """Whether a class describes a component, and loads it when it is told to."""
+    return genuine.__name__ == _SPEC and "load" in vars(genuine)
+
+
 def guard_from_pretrained(call: adapt.Call) -> Any:
     """Guard `from_pretrained` of blocks and modular pipelines.
 
@@ -87,6 +92,13 @@ def guard_made(call: adapt.Call) -> Any:
     return made
 
 
+def guard_spec(call: adapt.Call) -> Any:
+    """The description of a component: what it loads by itself, outside of a pipeline, is guarded."""
+    made = call.method(*call.args, **call.kwargs)
+    _hold(made, adapt_after.Keeper("a component", call.options))
+    return made
+
+
 def _hold(made: Any, keeper: adapt_after.Keeper) -> None:
     """Install the doors, once, and let an object keep what they look for."""
     home = sys.modules[_HOME]
@@ -95,6 +107,8 @@ def _hold(made: Any, keeper: adapt_after.Keeper) -> None:
     adapt_after.install_door(blocks, "init_pipeline", _init_pipeline)
     adapt_after.install_door(spec, "load", _load_component)
     adapt_after.hold(made, keeper)
+    for one in (getattr(made, "_component_specs", None) or {}).values():  # given out as copies, which can load as well
+        adapt_after.hold(one, keeper)
 
 
 def _nothing_beside() -> tuple[tuple[Trap, ...], dict[tuple[str, str], Any]]:

@@ -28,6 +28,8 @@ def guarded(value: Any) -> Any:
     if _modular.is_modular(value) and _has(value, "from_pretrained"):
         own: dict[str, adapt.Guard] = {"from_pretrained": _modular.guard_from_pretrained}
         return adapt.facade(value, module=HOME, guards=own, init=_modular.guard_made)
+    if _modular.is_component(value):
+        return adapt.facade(value, module=HOME, guards={}, init=_modular.guard_spec)
     guards = {name: guard for name, guard in _guards(value).items() if _has(value, name)}
     return adapt.facade(value, module=HOME, guards=guards) if guards else value
 

@@ -369,6 +369,10 @@ class _Finder(MetaPathFinder):
                     _inherit(package)
         found = _modules.get(fullname)
         if found is None:
+            if path and fullname.startswith(f"{PACKAGE}."):  # a package of ours looks nowhere, by itself
+                raise VerificationFailed(
+                    "a module was not imported", mismatches={fullname: "its package was told to look elsewhere"}
+                )
             return None
         if found.native:
             return spec_from_file_location(fullname, found.path, loader=_NativeLoader(fullname, found))

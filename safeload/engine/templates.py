@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import os
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -110,14 +111,17 @@ def find_templates(
     """Every chat template of a model, read and judged, and none rendered.
 
     Looked into are configs, template files and, in a local model, GGUF files. Templates in files of other names are
-    found by `scan`.
+    found by `scan`. With `request.subfolder`, only what lies in that folder, as a load of it would.
 
     Raises:
         SourceError: the model could not be found or fetched.
     """
     options, request = options or Options(), request or Request()
-    snapshot = reach(os.fspath(target), request.access, revision=request.revision, limits=options.limits)
-    paths, skipped = _candidates(snapshot)
+    folder = request.subfolder
+    snapshot = reach(
+        os.fspath(target), request.access, revision=request.revision, subfolder=folder, limits=options.limits
+    )
+    paths, skipped = _candidates(snapshot, folder)
     snapshot.fetch(paths)
     templates: list[Template] = []
     faults: list[Finding] = []
@@ -131,7 +135,7 @@ def find_templates(
                 continue
             templates += _of(inspected)
             faults += [one for one in inspected.report.findings if one.status is Status.UNDECIDED and not _own(one)]
-            if path == "config.json":
+            if path == posixpath.join(folder, "config.json"):
                 model_type = _model_type(inspected.parts)
             held.let_go(path)
     return Found(
@@ -143,11 +147,12 @@ def find_templates(
     )
 
 
-def _candidates(snapshot: Snapshot) -> tuple[list[str], list[str]]:
-    """What to look into, and what not because it would have to be fetched first."""
+def _candidates(snapshot: Snapshot, folder: str) -> tuple[list[str], list[str]]:
+    """What to look into, in a folder if one is named, and what not because it would have to be fetched first."""
     if snapshot.kind == "file":
         return list(snapshot.listing), []
-    named = [path for path in sorted(snapshot.listing) if path.lower().endswith(_SUFFIXES)]
+    inside = (path for path in sorted(snapshot.listing) if not folder or path.startswith(f"{folder}/"))
+    named = [path for path in inside if path.lower().endswith(_SUFFIXES)]
     named = [path for path in named if not path.endswith((*_NOT_CONFIGS, ".index.json"))]
     far = [path for path in named if snapshot.kind == "hub" and (snapshot.listing[path].size or 0) > _FETCHED]
     return [path for path in named if path not in far], far

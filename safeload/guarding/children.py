@@ -161,7 +161,12 @@ def inner_would_be_guarded() -> bool:
 
 
 def would_be_guarded(executable: object, command: object, environ: object) -> bool:
-    """Whether a process that is about to start is under this guard, if it is Python at all."""
+    """Whether a process that is about to start is under this guard, if it is Python at all.
+
+    A program that is not Python may start one: so an environment without the guard is none for it either.
+    """
+    if not _has_guard(environ):
+        return False
     words = [command] if isinstance(command, str | bytes | os.PathLike) else list(command)  # type: ignore[call-overload]
     program = _text(executable) if executable is not None else _text(words[0]) if words else ""
     name = os.path.basename(program)
@@ -176,6 +181,10 @@ def would_be_guarded(executable: object, command: object, environ: object) -> bo
             return False
         if letters[ends : ends + 1] in ("c", "m"):
             break
+    return True
+
+
+def _has_guard(environ: object) -> bool:
     from collections.abc import Mapping
 
     found = os.environ if environ is None else environ

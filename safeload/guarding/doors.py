@@ -40,7 +40,8 @@ class Function:
     """A function of a library, and what stands in its place."""
 
     homes: tuple[str, ...]
-    """Where it may be found, as `module:name`; the first one that a version has is where it is defined."""
+    """Where it may be found, as `module:name` or `module:Class.method`; the first one that a version has is where it
+    is defined."""
     ours: str = ""
     """The counterpart: a dotted name that mirrors the library's. Empty: there is none, and calls are refused."""
     why: str = ""

@@ -63,14 +63,15 @@ class Fitted:
         """Put in the doors of a module that has just run."""
         name = module.__name__
         for door, attribute in self._homes.get(name, ()):
-            if (genuine := vars(module).get(attribute)) is not None:
-                self._put(door, module, attribute, genuine)
+            owner, attribute = _owner(module, attribute)
+            if owner is not None and (genuine := vars(owner).get(attribute)) is not None:
+                self._put(door, owner, attribute, genuine)
         for methods, pattern in self._methods.get(name.partition(".")[0], ()):
             for value in list(vars(module).values()):
                 if isinstance(value, type) and value.__module__ == name:
                     self._put_methods(methods, pattern, value)
 
-    def _put(self, door: Door, module: ModuleType, attribute: str, genuine: Any) -> None:
+    def _put(self, door: Door, module: ModuleType | type, attribute: str, genuine: Any) -> None:
         if isinstance(door, Function):
             self._replace(module, attribute, genuine, lambda: function(door, genuine))
         elif isinstance(door, Makers) and not hasattr(vars(genuine).get("__init__"), MARK):
@@ -78,7 +79,7 @@ class Fitted:
         elif isinstance(door, Unpicklers):
             self._put_unpickler(door, module, attribute, genuine)
 
-    def _replace(self, module: ModuleType, attribute: str, genuine: Any, make: Any) -> None:
+    def _replace(self, module: ModuleType | type, attribute: str, genuine: Any, make: Any) -> None:
         if MARK in getattr(genuine, "__dict__", ()):
             return
         pair = self._pairs.get(id(genuine))
@@ -86,7 +87,7 @@ class Fitted:
             pair = self._pairs[id(genuine)] = Pair(genuine, make())
         self._change(module, attribute, pair.new)
 
-    def _put_unpickler(self, door: Unpicklers, module: ModuleType, attribute: str, genuine: type) -> None:
+    def _put_unpickler(self, door: Unpicklers, module: ModuleType | type, attribute: str, genuine: type) -> None:
         if MARK in vars(genuine):
             return
         in_python = bool(genuine.__flags__ & _IN_PYTHON)
@@ -107,6 +108,15 @@ class Fitted:
     def _change(self, owner: Any, name: str, value: Any) -> None:
         self._changed.append((owner, name, vars(owner).get(name, _NOTHING), value))
         _set(owner, name, value)
+
+
+def _owner(module: ModuleType, name: str) -> tuple[ModuleType | type | None, str]:
+    """What has the attribute that a home names: the module, or for `Class.method` a class of it."""
+    outer, _, last = name.rpartition(".")
+    if not outer:
+        return module, last
+    found = vars(module).get(outer)
+    return (found if isinstance(found, type) else None), last
 
 
 _NOTHING = object()

@@ -17,6 +17,7 @@ _NAMES = words(
     yaml.unsafe_load yaml.full_load marshal.load marshal.loads pandas.read_pickle torch.jit.load torch.package
     torch.export.load torch.hub torch.distributed.checkpoint keras.models.load_model
     tensorflow.keras.models.load_model tensorflow.saved_model.load sklearn.externals.joblib jsonpickle
+    yaml.Loader yaml.UnsafeLoader yaml.FullLoader yaml.CLoader yaml.constructor ruamel.yaml.YAML
     numpy.lib.npyio.NpzFile torch.storage._load_from_bytes torch.serialization ray.cloudpickle skops.io.load
     """
 )
@@ -24,9 +25,10 @@ _NAMES = words(
 
 def _chosen(use: Use) -> bool:
     if use.name == "torch.load":
-        return not (use.kind is Kind.CALL and use.keywords.get("weights_only") == 1)
+        return not (use.kind is Kind.CALL and use.keywords.get("weights_only") == 1) or "pickle_module" in use.keywords
     if use.name == "numpy.load":
-        return use.kind is not Kind.CALL or use.keywords.get("allow_pickle", 0) != 0
+        given = {*use.keywords} & {"allow_pickle", "**"} or len(use.arguments) > 2
+        return use.kind is not Kind.CALL or (bool(given) and use.keywords.get("allow_pickle") != 0)
     return reaches(use, _NAMES) or catalogued(use, UNPICKLE)
 
 

@@ -14,13 +14,17 @@ _NAMES = words(
     """
     os.environ os.environb os.getenv os.getenvb os.putenv os.unsetenv os.getlogin os.uname getpass pwd grp spwd keyring
     netrc dotenv platform.node socket.gethostname huggingface_hub.get_token huggingface_hub.HfFolder
-    huggingface_hub.login secretstorage browser_cookie3 winreg
+    huggingface_hub.login huggingface_hub.utils.get_token huggingface_hub.constants.HF_TOKEN_PATH secretstorage
+    browser_cookie3 winreg
     """
 )
 
 
 def _chosen(use: Use) -> bool:
-    return reaches(use, _NAMES)
+    return reaches(use, _NAMES, _METHODS)
+
+
+_METHODS = frozenset({"get_token", "HF_TOKEN_PATH", "get_token_to_send"})
 
 
 def _bad() -> Iterable[Part]:

@@ -18,7 +18,7 @@ _NAMES = words(
 )
 _METHODS = words(
     """
-    read_text read_bytes iterdir glob rglob
+    read_text read_bytes iterdir glob rglob get_data fromfile genfromtxt loadtxt read_csv read_table read_json
     """
 )
 

@@ -16,23 +16,34 @@ _NAMES = words(
     os.chown os.symlink os.link os.truncate os.open os.write os.mkfifo os.mknod os.utime shutil tempfile
     zipfile.ZipFile.extractall tarfile.open torch.save numpy.save numpy.savez numpy.savetxt joblib.dump pickle.dump
     safetensors.torch.save_file fileinput mmap.mmap logging.FileHandler logging.handlers sqlite3.connect dbm shelve
-    readline.write_history_file
+    readline.write_history_file io.FileIO os.fdopen torch.from_file torch.UntypedStorage.from_file
     """
 )
 _METHODS = words(
     """
     write_text write_bytes unlink rmdir mkdir touch symlink_to hardlink_to chmod extractall to_csv to_pickle to_parquet
-    to_feather to_hdf to_excel
+    to_feather to_hdf to_excel tofile save_file write_text savetxt savez
     """
 )
 
 
 def _chosen(use: Use) -> bool:
+    if use.name.endswith(("Path().rename", "Path().replace", "numpy.memmap")):
+        return use.kind is Kind.CALL and (not use.name.endswith("memmap") or _mapped(use))
     return reaches(use, _NAMES, _METHODS) or (_opens(use) and writes(use))
 
 
+def _mapped(use: Use) -> bool:
+    """Whether a file is mapped so that it can be written to, as `numpy.memmap` does by itself."""
+    mode = use.keywords.get("mode", use.arguments[2] if len(use.arguments) > 2 else "r+")
+    return mode not in ("r", "c")
+
+
 def _opens(use: Use) -> bool:
-    return use.kind is Kind.CALL and (use.name in OPENERS or use.name.endswith(("Path().open", "?.open")))
+    return use.kind is Kind.CALL and (
+        use.name in OPENERS
+        or (use.name.endswith("Path().open") or (use.name.startswith("?") and use.name.endswith(".open")))
+    )
 
 
 def writes(use: Use) -> bool:

@@ -6,27 +6,48 @@ from collections.abc import Iterable
 
 from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
-from safeload.formats.python.facts import Facts, Use
+from safeload.formats.python.facts import Facts, Kind, Use
 from safeload.rules.base import Rule
-from safeload.rules.code_use import checking, example, reaches, words
+from safeload.rules.catalogue import NATIVE
+from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
     """
     ctypes cffi torch.utils.cpp_extension torch.ops.load_library torch.classes.load_library torch._inductor
     torch.utils.dlpack kernels.get_kernel kernels.load_kernel kernels.get_local_kernel
     transformers.integrations.hub_kernels cupy.RawKernel cupy.RawModule pycuda numba.cfunc setuptools distutils
-    Cython pyximport llvmlite tvm
+    Cython pyximport llvmlite tvm torch._export.aot_load torch._C._aoti torch.cuda._compile_kernel triton.compile
+    tensorrt onnxruntime.SessionOptions.register_custom_ops_library _imp
     """
 )
 _METHODS = words(
     """
-    load_library LoadLibrary
+    load_library LoadLibrary load_op_library load_extension register_custom_ops_library aoti_load_package aot_load
+    get_kernel use_kernel_forward_from_hub load_inline create_dynamic
     """
 )
 
 
 def _chosen(use: Use) -> bool:
-    return reaches(use, _NAMES, _METHODS)
+    if use.name.startswith(("torch.ops.", "torch._ops.", "torch.classes.")):
+        return reaches(use, _NAMES, _METHODS)  # each is an operator that somebody loaded
+    return reaches(use, _NAMES, _METHODS) or catalogued(use, NATIVE) or _kernel(use)
+
+
+_KERNELS = ("attn_implementation", "experts_implementation", "_attn_implementation")
+_SWITCHES = ("use_kernels", "kernel_config", "allow_all_kernels")
+
+
+def _kernel(use: Use) -> bool:
+    """Whether a call names a repository of native code, as loaders of transformers take it."""
+    if use.kind is not Kind.CALL:
+        return False
+    named = [use.keywords.get(key) for key in _KERNELS]
+    if use.name.rpartition(".")[2] == "set_attn_implementation":
+        named += use.arguments
+    return any(isinstance(name, str) and "/" in name for name in named) or any(
+        use.keywords.get(switch, 0) != 0 for switch in _SWITCHES
+    )
 
 
 def _bad() -> Iterable[Part]:

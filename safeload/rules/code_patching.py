@@ -15,9 +15,20 @@ _SETTINGS = ("torch.backends.", "os.environ")
 """Switches that libraries offer to be set; the environment has a rule of its own."""
 
 
+_PARENTS = frozenset({"__mro__", "__bases__", "__base__"})
+_INSIDES = (".__code__", ".__globals__", ".__closure__", ".__builtins__", ".__path__", ".__loader__", ".__spec__")
+_HOOKS = ("torch.nn.modules.module.register_module_", "copyreg.pickle", "unittest.mock.patch")
+"""What sets itself into everybody's way."""
+
+
 def _chosen(use: Use) -> bool:
     if use.kind is Kind.ASSIGN:
-        return "()" not in use.name and "." in use.name and not use.name.startswith((*_SETTINGS, "?"))
+        if not _PARENTS.isdisjoint(use.name.split(".")) or use.name.endswith(_INSIDES):
+            return True  # of a class that is reached from another one, or of a function or module itself
+        outside = "." in use.name or use.name.endswith("[]")
+        return "()" not in use.name and outside and not use.name.startswith((*_SETTINGS, "?"))
+    if use.kind is not Kind.IMPORT and use.name.startswith(_HOOKS):
+        return True
     return use.kind is Kind.CALL and use.name in _SETTERS[2:]
 
 

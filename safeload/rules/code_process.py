@@ -8,7 +8,7 @@ from safeload.core.finding import Confidence, Severity, Status
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Use
 from safeload.rules.base import Rule
-from safeload.rules.catalogue import COMMAND
+from safeload.rules.catalogue import COMMAND, PROCESS
 from safeload.rules.code_use import catalogued, checking, example, reaches, words
 
 _NAMES = words(
@@ -17,22 +17,32 @@ _NAMES = words(
     os.execlpe os.execv os.execve os.execvp os.execvpe os.fork os.forkpty os.spawnl os.spawnle os.spawnlp
     os.spawnlpe os.spawnv os.spawnve os.spawnvp os.spawnvpe os.posix_spawn os.posix_spawnp os.kill os.killpg
     os.setuid os.setgid pty _posixsubprocess posix nt commands popen2 pexpect sh plumbum fabric invoke
-    multiprocessing.Process multiprocessing.Pool multiprocessing.spawn torch.multiprocessing.Process
-    torch.multiprocessing.spawn concurrent.futures.ProcessPoolExecutor asyncio.create_subprocess_exec
+    multiprocessing torch.multiprocessing concurrent.futures.ProcessPoolExecutor asyncio.create_subprocess_exec
     asyncio.create_subprocess_shell distutils.spawn signal.pthread_kill psutil.Popen IPython.get_ipython
-    builtins.get_ipython timeit.main cProfile.run profile.run platform.popen
+    builtins.get_ipython deepspeed.launcher torch.distributed.run torch.distributed.launch
+    torch.distributed.launcher timeit.main cProfile.run profile.run platform.popen
     """
 )
 _METHODS = words(
     """
     create_subprocess_exec create_subprocess_shell system popen Popen check_output check_call getoutput
-    getstatusoutput execv execve execvp execvpe spawnv spawnve posix_spawn forkpty
+    getstatusoutput execv execve execvp execvpe spawnv spawnve posix_spawn forkpty subprocess_exec subprocess_shell
+    spawnv_passfds run_subprocess run_interactive_subprocess notebook_launcher elastic_launch
     """
 )
 
 
 def _chosen(use: Use) -> bool:
-    return reaches(use, _NAMES, _METHODS) or catalogued(use, COMMAND)
+    if use.name.rpartition(".")[2].removesuffix("()") in _COUNTS:
+        return False
+    return reaches(use, _NAMES, _METHODS) or catalogued(use, COMMAND, PROCESS)
+
+
+_COUNTS = frozenset(
+    {"cpu_count", "current_process", "parent_process", "active_children"}
+    | {"get_start_method", "get_all_start_methods"}
+)
+"""What only asks."""
 
 
 def _bad() -> Iterable[Part]:

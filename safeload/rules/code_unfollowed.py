@@ -10,10 +10,26 @@ from safeload.core.names import escape
 from safeload.formats.base import Part
 from safeload.formats.python.facts import Facts, Kind
 from safeload.rules.base import Context, Rule
-from safeload.rules.code_use import GATES, at_line, example
+from safeload.rules.code_use import GATES, at_line, example, reaches, words
 
 _PLAIN = ("builtins.pickle", "builtins.os", "builtins.sys")
 """Names that are bound nowhere: a source that uses them fails."""
+_REACHING = words(
+    """
+    builtins.getattr builtins.setattr builtins.delattr builtins.vars builtins.__import__ builtins.exec builtins.eval
+    builtins.compile importlib.import_module importlib.__import__ pkgutil.resolve_name pydoc.locate operator.attrgetter
+    operator.methodcaller inspect.getmembers builtins.object.__getattribute__ builtins.type.__getattribute__
+    """
+)
+"""Functions that are told by a text what they reach."""
+_RUNNERS = words(
+    """
+    runpy code.InteractiveInterpreter code.InteractiveConsole code.interact importlib.util.spec_from_file_location
+    importlib.util.spec_from_loader importlib.machinery.SourceFileLoader importlib.machinery.SourcelessFileLoader
+    importlib.machinery.ExtensionFileLoader zipimport marshal.load marshal.loads types.FunctionType types.CodeType imp
+    torch.hub.load torch.ops.load_library torch.package.PackageImporter typing.get_type_hints
+    """
+)
 _GATES = re.compile(r"an attribute of (?:os|sys|builtins|subprocess|importlib|ctypes|socket|shutil|posix|types)[\w.]* ")
 
 
@@ -27,6 +43,11 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
             if use.kind is Kind.NAME and use.name.rpartition(".")[2] in GATES and use.name not in _PLAIN:
                 text = f"hands on the module {escape(use.name, 80)}, so that nobody can see what is called in it"
                 yield at_line(rule, part, use.line, text)
+            elif use.kind is Kind.NAME and use.name in _REACHING and not use.inside:
+                text = f"hands on {escape(use.name, 80)}, so that nobody can see what it is called with"
+                yield at_line(rule, part, use.line, text)
+            elif use.kind is Kind.CALL and reaches(use, _RUNNERS):
+                yield at_line(rule, part, use.line, f"{escape(use.name, 80)} runs what does not stand in this code")
 
 
 def _bad() -> Iterable[Part]:

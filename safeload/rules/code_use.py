@@ -38,7 +38,7 @@ Chosen = Callable[[Use], bool]
 
 
 def reaches(use: Use, names: frozenset[str], methods: frozenset[str] = frozenset()) -> bool:
-    """Whether the use is of one of these names, of anything within one, or of such a method of something unknown."""
+    """Whether the use is of one of these names, of anything within one, or of what has such a name anywhere."""
     if use.kind is Kind.IMPORT:
         return False
     for name in _spellings(use.name.replace("()", "")):
@@ -46,38 +46,55 @@ def reaches(use: Use, names: frozenset[str], methods: frozenset[str] = frozenset
             if name in names:
                 return True
             name = name.rpartition(".")[0]
-    unknown = use.name.startswith("?") or "()" in use.name
-    return unknown and use.name.rpartition(".")[2] in methods
+    return use.name.rpartition(".")[2] in methods and use.name not in _NAMESAKES
 
 
-def catalogued(use: Use, what: str) -> bool:
+_NAMESAKES = frozenset({"platform.system"})
+"""Harmless functions that have the name of another."""
+
+
+def catalogued(use: Use, *what: str) -> bool:
     """Whether the catalogue of dangerous callables says so of something in an installed library.
 
-    Of the standard library it is asked about modules that hardly any code uses; its list is coarse for the others.
+    Of the standard library it is asked about modules that models hardly use; its list is coarse for the others.
     """
     if use.kind is Kind.IMPORT or not use.name or "()" in use.name:
         return False
     module, _, name = use.name.rpartition(".")
-    rare = not is_stdlib(module) or module.partition(".")[0] in _RARE
-    return bool(module) and rare and ability(GlobalName(module, name)) == what
+    rare = not is_stdlib(module) or module.partition(".")[0] not in _COMMON
+    return bool(module) and rare and ability(GlobalName(module, name)) in what
 
 
-_RARE = words(
+_COMMON = words(
     """
-    timeit cProfile profile trace bdb pdb doctest idlelib lib2to3 ensurepip venv distutils webbrowser antigravity pydoc
-    _pyrepl profiling compileall py_compile turtledemo cgi cgitb pipes mailcap _osx_support _aix_support _interpreters
-    _xxsubinterpreters site rlcompleter modulefinder _winapi _posixsubprocess sched commands popen2 imaplib
+    __future__ _collections_abc abc argparse array ast asyncio atexit base64 binascii bisect builtins bz2 calendar
+    cmath codecs collections colorsys concurrent configparser contextlib contextvars copy copyreg csv ctypes
+    dataclasses datetime decimal difflib enum fnmatch fractions functools gc getpass glob gzip hashlib heapq hmac
+    html http importlib inspect io itertools json keyword linecache locale logging lzma marshal math mimetypes mmap
+    multiprocessing ntpath numbers operator os pathlib pickle pickletools pkgutil platform posix posixpath pprint
+    queue random re reprlib secrets select shelve shutil signal socket sqlite3 ssl stat statistics string stringprep
+    struct subprocess symtable sys tempfile textwrap threading time token tokenize traceback types typing
+    typing_extensions unicodedata urllib uuid warnings weakref xmlrpc zipfile zipimport zlib zoneinfo tarfile
+    html.parser getopt graphlib errno _thread
     """
 )
-"""Modules of the standard library that models do not need."""
+"""Modules of the standard library that models use, or of which the rules name what matters."""
+
+
+def rarely_used(use: Use) -> bool:
+    """Whether it is a part of the standard library that is in nobody's list."""
+    return use.kind is not Kind.IMPORT and is_stdlib(use.name) and use.name.partition(".")[0].lstrip("_") not in _COMMON
 
 
 def _spellings(name: str) -> Iterator[str]:
     """The name, and that of the module it really comes from: `torch.os.system` is `os.system`."""
     yield name
+    if name[:1] == "_" != name[1:2]:
+        yield name[1:]  # `_socket`, `_pickle`, `_ctypes`: the same in C
     parts = name.split(".")
-    if parts[0] != "?":
-        yield from (".".join(parts[i:]) for i in range(1, len(parts)) if parts[i] in GATES)
+    for i in range(1, len(parts)):
+        if (part := parts[i].strip("_")) in GATES:  # `random._os` as well
+            yield ".".join((part, *parts[i + 1 :]))
 
 
 def checking(chosen: Chosen, deed: str) -> Check:
@@ -99,7 +116,9 @@ def by_line(rule: Rule, facts: Facts, uses: Iterable[Use], deed: str) -> Iterato
         when = min((use.when for use in here), key=list(_WHEN).index)
         text = f"{deed} {_WHEN[when]}: {', '.join(escape(name, 80) for name in names)}"
         inside = next((use.inside for use in here if use.inside), "")
-        if inside:
+        if inside == "?":
+            text += ", in a text, if somebody executes it"
+        elif inside:
             text += f", in a text that {inside} executes"
         yield at_line(rule, facts, line, text, severity=_louder(rule.severity, when))
 

@@ -70,6 +70,8 @@ def parse_audits(
         if table is None or not _ORGANISATION.fullmatch(name):
             named.refuse(name, "an import is a table with a plain name")
         one, theirs = _import(name, table, criteria, read, named_by)
+        if twin := next((other.name for other in imports if other.sha256 == one.sha256), ""):
+            named.refuse(name, f"it is the file that {escape(twin)} stands for already: one organisation is no two")
         imports.append(one)
         audits += _taken_over(theirs, one)
         violations += [replace(violation, origin=name) for violation in theirs.violations]

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from safeload.core.names import escape
 from safeload.trust.audit_records import Audit, Audits, Publisher
-from safeload.trust.auditors import Who, distinct, proof_of
+from safeload.trust.auditors import IMPORTED, Who, distinct, people, proof_of
 from safeload.trust.closest import differing, nearest
 from safeload.trust.criteria import RUN
 from safeload.trust.rules import matches
@@ -77,7 +77,7 @@ class Judge:
                 steps.setdefault(("", self.code.closure), set()).update(self._signing(publisher))
         after: dict[str, list[tuple[str, frozenset[str]]]] = {}
         for (base, closure), who in sorted(steps.items()):
-            if distinct(who) >= max(demand.least, 1):
+            if _count(who, demand) >= max(demand.least, 1):
                 after.setdefault(base, []).append((closure, frozenset(name for name, _ in who)))
         reached: dict[str, frozenset[str]] = {"": frozenset()}
         pending = [""]
@@ -102,7 +102,7 @@ class Judge:
         if demand.auditors is not None:
             return {who for who in self.signed.get(audit.seal, ()) if who[0] in demand.auditors}
         if audit.origin:
-            return {(f"{audit.origin}/{audit.who}", f"import:{audit.origin}")}
+            return {(f"{audit.origin}/{audit.who}", f"{IMPORTED}{audit.origin}")}
         return {(audit.who, proof_of(audit.who))}
 
     def _signing(self, publisher: Publisher) -> set[Who]:
@@ -177,7 +177,7 @@ class Judge:
         reached = self.reached(demand)
         for base in sorted({audit.base for audit in good}):
             names = {one for audit in good if audit.base == base for one in self._who(audit, demand)}
-            if (count := distinct(names)) < demand.least:
+            if (count := _count(names, demand)) < demand.least:
                 step = f" for the step from {base}" if base else ""
                 yield f"{count} of the {demand.least} auditors needed approved it{step}{_at(demand)}"
             elif base and base not in reached:
@@ -194,6 +194,11 @@ class Judge:
         if (audit := nearest(self.code.files, (audit for audit, _ in self._audits()))) is not None:
             changed = _some(differing(self.code.files, audit.files))
             yield f"{changed} changed since {escape(audit.who)} read it [{escape(audit.place)}]"
+
+
+def _count(who: Collection[Who], demand: Demand) -> int:
+    """How many auditors these are: by their keys where signatures are demanded, else by their names."""
+    return distinct(who) if demand.auditors is not None else people(who)
 
 
 def _at(demand: Demand) -> str:

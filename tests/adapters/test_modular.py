@@ -276,3 +276,28 @@ def test_another_class_of_the_blocks_is_refused(project: Path) -> None:  # noqa:
     diffusion.edit(path / "modular_config.json", auto_map={"ModularPipelineBlocks": "block.UNet2DModel"})
     with pytest.raises(SafeloadError, match=r"block\.UNet2DModel"):
         load(path)
+
+
+def test_a_component_by_itself_is_guarded(project: Path, marker: Path) -> None:  # noqa: F811
+    """`ComponentSpec(…).load()` admits what it loads, outside of any pipeline as well; so does a copy of one."""
+    from diffusers.modular_pipelines.modular_pipeline_utils import ComponentSpec
+
+    good, evil = build(project / "good"), build(project / "evil")
+    diffusion.unet().save_pretrained(good / "unet")
+    payloads.poison_zip(diffusion.pickle_weights(evil) / "unet/diffusion_pytorch_model.bin", payloads.snippet(marker))
+    words: dict[str, Any] = {"name": "unet", "type_hint": plain.UNet2DModel, "subfolder": "unet"}
+    loaded = guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(good)).load()
+    assert type(loaded) is plain.UNet2DModel
+    again = guarded.ComponentSpec.from_component("unet", loaded)
+    again.pretrained_model_name_or_path = str(evil)
+    for spec in (
+        again,
+        guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(evil)),
+        copy.deepcopy(guarded.ComponentSpec(**words, pretrained_model_name_or_path=str(evil))),
+    ):
+        assert type(spec) is ComponentSpec
+        with pytest.raises(PolicyDenied):
+            spec.load(use_safetensors=False)
+    with pytest.raises((UsageError, PolicyDenied)):
+        guarded.ComponentSpec(name="unet", type_hint=dict, pretrained_model_name_or_path=str(good)).load()
+    assert not coded.RAN and not marker.exists()

@@ -9,6 +9,7 @@ import pytest
 
 from safeload.core.errors import SourceError
 from safeload.core.finding import Status
+from safeload.engine.audit.approval import unfollowed
 from safeload.engine.audit.report import Audit, audit, changes
 from safeload.engine.request import Access, Request
 
@@ -161,3 +162,57 @@ def test_third_party_packages_are_listed(tmp_path: Path) -> None:
     """What the code needs beside the standard library is said."""
     source = "import os, torch\nfrom einops import rearrange\n__import__('flash' + '_attn')\n"
     assert audit(write(tmp_path, config=CONFIG, modeling_x=source)).third_party == ("einops", "flash_attn", "torch")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "__import__('blocks', globals(), locals(), ['Block'], 1)",
+        "__import__('blocks', globals(), level=1)",
+        "__import__('', globals(), None, ['blocks'], 1)",
+    ],
+)
+def test_a_level_makes_an_import_relative(tmp_path: Path, statement: str) -> None:
+    """`__import__` with a level means a file of the code, and no installed package of that name."""
+    found = audit(write(tmp_path, config=CONFIG, modeling_x=f"{statement}\n", blocks="class Block: ...\n"))
+    assert names(found) == ["blocks.py", "modeling_x.py"] and not found.closure.imports
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "def f(n):\n    __import__('blocks', globals(), None, [], n)",
+        "def f(n):\n    __import__(n, globals(), None, [], 1)",
+        "def f(n):\n    __import__('', globals(), None, [n], 1)",
+        "def f(n):\n    __import__('', globals(), None, n, 1)",
+        "import importlib\nimportlib.import_module(__package__ + '.blocks')",
+    ],
+)
+def test_a_relative_import_that_is_computed_must_be_named(tmp_path: Path, statement: str) -> None:
+    """Where the name or the level is computed, an approval has to name the place."""
+    found = audit(write(tmp_path, config=CONFIG, modeling_x=f"{statement}\n", blocks="class Block: ...\n"))
+    assert unfollowed(found.closure)
+
+
+@pytest.mark.parametrize(
+    ("package", "statement"),
+    [
+        ("__all__ = ['inner']\n", "from .p import *"),
+        ("_structure = {'inner': ['A']}\n", "from .p import A"),
+        ("from . import inner\n", "from .p import A"),
+    ],
+)
+def test_modules_that_a_package_names_are_part_of_it(tmp_path: Path, package: str, statement: str) -> None:
+    """What `__all__` names is imported by a star; what a package names in texts, it may import when it is asked for."""
+    files = {"p__INIT": package, "p__inner": "A = 1\n", "p__other": "B = 1\n"}
+    found = audit(write(tmp_path, config=CONFIG, modeling_x=f"{statement}\n", **files))
+    assert names(found) == ["modeling_x.py", "p/__init__.py", "p/inner.py"] and not found.closure.missing
+
+
+def test_a_name_of_the_package_itself_is_no_file(tmp_path: Path) -> None:
+    """`from . import WIDTH` means a name in `__init__.py`, where there is one; it is missing where there is none."""
+    files = {"p__INIT": "WIDTH = 1\n", "p__inner": "from . import WIDTH\n"}
+    found = audit(write(tmp_path / "a", config=CONFIG, modeling_x="from .p import inner\n", **files))
+    assert names(found) == ["modeling_x.py", "p/__init__.py", "p/inner.py"] and not found.closure.missing
+    found = audit(write(tmp_path / "b", config=CONFIG, modeling_x="from . import WIDTH\n"))
+    assert [one.what for one in found.closure.missing] == ["WIDTH.py"]

@@ -126,3 +126,40 @@ def test_html_shows_what_was_approved_last(
     text = shown()
     assert TWO not in text and "newer_word" in text and "elder_word" not in text
     assert "that jo approved cannot be had" in capsys.readouterr().err
+
+
+def test_a_program_on_the_hub_is_compared_with_another_version_of_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`hf://org/name/file.py` is a reference on both sides, in each format, by revision or as a file that lies here."""
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "audit.html"
+
+    def push(body: str, revision: str) -> None:
+        beside = {"beside.py": b"x = 1\n", "README.md": b""}
+        hub.add(
+            "org/p",
+            {"pipeline.py": f"import os\nfrom .beside import x\n{body}\n".encode(), **beside},
+            revision=revision,
+        )
+
+    push("elder_word = os.getpid()", "v1")
+    push("newer_word = os.getpid()", "v2")
+    program = "hf://org/p/pipeline.py"
+    assert main(["audit", f"{program}@v2", "--against", f"{program}@v1", "--format", "html", "-o", str(page)]) < 2
+    text = page.read_text()
+    assert TWO in text and "elder_word" in text and "newer_word" in text
+    assert (
+        main(["audit", program, "--revision", "v2", "--against-revision", "v1", "--format", "html", "-o", str(page)])
+        < 2
+    )
+    assert TWO in page.read_text() and "elder_word" in page.read_text()
+    (tmp_path / "pipeline.py").write_text("import os\nfrom .beside import x\nelder_word = os.getpid()\n")
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    assert main(["audit", f"{program}@v2", "--against", "pipeline.py", "--format", "html", "-o", str(page)]) < 2
+    assert TWO in page.read_text() and "elder_word" in page.read_text()
+    capsys.readouterr()
+    main(["audit", f"{program}@v2", "--against", f"{program}@v1"])
+    shown = capsys.readouterr().out
+    assert "pipeline.py" in shown and "beside.py" not in shown.partition("changed")[2].partition("\n")[0]
+    assert main(["audit", f"{program}@v2", "--against", "hf://org/p/absent.py@v1"]) == 2

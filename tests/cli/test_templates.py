@@ -43,3 +43,12 @@ def test_json_has_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert document["schema"] == "safeload.templates/1"
     assert document["templates"][0]["findings"][0]["rule"] == "template-escape"
     assert document["differences"] == {}
+
+
+def test_a_folder_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--subfolder` looks at the model that lies there."""
+    write(tmp_path / "evil", "{{ ''.__class__ }}")
+    write(tmp_path / "good", "{{ messages }}")
+    assert main(["templates", str(tmp_path), "--subfolder", "good"]) == 0
+    assert main(["templates", str(tmp_path), "--subfolder", "evil"]) == 1
+    assert "evil/" in capsys.readouterr().out

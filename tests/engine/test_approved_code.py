@@ -92,6 +92,26 @@ def test_code_runs_once_and_is_found_by_its_digest() -> None:
         importlib.import_module(f"{approved.PACKAGE}.c{'0' * 64}.r0.m")
 
 
+def test_a_package_that_is_told_to_look_elsewhere_imports_nothing_from_there(tmp_path: Path) -> None:
+    """Code that changes where its package is looked for does not get what lies there, also if it catches the error."""
+    (tmp_path / "evil.py").write_text("RAN = True\n")
+    looks = f"__path__.append({str(tmp_path)!r})\n".encode()
+    code = ready({"p/__init__.py": looks, "m.py": b"from . import p\nfrom .p import evil\nclass C: pass\n"})
+    with pytest.raises(VerificationFailed, match="told to look elsewhere"):
+        code.load("", "m.py", "C")
+    assert not any(name.endswith(".evil") for name in sys.modules)
+
+
+def test_a_star_imports_what_the_package_names_from_the_approved_bytes() -> None:
+    """The modules of `__all__` are found like all others; what is not part of the code is not there."""
+    package = {"p/__init__.py": b"__all__ = ['inner']\n", "p/inner.py": b"A = 1\n"}
+    code = ready({**package, "m.py": b"from .p import *\nclass C:\n    a = inner.A\n"})
+    assert code.load("", "m.py", "C").a == 1
+    code = ready({"p/__init__.py": b"__all__ = ['inner']\n", "m.py": b"from .p import *\nclass C: pass\n"})
+    with pytest.raises(AttributeError):
+        code.load("", "m.py", "C")
+
+
 def test_what_a_module_raises_comes_out_and_it_can_be_tried_again() -> None:
     """Nothing of a failed import is kept."""
     code = ready({"m.py": b"raise ZeroDivisionError"})

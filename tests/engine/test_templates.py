@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from safeload.core.errors import PolicyDenied, UsageError
+from safeload.core.errors import PolicyDenied, SourceError, UsageError
 from safeload.core.finding import Status
 from safeload.engine.admit import admit
+from safeload.engine.request import Request
 from safeload.engine.templates import differences, digest_of, find_templates, known_templates
 from tests.corpus.build import gguf
 from tests.engine.models import model
@@ -127,3 +128,23 @@ def test_a_config_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None
     found = find_templates(write(tmp_path, "tokenizer_config.json", '{"chat_template": "{{ x'))
     assert found.status is Status.UNDECIDED
     assert found.faults
+
+
+def test_a_model_in_a_folder_has_the_templates_of_that_folder(tmp_path: Path) -> None:
+    """As a load of the folder takes them: neither those beside it count, nor those of a folder that begins alike."""
+    write(tmp_path, "chat_template.jinja", EVIL)
+    write(tmp_path, "inner-old/chat_template.jinja", EVIL)
+    write(tmp_path, "inner/chat_template.jinja", HONEST)
+    write(tmp_path, "inner/config.json", '{"model_type": "llama"}')
+    found = find_templates(tmp_path, request=Request(subfolder="inner"))
+    assert [one.location.file for one in found.templates] == ["inner/chat_template.jinja"]
+    assert (found.status, found.model_type) == (Status.SAFE, "llama")
+    assert find_templates(tmp_path).status is Status.DANGEROUS
+
+
+@pytest.mark.parametrize("folder", ["absent", "../x", "/etc"])
+def test_a_folder_that_is_not_there_has_no_templates(folder: str, tmp_path: Path) -> None:
+    """It is an error, and not a model without any."""
+    write(tmp_path, "chat_template.jinja", HONEST)
+    with pytest.raises((SourceError, UsageError)):
+        find_templates(tmp_path, request=Request(subfolder=folder))

@@ -81,12 +81,14 @@ GUARDED = {VARIABLE: "{}", "PYTHONPATH": START}
         (["python3", "app.py"], {VARIABLE: "{}"}, False),
         (["python3", "app.py"], {b"PYTHONPATH": START.encode(), VARIABLE.encode(): b"{}"}, True),
         (["pypy3", "-E"], GUARDED, False),
-        (["/bin/ls", "-I"], {}, True),
+        (["/bin/ls", "-I"], GUARDED, True),
+        (["/bin/sh", "-c", "python3 app.py"], {}, False),
+        (["torchrun", "app.py"], {"PATH": "/bin"}, False),
     ],
     ids=str,
 )
 def test_which_python_would_be_guarded(command: list[str], environ: Any, reached: bool) -> None:
-    """One that ignores its environment, or gets another one, would not."""
+    """One that ignores its environment, or gets another one, would not; nor would one that another program starts."""
     assert would_be_guarded(None, command, environ) is reached
 
 

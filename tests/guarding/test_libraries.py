@@ -32,6 +32,13 @@ THERE = {
 """Counterparts that must be there: what they stand for would be refused without."""
 
 
+def _has(module: object, name: str) -> bool:
+    """Whether a module has this attribute, or a class of it has: `Class.method`."""
+    for part in name.split("."):
+        module = getattr(module, part, None)
+    return module is not None
+
+
 def importable(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
@@ -49,7 +56,7 @@ def test_a_library_that_is_installed_has_its_doors(library: Library, monkeypatch
     for door in library.doors:
         homes = [home.partition(":") for home in getattr(door, "homes", ())]
         homes = [home for home in homes if importable(home[0].partition(".")[0])]
-        found = (hasattr(importlib.import_module(module), name) for module, _, name in homes if importable(module))
+        found = (_has(importlib.import_module(module), name) for module, _, name in homes if importable(module))
         optional = isinstance(door, Function) and "dynamic" not in door.name and not door.ours
         assert any(found) or not homes or optional, door
 
@@ -71,7 +78,7 @@ def test_every_other_counterpart_is_a_known_gap() -> None:
 def test_a_function_leads_somewhere_or_says_why_not(door: Function) -> None:
     """A door either has a counterpart that mirrors the library's name, or a reason; and it names real places."""
     assert bool(door.ours) != bool(door.why) and bool(door.why) == bool(door.remedy)
-    assert all(re.fullmatch(r"[\w.]+:\w+", home) for home in door.homes)
+    assert all(re.fullmatch(r"[\w.]+:\w+(?:\.\w+)?", home) for home in door.homes)
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)

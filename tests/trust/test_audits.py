@@ -232,6 +232,12 @@ def test_an_import_that_is_not_there_is_an_error() -> None:
     assert "imports.acme.file" in refused(imported(), {})
 
 
+def test_one_file_is_no_two_organisations() -> None:
+    """The same records under a second name would count as a second person."""
+    twice = imported() + imported().replace("imports.acme", "imports.other").replace("acme.toml", "other.toml")
+    assert "imports.other" in refused(twice, {"acme.toml": THEIRS, "other.toml": THEIRS})
+
+
 # ── laws ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _BASE = (OWN + full() + table("delta", **DELTA) + table("violation", closure=A) + table("trusted", **TRUSTED)).encode()

@@ -29,6 +29,7 @@ from safeload.sources.program import split
 
 _MOST_FILES = 2_000
 _HUB = "hubconf.py"
+_PACKAGE = "__init__.py"
 _BY_NAME = ("custom_generate/generate.py", "pipeline.py", _HUB)
 """Files that libraries import without any config naming them."""
 _OTHER = "--"
@@ -214,6 +215,7 @@ class _Search:
         file = _code_file(name, source)
         self.files[name] = file
         if file.facts is not None:
+            self._named_in(repository, path, file.facts)
             for edge in file.facts.edges:
                 self._follow(repository, path, name, edge)
             for module in sorted(file.facts.imports):
@@ -237,9 +239,21 @@ class _Search:
         found = list(_module_files(base, listing)) if module else []
         for item in edge.names:  # a name may be a module of the package, or something within it
             found += _module_files(posixpath.join(base, item), listing)
-        for path in found or [f"{base}.py"]:
+        if not found and not module and (package := posixpath.join(base, _PACKAGE)) in listing:
+            found = [package]  # a name in the package itself, or all that it names
+        elif not found:
+            found = [f"{base}.py" if module else posixpath.join(base, f"{(*edge.names, '__init__')[0]}.py")]
+        for path in found:
             self._want(repository, path, name, edge.line, optional=edge.optional)
         self.pending.extend((repository, package) for package in _packages(base, listing))
+
+    def _named_in(self, repository: str, path: str, facts: Facts) -> None:
+        """A package names modules of its own in texts: in `__all__`, or to import them when somebody asks for them."""
+        listing = self._model(repository).snapshot.listing
+        for _, text in facts.strings if posixpath.basename(path) == _PACKAGE else ():
+            if isinstance(text, str) and text.isidentifier():
+                inside = _module_files(posixpath.join(posixpath.dirname(path), text), listing)
+                self.pending.extend((repository, found) for found in inside)
 
     def _beside(self, repository: str, path: str, module: str) -> None:
         """An absolute import may mean a file beside this one: some loaders put its directory on the path."""
@@ -301,6 +315,6 @@ def _module_files(base: str, listing: Iterable[str]) -> Iterator[str]:
 def _packages(base: str, listing: Iterable[str]) -> Iterator[str]:
     folder = base
     while folder:
-        if f"{folder}/__init__.py" in listing:
-            yield f"{folder}/__init__.py"
+        if f"{folder}/{_PACKAGE}" in listing:
+            yield f"{folder}/{_PACKAGE}"
         folder = posixpath.dirname(folder)

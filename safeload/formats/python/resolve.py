@@ -20,16 +20,22 @@ Values = frozenset[Value]
 
 _Key = tuple[ast.AST, Scope]
 _ROUNDS = 4
-_DEEPEST = 120
+_DEEPEST = 160
 _MOST_STEPS = 400_000
 _MOST_VALUES = 32
 _MOST_ITEMS = 4_096
+_MOST_NAMES = 4
 
 IMPORTERS = frozenset({"builtins.__import__", "importlib.import_module", "importlib.__import__"})
 LOCATORS = frozenset({"pkgutil.resolve_name", "pydoc.locate"})
+ATTRIBUTE_GETTERS = frozenset({"operator.attrgetter", "operator.methodcaller"})
 _SAME = frozenset({"functools.partial", "builtins.staticmethod", "builtins.classmethod", "functools.wraps()"})
 """What gives, for our purposes, its first argument."""
 _NAMESPACES = frozenset({"builtins.globals()", "builtins.locals()", "builtins.vars()"})
+_TAKERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
+_GETTERS = ("__getattribute__", "__getattr__")
+ANCESTORS = frozenset({"builtins.object", "builtins.type", "builtins.type()"})
+"""Whose methods take the object that they are about as an argument."""
 
 
 class Resolver:
@@ -92,7 +98,9 @@ class Resolver:
         if isinstance(node, ast.Name):
             return self.name(node.id, scope)
         if isinstance(node, ast.Attribute):
-            return self._each(self.values(node.value, scope), lambda value: self.attribute(value, node.attr))
+            found = self._each(self.values(node.value, scope), lambda value: self.attribute(value, node.attr))
+            short = Ref(f"?.{node.attr}")
+            return found - {short} | {Ref(_written(node))} if short in found else found
         if isinstance(node, ast.Call):
             return self._call(node, scope)
         if isinstance(node, ast.Subscript):
@@ -172,7 +180,7 @@ class Resolver:
                 found |= self._call_ref(callee, node, scope)
             elif isinstance(callee, Local):
                 found |= self._returned(callee)
-            elif isinstance(callee, Getter) and node.args:
+            elif isinstance(callee, Getter) and callee.name and node.args:
                 got = self._each(self.values(node.args[0], scope), lambda v, g=callee: self.attribute(v, g.name))
                 found |= (
                     {value.called() if isinstance(value, Ref) else UNKNOWN for value in got} if callee.calls else got
@@ -196,12 +204,16 @@ class Resolver:
             return frozenset(Ref(text) for text in texts if text) or NOTHING_KNOWN
         if name == "builtins.getattr" and len(node.args) > 1:
             return self._getattr(node, scope)
-        if name in ("operator.attrgetter", "operator.methodcaller"):
-            texts = [text for text in self.constants(first, scope) if isinstance(text, str)]
-            return frozenset(Getter(text, name.endswith("caller")) for text in texts) or NOTHING_KNOWN
+        if name in ATTRIBUTE_GETTERS:
+            caller = name.endswith("caller")
+            named = [self.constants(part, scope) for part in node.args[: 1 if caller else _MOST_VALUES]]
+            texts = [text for texts in named for text in texts or [""] if isinstance(text, str)]
+            return frozenset(Getter(text, caller) for text in texts) or NOTHING_KNOWN
         if name == "builtins.vars":
             return frozenset(v.attribute("__dict__") for v in self.values(first, scope) if isinstance(v, Ref))
-        if name in _SAME or name == "functools.partial":
+        if taken := self._taken(name, first, node, scope):
+            return taken
+        if name in _SAME:
             return self.values(first, scope)
         if name in ("builtins.list", "builtins.tuple", "builtins.set", "builtins.iter", "builtins.sorted"):
             return frozenset(v for v in self.values(first, scope) if isinstance(v, Bag)) or NOTHING_KNOWN
@@ -218,6 +230,20 @@ class Resolver:
         for default in node.args[2:3]:
             found |= {value for value in self.values(default, scope) if not isinstance(value, Const)}
         return frozenset(found or NOTHING_KNOWN)
+
+    def _taken(self, name: str, first: ast.expr, node: ast.Call, scope: Scope) -> Values:
+        """What methods of namespaces and objects give that look a name up: `os.__dict__.get`, `os.__getattribute__`."""
+        holder, _, method = name.rpartition(".")
+        keys = [key for key in self.constants(first, scope) if isinstance(key, str) and key]
+        if method in _TAKERS and (
+            holder in _NAMESPACES or holder in ("sys.modules", "builtins") or holder.endswith(".__dict__")
+        ):
+            return self._entry(Ref(holder), keys, scope) if keys else frozenset()
+        if method not in _GETTERS:
+            return frozenset()
+        if holder in ANCESTORS and len(node.args) > 1:
+            return self._getattr(node, scope)
+        return frozenset(Ref(holder).attribute(key) for key in keys)
 
     def _returned(self, function: Local) -> Values:
         node = self.names.functions[function.index]
@@ -272,11 +298,12 @@ class Resolver:
                 plain = [value.value for choice in choices for value in list(choice)[:1] if isinstance(value, Const)]
                 if len(plain) == len(choices):
                     found.append(folding.method(base.value, func.attr, plain))
-        return _constants(found)
+        certain = len(_constants(found)) > 0 and not any(unknown_in(values) for values in (bases, *choices))
+        return _constants(found) | (frozenset() if certain else NOTHING_KNOWN)
 
     def _operation(self, node: ast.BinOp, scope: Scope) -> Values:
         lefts, rights = self.values(node.left, scope), self.values(node.right, scope)
-        found: set[Value] = set()
+        found: set[Value] = {UNKNOWN} if unknown_in(lefts | rights) else set()
         for left in lefts:
             if isinstance(left, (Ref, Bag)):
                 found.add(left)  # `Path(...) / name` is a path still, and a list with more in it is a list
@@ -291,14 +318,15 @@ class Resolver:
         return frozenset(found)
 
     def _joined(self, node: ast.JoinedStr, scope: Scope) -> Values:
-        texts = [""]
+        texts, open_ended = [""], False
         for part in node.values:
             inner = part.value if isinstance(part, ast.FormattedValue) else part
+            open_ended = open_ended or unknown_in(self.values(inner, scope))
             plain = [str(c) for c in self.constants(inner, scope) if not isinstance(c, bytes)]
             texts = [text + more for text in texts for more in plain if len(text) < _MOST_ITEMS][:_MOST_VALUES]
             if not texts:
                 return NOTHING_KNOWN
-        return _constants(texts)
+        return _constants(texts) | (NOTHING_KNOWN if open_ended else frozenset())
 
     def _subscript(self, node: ast.Subscript, scope: Scope) -> Values:
         if isinstance(node.slice, ast.Slice):
@@ -353,6 +381,20 @@ class Resolver:
 
     def _with(self, node: ast.expr, name: str, value: folding.Plain, scope: Scope) -> Values:
         return self.values(node, Scope(scope, "once", {name: [Const(value)]}))
+
+
+def _written(node: ast.Attribute) -> str:
+    """The last names of a chain of attributes, for one that hangs on something unknown."""
+    names = [node.attr]
+    while isinstance(node.value, ast.Attribute) and len(names) < _MOST_NAMES:
+        node = node.value
+        names.append(node.attr)
+    return ".".join(("?", *reversed(names)))
+
+
+def unknown_in(values: Values) -> bool:
+    """Whether it may also be something else than what was found."""
+    return any(isinstance(value, Ref) and not value.known for value in values)
 
 
 def _acts(value: Value) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from safeload.formats.python.values import UNKNOWN, Local, Ref, Value, imported
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_SIMPLE = (ast.Constant, ast.JoinedStr, ast.Name, ast.Subscript, ast.List, ast.Tuple)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -65,6 +66,8 @@ class Names:
 class _Collector:
     names: Names
     pending: list[tuple[ast.AST, Scope]] = field(default_factory=list)
+    before: dict[tuple[Scope, str], ast.expr] = field(default_factory=dict)
+    """What stands for a name that something is added to: one for all places, so that they are no tower."""
 
     def run(self, tree: ast.Module) -> None:
         self.pending.append((tree, self.names.module))
@@ -89,6 +92,7 @@ class _Collector:
         if isinstance(node, ast.ClassDef):
             scope.bind(node.name, UNKNOWN)
             inner = self.names.inner[node] = Scope(scope, "class")
+            self._share(node, inner)
             return inner
         if isinstance(node, _COMPREHENSIONS):
             inner = self.names.inner[node] = Scope(scope, "comprehension")
@@ -97,8 +101,8 @@ class _Collector:
             return inner
         return scope
 
-    def _share(self, node: ast.FunctionDef | ast.AsyncFunctionDef, inner: Scope) -> None:
-        """Names that a function declares `global` or `nonlocal` are those of a scope around it."""
+    def _share(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, inner: Scope) -> None:
+        """Names that a function or class declares `global` or `nonlocal` are those of a scope around it."""
         for part in own_statements(node):
             if isinstance(part, (ast.Global, ast.Nonlocal)):
                 for name in part.names:
@@ -110,9 +114,21 @@ class _Collector:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._target(target, Expression(node.value, scope), scope)
-        elif isinstance(node, (ast.AnnAssign, ast.AugAssign, ast.NamedExpr)):
+        elif isinstance(node, (ast.AnnAssign, ast.AugAssign)):
             if node.value is not None:
                 self._target(node.target, Expression(node.value, scope), scope)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                if not isinstance(node.value, _SIMPLE):  # no text, most likely; and what it gives is known to nobody
+                    scope.bind(node.target.id, UNKNOWN)
+                    return
+                before = self.before.setdefault((scope, node.target.id), ast.Name(node.target.id, ast.Load()))
+                after = ast.copy_location(ast.BinOp(before, node.op, node.value), node)
+                self._target(node.target, Expression(after, scope), scope)
+        elif isinstance(node, ast.NamedExpr):
+            holder = scope
+            while holder.kind == "comprehension" and holder.parent is not None:  # where Python binds it
+                holder = holder.parent
+            self._target(node.target, Expression(node.value, scope), holder)
         elif isinstance(node, (ast.For, ast.AsyncFor)):
             self._target(node.target, Expression(node.iter, scope, item=True), scope)
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
@@ -173,8 +189,8 @@ def _unpacked(target: ast.Tuple | ast.List, binding: Expression) -> Iterator[tup
         yield element, Expression(parts[index] if plain else node, binding.scope, item=not plain)
 
 
-def own_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
-    """Everything in a function's body but what stands in functions and classes within it."""
+def own_statements(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[ast.AST]:
+    """Everything in the body of a function or class but what stands in functions and classes within it."""
     pending: list[ast.AST] = list(function.body)
     while pending:
         node = pending.pop()

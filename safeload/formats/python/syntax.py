@@ -40,17 +40,6 @@ def foreign_spellings(source: Source) -> Iterator[tuple[int, str]]:
             yield node.lineno if hasattr(node, "lineno") else 0, name
 
 
-def flattened(targets: list[ast.expr]) -> Iterator[ast.expr]:
-    """What an assignment sets, one by one: `a, (b, *c) = …` sets three things."""
-    pending = list(targets)
-    while pending:
-        target = pending.pop()
-        if isinstance(target, (ast.Tuple, ast.List)):
-            pending.extend(target.elts)
-        else:
-            yield target.value if isinstance(target, ast.Starred) else target
-
-
 def name_of(node: ast.AST) -> str:
     """The name of a function; nothing, for whatever else."""
     return node.name if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else ""

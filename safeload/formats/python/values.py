@@ -1,7 +1,7 @@
 """What an expression may stand for, as far as its source tells.
 
 A name is resolved to where it comes from: `os.system`, `builtins.open().write`. What a function is given, and whatever
-cannot be followed, is `UNKNOWN`; an attribute of it keeps its last name: `?.write_text`.
+cannot be followed, is `UNKNOWN`; an attribute of it keeps its names as they are written: `?.path.write_text`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Getter:
     """`operator.attrgetter(name)` and `operator.methodcaller(name)`: what they give when called with an object."""
 
     name: str
+    """Empty if it is computed."""
     calls: bool
 
 

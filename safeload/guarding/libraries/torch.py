@@ -18,6 +18,8 @@ def _checkpoint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     return (args[:2], kwargs)
 
 
+_NATIVE = "it is native code, and nothing here can read it"
+_BUILD = "compile the model here, or safeload.torch.state_dict_of(…) for its tensors"
 _PROGRAM = "it is a program, and runs whatever its author put there"
 
 LIBRARY = Library(
@@ -40,6 +42,14 @@ LIBRARY = Library(
             homes=("torch.export.pt2_archive._package:load_pt2",),
             why="what it reads is unpickled and linked in",
             remedy="safeload.torch.state_dict_of(…)",
+        ),
+        *(
+            Function(homes=homes, why=_NATIVE, remedy=_BUILD)
+            for homes in (
+                ("torch._inductor:aoti_load_package", "torch._inductor.package.package:load_package"),
+                ("torch._inductor.package:load_package",),
+                ("torch._export:aot_load",),
+            )
         ),
         Function(homes=("torch.hub:load",), ours="safeload.torch.hub.load"),
         Function(homes=("torch.hub:load_state_dict_from_url",), ours="safeload.torch.hub.load_state_dict_from_url"),

@@ -1,4 +1,7 @@
-"""PyYAML: loaders that make objects of any class. They are given the safe loader instead."""
+"""PyYAML: loaders that make objects of any class. They are given the safe loader instead.
+
+Beneath them, for loaders that a program makes of those: what looks a name up, or makes an object of a class, refuses.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,14 @@ LIBRARY = Library(
     doors=(
         Function(homes=("yaml:load",), ours=f"{__name__}.load", passes=_safe),
         Function(homes=("yaml:load_all",), ours=f"{__name__}.load_all", passes=_safe),
+        *(
+            Function(
+                homes=(f"yaml.constructor:UnsafeConstructor.{name}",),
+                why="the document names a class or function, and this loader would import it",
+                remedy="make the loader of yaml.SafeLoader, with a constructor for each tag of its own",
+            )
+            for name in ("find_python_module", "find_python_name", "make_python_instance")
+        ),
         Function(homes=("yaml:unsafe_load",), ours=f"{__name__}.load"),
         Function(homes=("yaml:unsafe_load_all",), ours=f"{__name__}.load_all"),
     ),

@@ -68,10 +68,18 @@ $(INTEROP)/.installed:
 interop: $(STAMP) $(INTEROP)/.installed ## sign and verify both ways with the reference tool of model signing
 	$(BIN)/python tools/interop_oms.py --reference $(INTEROP)/bin/python
 
-# The built wheel by itself, away from the sources.
-wheel: $(STAMP)  ## build the wheel, install it alone, and run it
+# The source archive; the wheel that is built of it; and that wheel by itself, away from the sources.
+PACKAGING := build/packaging
+$(PACKAGING)/.installed:
+	$(PYTHON) -m venv $(PACKAGING)
+	$(PACKAGING)/bin/$(PIP) install 'build>=1.3' 'twine>=6.2'
+	touch $@
+
+wheel: $(STAMP) $(PACKAGING)/.installed ## build source archive and wheel, check both, install the wheel alone, and run it
 	rm -rf dist build/wheel-check
-	$(BIN)/$(PIP) wheel --no-deps --wheel-dir dist .
+	$(PACKAGING)/bin/python -m build --outdir dist .
+	$(PACKAGING)/bin/python -m twine check --strict dist/*
+	$(BIN)/python -m tools.sdist_check dist/safeload-*.tar.gz
 	$(PYTHON) -m venv build/wheel-check
 	build/wheel-check/bin/$(PIP) install dist/safeload-*.whl
 	cd build/wheel-check && bin/python -I ../../tests/wheel_check.py

@@ -93,7 +93,7 @@ FORMATS: dict[str, Any] = {
     'torchscript': (558, (('torchscript', ('.pt', '.pth', '.ts', '.torchscript', '.jit', '.ptl'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'tree': (11525, ()),
     'ubjson': (3898, ()),
-    'unpack': (8112, ()),
+    'unpack': (8347, ()),
     'unpack_extra': (2342, ()),
     'window': (2834, ()),
     'within_text': (7004, ()),

@@ -29,6 +29,8 @@ import pytest
 
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".msgpack", ".h5", ".onnx", ".model", ".so")
 """Names of files that are kept in LFS; the others are in git itself."""
+_STORAGE = "127.0.0.2"
+"""Another host than that of the interface: some versions of the client do not look at the port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Hub:
         self._api = _serve(self, storage=False)
         self._storage = _serve(self, storage=True)
         self.endpoint = f"http://127.0.0.1:{self._api.server_address[1]}"
-        self.storage = f"http://127.0.0.1:{self._storage.server_address[1]}"
+        self.storage = f"http://{_STORAGE}:{self._storage.server_address[1]}"
 
     def close(self) -> None:
         """Stop answering."""
@@ -324,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _serve(hub: Hub, *, storage: bool) -> ThreadingHTTPServer:
     handler = type("Handler", (_Handler,), {"hub": hub, "storage": storage})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((_STORAGE if storage else "127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.block_on_close = False
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -246,7 +246,7 @@ _DECIMAL_FLOAT = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|inf|
 
 
 def _integer(m: Machine, data: bytes, base: int) -> int:
-    """A number in text, as C reads it: up to a NUL, and base 0 knows `010` for eight."""
+    """A number in text, as C reads it: up to a NUL, and base 0 knows `010` for eight (until Python 3.14: ten there)."""
     text = _number_text(m, data)
     if not _DECIMAL.match(data):
         m.note("number-text", f"the number {_shown(data)} is not in plain decimal")

@@ -144,6 +144,8 @@ class Unpacking:
 
     def _next(self) -> bytes:
         while True:
+            if self._ended and not self._engine.eof:
+                return b""  # at what is no further stream
             if self._engine.eof and not self._renew():
                 return b""
             source = b""
@@ -157,7 +159,8 @@ class Unpacking:
                 self._remember(source)
             try:
                 data: bytes = self._engine.decompress(source, _PIECE)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+                # A ValueError says that an engine which failed before was asked again; not every Python does.
                 if self._fresh:
                     self.trailing = self._ended = True
                     return b""

@@ -234,6 +234,13 @@ class _Remote:
 
     def resolve(self) -> tuple[Place, str | None]:
         """The commit that the revision names now, and the model's name if that is another one by now."""
+        if self.kind == "kernels" and not hasattr(self._api(), "kernel_info"):
+            raise UsageError(
+                "the installed huggingface_hub knows no repositories of kernels",
+                where=escape(self.repository),
+                why="they are a kind of their own, which came with a later version",
+                remedy="pip install --upgrade huggingface_hub",
+            )
         with _Ours(self.repository, self.revision):
             from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 

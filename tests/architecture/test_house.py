@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -49,6 +51,26 @@ def test_ci_runs_what_people_run() -> None:
     text = (ROOT / ".ci/run").read_text(encoding="utf-8")
     for target in ("test", "lint", "types", "core-coverage", "core-alone", "wheel"):
         assert f"make {target}" in text
+
+
+def test_every_python_that_is_named_is_tested() -> None:
+    """The classifiers, the oldest that is asked for, and the workflow say the same."""
+    lines = PROJECT["project"]["classifiers"]
+    named = [line.rpartition(" ")[2] for line in lines if re.search(r":: Python :: 3\.\d+$", line)]
+    assert PROJECT["project"]["requires-python"] == f">={named[0]}"
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert f"python: {json.dumps(named)}" in workflow
+
+
+def test_the_source_archive_is_the_whole_project() -> None:
+    """What git tracks is in it, or is put in by the build itself; `make wheel` compares the built one."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no clone")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    tracked = {name.partition("/")[0] for name in listed.split("\0") if name}
+    included = set(PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    assert tracked - included == {".gitignore", "LICENSE", "pyproject.toml"}
+    assert included <= tracked
 
 
 def _leads_to(extra: str) -> set[str]:

@@ -122,7 +122,7 @@ REFUSED = [
     (b"I12x\n.", "'12x' is not a number"),
     (b"I\n.", "'' is not a number"),
     (b"L\n.", "'' is not a number"),
-    (b"I09\n.", "'09' is not a number"),
+    (b"I0z\n.", "'0z' is not a number"),
     (b"F\n.", "'' is not a number"),
     (b"F1.5x\n.", "'1.5x' is not a number"),
     (b"\x8b\xff\xff\xff\xff.", "a number of -1 bytes cannot be"),

@@ -10,6 +10,7 @@ import pickle
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import lz4.frame
 import numpy
@@ -98,6 +99,44 @@ def test_streams_follow_each_other(name: str, pack: Pack, method: Method) -> Non
 def test_bytes_behind_a_stream_are_reported(name: str, pack: Pack, method: Method) -> None:
     """What follows a stream and is none is not passed over."""
     assert "trailing-data" in kinds(reading(pack(payload()) + b"and something else", "x.pkl"))
+
+
+class _Once:
+    """An engine that is of no use after a failure, and says so by a `ValueError`: those of newer Pythons."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self._failed = engine, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def copy(self) -> _Once:
+        return _Once(self._engine.copy())
+
+    def decompress(self, source: bytes, most: int) -> bytes:
+        if self._failed:
+            raise ValueError("Decompressor is unusable after a previous error")
+        self._failed = True
+        data: bytes = self._engine.decompress(source, most)
+        self._failed = False
+        return data
+
+
+@each
+def test_an_engine_that_failed_is_not_asked_again(name: str, pack: Pack, method: Method) -> None:
+    """What is no further stream ends the content, however often it is read; damage is damage."""
+    once = method._replace(start=lambda: _Once(method.start()))
+    raw = payload() * 3
+    unpacking = Unpacking(MemoryBlob(pack(raw) + b"and something else"), once, 0, Location("x"))
+    assert unpacking.measure(1 << 20) == (len(raw), None) and unpacking.trailing
+    for _ in range(2):
+        assert unpacking.read_at(0, len(raw) + 9) == raw
+        assert unpacking.read_at(len(raw) - 1, 9) == raw[-1:]
+    packed = bytearray(pack(raw))
+    packed[:4] = b"\xff\xff\xff\xff"
+    broken = Unpacking(MemoryBlob(bytes(packed)), once, 99, Location("x"))
+    with pytest.raises(MalformedInput, match="cannot be unpacked"):
+        broken.read_at(0, 9)
 
 
 @each

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,19 @@ def test_the_image_runs_as_nobody() -> None:
     last = text.rpartition("FROM ")[2]
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
     assert 'ENTRYPOINT ["safeload", "scan"]' in last
-    copied = [name for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for name in line.split()]
+
+
+@pytest.mark.parametrize("image", ["Containerfile", "examples/serving/Containerfile"])
+def test_an_image_is_built_of_all_that_it_needs(image: str) -> None:
+    """What is copied exists and is let into the build; all packages of the wheel are among it, and what names them."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / image).read_text(encoding="utf-8"), re.MULTILINE)
+    copied = {name for line in lines for name in line.split() if not name.startswith("--")}
     assert all((ROOT / name).exists() for name in copied)
     everything, *let_in = (ROOT / ".containerignore").read_text(encoding="utf-8").split()
     assert everything == "*" and {f"!{name}" for name in copied} <= set(let_in)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {*packages, "pyproject.toml", project["project"]["readme"], "LICENSE"} <= copied
 
 
 def test_the_examples_of_the_page_are_yaml() -> None:

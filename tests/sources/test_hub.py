@@ -509,11 +509,14 @@ def test_a_second_load_asks_one_question(hub: Hub) -> None:
 
 def test_the_client_reads_what_we_recorded(hub: Hub, tmp_path: Path) -> None:
     """The listing and refs that we leave in the cache are those that huggingface_hub itself understands."""
-    from huggingface_hub import get_cached_repo_tree, snapshot_download
+    import huggingface_hub
+    from huggingface_hub import snapshot_download
 
+    if not hasattr(huggingface_hub, "get_cached_repo_tree"):
+        pytest.skip("this version of the client records no listings")
     commit = hub.add(ID, FILES)
     read(resolve(ID), *FILES)
-    tree = get_cached_repo_tree(ID, cache_dir=cache(tmp_path))
+    tree = huggingface_hub.get_cached_repo_tree(ID, cache_dir=cache(tmp_path))
     assert {item.path: item.size for item in tree} == {path: len(data) for path, data in FILES.items()}
     folder = snapshot_download(ID, cache_dir=cache(tmp_path), local_files_only=True)
     assert folder.endswith(commit)

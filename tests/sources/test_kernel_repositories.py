@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
-from safeload.core.errors import SourceError
+from safeload.core.errors import SourceError, UsageError
 from safeload.core.limits import Limits
 from safeload.sources import hfcache
 from safeload.sources.folder import FolderSnapshot
@@ -20,6 +21,20 @@ def snapshot(name: str = "acme/relu", **named: object) -> FolderSnapshot:
     return hub_snapshot(name, reference=name, limits=Limits(), kind="kernels", **named)  # type: ignore[arg-type]
 
 
+knowing = pytest.mark.skipif(
+    not hasattr(huggingface_hub.HfApi, "kernel_info"), reason="this version of the client knows no kernels"
+)
+
+
+def test_a_client_that_knows_none_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """It is told from a kernel that is not there: what helps is another version, and nothing was asked of the hub."""
+    monkeypatch.delattr(huggingface_hub.HfApi, "kernel_info", raising=False)
+    with pytest.raises(UsageError, match="knows no repositories of kernels") as caught:
+        snapshot()
+    assert "pip install --upgrade huggingface_hub" in str(caught.value) and not hub.asked
+
+
+@knowing
 def test_a_kernel_is_not_the_model_of_its_name(hub: Hub) -> None:  # noqa: F811
     """Each kind has names of its own: what one has, the other has not."""
     hub.add("acme/relu", {"config.json": b"{}"})
@@ -31,6 +46,7 @@ def test_a_kernel_is_not_the_model_of_its_name(hub: Hub) -> None:  # noqa: F811
     assert "build/torch-cpu/__init__.py" not in hub_snapshot("acme/relu", reference="m", limits=Limits()).listing
 
 
+@knowing
 def test_its_files_are_fetched_into_a_place_of_their_own(hub: Hub) -> None:  # noqa: F811
     """Beside those of models, where `kernels` and `hf download --repo-type kernel` look as well."""
     hub.add("acme/relu", FILES, revision="v1", kernel=True)
@@ -42,6 +58,7 @@ def test_its_files_are_fetched_into_a_place_of_their_own(hub: Hub) -> None:  # n
     assert (Path(hfcache.default_cache()) / "kernels--acme--relu").is_dir()
 
 
+@knowing
 def test_a_cached_kernel_is_found_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """By its commit and by the branch that it was fetched by; the message for one that is not names its kind."""
     commit = hub.add("acme/relu", FILES, revision="v1", kernel=True)

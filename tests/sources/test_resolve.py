@@ -72,11 +72,14 @@ def test_a_revision_of_a_local_path_is_said_to_mean_nothing(shadow: Path) -> Non
 
 def test_a_resolved_revision_keeps_its_commit(hub: Hub) -> None:
     """The client's own resolved revisions mean their commit, not the name they show."""
-    from huggingface_hub import ResolvedRevision
+    import huggingface_hub
 
+    kind = getattr(huggingface_hub, "ResolvedRevision", None)
+    if kind is None:
+        pytest.skip("this version of the client has none")
     old = hub.add("org/name", REMOTE)
     hub.add("org/name", {"config.json": b"newer"})
-    assert resolve("org/name", revision=ResolvedRevision(resolved=old, initial="main")).revision == old
+    assert resolve("org/name", revision=kind(resolved=old, initial="main")).revision == old
 
 
 @pytest.mark.parametrize(

@@ -38,24 +38,36 @@ class Crowd:
     """Numbers that were made, by their hash: whether any of them becomes a key is not known yet."""
 
     def __init__(self) -> None:
-        self._of: dict[int, set[str]] = {}
+        self._counts: dict[int, int] = {}
+        self._spelled: dict[int, set[str]] = {}
+        self._costly: Counter[str] = Counter()
 
     def join(self, value: object, kind: type | None = None) -> None:
-        """Remember a value, if it is such a number, or extends a number's type. A number too many is an error.
+        """Remember a value, if it is such a number, or extends a number's type.
 
-        Raises:
-            MalformedInput: it is the thousand and first different one of its hash.
+        The first thousand of a hash are only counted. Raises `MalformedInput` for a thousand different ones more.
         """
         spell = _SPELLED.get(kind or type(value))
         if spell is None:
             return
         try:
-            found = self._of.setdefault(hash(value), set())
+            found = hash(value)
         except TypeError:
             return  # a signalling NaN, which is nobody's key
-        found.add(spell(value))
-        if len(found) > _MANY:
-            raise _slow(len(found))
+        self._counts[found] = count = self._counts.get(found, 0) + 1
+        if count > _MANY:
+            spelled = self._spelled.setdefault(found, set())
+            spelled.add(spell(value))
+            if len(spelled) > _MANY:
+                raise _slow(count)
+
+    def spend(self, what: str) -> None:
+        """Count something that takes long to make. Raises `MalformedInput` for more of it than any file needs."""
+        self._costly[what] += 1
+        if self._costly[what] > _MANY:
+            raise MalformedInput(
+                f"a pickle holds too many {what}", why=f"each takes long to make, and {_MANY:,} are allowed"
+            )
 
 
 _SPELLED: Mapping[type, Callable[[Any], str]] = {

@@ -77,7 +77,10 @@ def _set(target: object, key: object, value: object, kind: type) -> None:
     elif callable(own) or hasattr(type(own), "__get__"):
         raise _bad(kind, "an attribute that hides a method or property of the class")
     else:
-        attributes = getattr(target, "__dict__", None)
+        try:
+            attributes: object = object.__getattribute__(target, "__dict__")
+        except AttributeError:
+            attributes = None
         if type(attributes) is not dict:
             raise _bad(kind, "an attribute that it has no place for")
         attributes[key] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import contextlib
 import copyreg
@@ -14,6 +15,7 @@ import io
 import os
 import pathlib
 import pickle as standard
+import types
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -439,6 +441,39 @@ def test_all_unknown_names_are_told_at_once() -> None:
     got = pickle.loads(standard.dumps([Settings("a"), Colour.RED]), inert=[f"{module}.Settings", f"{module}.Colour"])
     assert [type(one) for one in got] == [Record, Record]
     assert got[0].attributes == {"name": "a", "size": 3}
+
+
+def test_a_refusal_says_how_to_have_ones_own_classes_made() -> None:
+    """The call that it names is the one that works; and no command for a file that has no name."""
+    data = standard.dumps([Settings("a")])
+    with pytest.raises(PolicyDenied, match=r"classes=\[Settings\]") as caught:
+        pickle.loads(data)
+    assert "<stream>'" not in str(caught.value).partition("next:")[2]
+    assert pickle.loads(data, classes=[Settings]) == [Settings("a")]
+    with pytest.raises(PolicyDenied, match=r"safeload scan FILE --json"):
+        pickle.loads(b"cos\nsystem\n.")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_objects_of_the_standard_library_may_hold_themselves(protocol: int) -> None:
+    """A deque, and namespaces, which are filled when all that they hold is there."""
+    line: Any = collections.deque([1], 5)
+    line.append([line])
+    space = types.SimpleNamespace(line=line)
+    space.own = (space,)
+    arguments = argparse.Namespace(space=space)
+    arguments.own = {"a": arguments}
+    found = pickle.loads(standard.dumps(arguments, protocol))
+    assert found.own["a"] is found and found.space.own[0] is found.space
+    assert found.space.line[1][0] is found.space.line and found.space.line.maxlen == 5
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("factory", [collections.Counter, collections.deque, collections.defaultdict, list, int])
+def test_default_dictionaries_keep_their_factory(factory: Any, protocol: int) -> None:
+    """Of the containers that the standard library has."""
+    found = pickle.loads(standard.dumps(collections.defaultdict(factory, {1: 2}), protocol))
+    assert found == {1: 2} and found.default_factory is factory and found["new"] == factory()
 
 
 def test_records_are_only_given_to_who_asks() -> None:

@@ -270,6 +270,21 @@ def test_the_old_way_takes_only_its_own_type(of: str) -> None:
         pickle.loads(data, classes=CLASSES)
 
 
+def test_a_getter_is_not_asked_for_attributes() -> None:
+    """Where an instance has no place for any."""
+
+    class Bare(tuple[int, ...]):
+        __slots__ = ()
+
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    Bare.__qualname__ = "Bare"
+    globals()["Bare"] = Bare
+    with pytest.raises(MalformedInput, match="no place"):
+        pickle.loads(standard.dumps(_Call(_NEWOBJ, (Bare, (1,)), {"a": 1})), classes=[Bare])
+
+
 def test_what_would_run_does_not() -> None:
     """A constructor, a setter of attributes and a getter are there, and silent."""
     ran: list[str] = []
@@ -317,7 +332,7 @@ class _Keys:
         self.make = make
 
     def __reduce__(self) -> Any:
-        return dict, ([[self.make(number), 1] for number in range(1, 1_500)],)
+        return dict, ([[self.make(number), 1] for number in range(1, 2_500)],)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Live numpy arrays, types and scalars out of a reading: makers that every adapter with arrays hands to `construct`.
 
 An element type is built from its parts, never by numpy's own `__setstate__`; an array only if its bytes are exactly as
-many as its shape and type need. Of the subclasses of `ndarray`, matrices and arrays of records are known; others, and
-types that mix numbers with objects, stay inert.
+many as its shape and type need. Of the subclasses of `ndarray`, matrices and arrays of records and of characters are
+known; others stay inert.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from math import prod
@@ -35,12 +36,15 @@ _SCALARS = (
     "longlong", "ulonglong", "longdouble", "clongdouble", "uintc", "record",
 )  # fmt: skip
 _FIELDS = 4096
+_PARTS = (bool, int, float, complex, str, bytes, datetime.date, datetime.timedelta, type(None))
+"""What numpy gives for one number or text of a record."""
 _CORES = ("numpy.core", "numpy._core")
 _NDARRAY = GlobalName("numpy", "ndarray")
 _KINDS = {
     _NDARRAY: "ndarray",
     **{GlobalName(home, "recarray"): "recarray" for home in ("numpy", "numpy.rec", "numpy.core.records")},
     **{GlobalName(home, "matrix"): "matrix" for home in ("numpy", "numpy.matrixlib.defmatrix")},
+    **{GlobalName(home, "chararray"): "chararray" for home in ("numpy", "numpy.char", "numpy.core.defchararray")},
 }
 _RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)
 
@@ -212,7 +216,7 @@ def _structured(names: object, fields: object, size: int) -> numpy.dtype[Any]:
     formats, offsets, titles = [], [], []
     for name in names:
         match fields.get(name):
-            case (numpy.dtype() as kind, int() as offset, *title) if not kind.hasobject and 0 <= offset <= size:
+            case (numpy.dtype() as kind, int() as offset, *title) if _fits_in(kind) and 0 <= offset <= size:
                 formats.append(kind)
                 offsets.append(offset)
                 titles.append(title[0] if title else None)
@@ -222,6 +226,11 @@ def _structured(names: object, fields: object, size: int) -> numpy.dtype[Any]:
         raise bad("the fields of a numpy type are not described")
     described = {"names": list(names), "formats": formats, "offsets": offsets, "itemsize": size}
     return _checked({**described, "titles": titles} if any(titles) else described)
+
+
+def _fits_in(kind: numpy.dtype[Any]) -> bool:
+    """Whether a type may be one of a field: text of any length would be taken, and is not supported by numpy there."""
+    return not kind.hasobject or kind.kind == "O" or (kind.names is not None and kind.subdtype is None)
 
 
 def _text_type(made: Made) -> object:
@@ -259,7 +268,7 @@ def _reconstruct(made: Made) -> object:
 
     match made.states:
         case ((int(), shape, numpy.dtype() as kind, fortran, data),) | ((shape, numpy.dtype() as kind, fortran, data),):
-            plain = array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran))
+            plain = _native(array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran)))
         case ():
             plain = numpy.ndarray((0,), dtype=numpy.int8)
         case _:
@@ -267,7 +276,18 @@ def _reconstruct(made: Made) -> object:
     subclass = _KINDS[named.name]
     if subclass == "matrix" and plain.ndim != 2:
         raise bad("a matrix has not two dimensions")
+    if subclass == "chararray":
+        if plain.dtype.kind not in "SU":
+            raise bad("an array of characters holds something else")
+        return plain.view(numpy.char.chararray)
     return plain if subclass == "ndarray" else plain.view(getattr(numpy, subclass))
+
+
+def _native(array: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    """The same numbers in this machine's byte order, as numpy has them once it has unpickled them."""
+    if array.dtype.isnative or array.dtype.names:
+        return array
+    return array.astype(array.dtype.newbyteorder("="), order="K", copy=False)
 
 
 def _from_dill(made: Made) -> object:
@@ -331,7 +351,7 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
             objects.flat[index] = item
         return objects
     if kind.hasobject:
-        raise bad("an array of numbers and objects is not read")
+        return _mixed(data, kind, shape, order)
     if isinstance(data, str):  # as Python 2 wrote bytes
         data = _latin(data)
     if not isinstance(data, bytes | bytearray | numpy.ndarray):
@@ -345,6 +365,41 @@ def array_of(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], *, fo
         data = numpy.frombuffer(bytearray(data), dtype=numpy.uint8)
     base, inner = kind.subdtype or (kind, ())
     return data.view(base).reshape((*shape, *inner), order=order)
+
+
+def _mixed(data: object, kind: numpy.dtype[Any], shape: tuple[int, ...], order: Any) -> numpy.ndarray[Any, Any]:
+    """An array of records that hold objects beside numbers: a list of tuples, of which numbers are checked."""
+    if not isinstance(data, list) or len(data) != prod(shape) or kind.names is None:
+        raise bad("an array of objects has another number of them than its shape")
+    for item in data:
+        if not _is_record(item, kind):
+            raise bad("a record has other fields than its type")
+    found = _empty(shape, kind, order)
+    try:
+        for index, item in enumerate(data):
+            found.flat[index] = item
+    except (TypeError, ValueError, OverflowError, Warning):
+        raise bad("a record has other fields than its type") from None
+    return found
+
+
+def _is_record(item: object, kind: numpy.dtype[Any]) -> bool:
+    """Whether a value is a tuple with one part for each field: an object, a record, or a number or text of numpy's."""
+    import numpy
+
+    if type(item) is not tuple or kind.names is None or len(item) != len(kind.names):
+        return False
+    for name, part in zip(kind.names, item, strict=True):
+        field = kind[name]
+        if field.names is not None:
+            fits = _is_record(part, field)
+        elif field.subdtype is not None:
+            fits = not field.hasobject and type(part) is numpy.ndarray and part.dtype == field.base
+        else:
+            fits = field.hasobject or isinstance(part, (*_PARTS, numpy.generic))
+        if not fits:
+            return False
+    return True
 
 
 def _empty(shape: tuple[int, ...], kind: numpy.dtype[Any], order: Any) -> numpy.ndarray[Any, Any]:

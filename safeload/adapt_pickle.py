@@ -113,7 +113,7 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
     )
     if wish.unknown == "refuse":
         missing = unlisted(names, table, wish.inert)
-        refuse(missing, door.inspected.report, door.location, call=wish.call, inert=wish.inert)
+        refuse(missing, door.inspected.report, door.location, call=wish.call, inert=wish.inert, takes_classes=True)
         _refuse_computed(stream)
     blob = reading.blob
     return bring_to_life(

@@ -38,8 +38,9 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
     if not wanted:
         return Table()
     from safeload.adapt_sklearn._checks import CHECKS, UNCHECKED
-    from safeload.adapt_sklearn._compiled import MAKERS, NAMED
+    from safeload.adapt_sklearn._compiled import MAKERS, NAMED, TRIPLET
     from safeload.adapt_sklearn._constants import constants
+    from safeload.adapt_sklearn._scipy import scipy_table
 
     makers: dict[GlobalName, Maker] = {}
     setters: dict[GlobalName, Setter] = {}
@@ -55,11 +56,13 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
             makers[name] = partial(_empty, kind, check)
             setters[name] = partial(_set_state, kind)
     makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
+    scipy = scipy_table(wanted)
     return Table(
-        makers=makers,
+        makers=makers | {name: _guarded(maker) for name, maker in scipy.makers.items()},
         setters=setters,
         constants=constants(wanted),
         named=frozenset(NAMED & wanted),
+        based={**scipy.based, TRIPLET: GlobalName("builtins", "tuple")},
     )
 
 

@@ -7,6 +7,7 @@ anything, so each number that it would follow is looked at here. Each check was 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy
@@ -224,6 +225,15 @@ def _predictor(estimator: Any, nodes: Any, features: int) -> None:
 # ── support vectors ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _matrix(value: Any, rows: int | None, columns: int, *, sparse: Any) -> bool:
+    """Whether a value is a table, or a matrix of compressed rows, of such a shape."""
+    if not sparse:
+        return table(value, rows, columns)
+    from scipy.sparse import csr_matrix
+
+    return type(value) is csr_matrix and value.dtype.kind == "f" and value.shape == (rows or value.shape[0], columns)
+
+
 def support(estimator: Any) -> None:
     """libsvm copies as many numbers as the counts say."""
     state = vars(estimator)
@@ -231,9 +241,10 @@ def support(estimator: Any) -> None:
         return
     features, vectors, counts = _features(estimator), state["support_vectors_"], state.get("_n_support")
     need(estimator, state.get("kernel") in ("linear", "poly", "rbf", "sigmoid"), "its kernel is no known one")
-    need(estimator, state.get("_sparse") is False and "_impl" not in state, "it is sparse, which is not checked yet")
-    need(estimator, table(vectors, None, features), "its vectors have other features")
-    rows = len(vectors)
+    sparse = state.get("_sparse")
+    need(estimator, isinstance(sparse, bool) and "_impl" not in state, "nobody knows whether it is sparse")
+    need(estimator, _matrix(vectors, None, features, sparse=sparse), "its vectors have other features")
+    rows = vectors.shape[0]
     need(estimator, table(counts, None, kinds="i") and len(counts) >= 2, "it does not count its vectors")
     classes = len(counts)
     several = estimator._impl in ("c_svc", "nu_svc")
@@ -243,7 +254,8 @@ def support(estimator: Any) -> None:
         need(estimator, len(state.get("classes_", ())) == classes, "it has other classes than vectors")
     need(estimator, table(state.get("support_"), rows, kinds="i"), "its vectors have no places")
     for key in ("dual_coef_", "_dual_coef_"):
-        need(estimator, table(state.get(key), classes - 1 if several else 1, rows), f"{key} has another shape")
+        fits = _matrix(state.get(key), classes - 1 if several else 1, rows, sparse=sparse)
+        need(estimator, fits and (not sparse or state[key].nnz == prod(state[key].shape)), f"{key} has another shape")
     for key in ("intercept_", "_intercept_"):
         need(estimator, table(state.get(key), pairs), f"{key} has another shape")
     for key in ("_probA", "_probB"):

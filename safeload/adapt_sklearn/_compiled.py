@@ -1,7 +1,7 @@
 """Objects of compiled classes: made anew from checked parts, never by a state that a file brings along.
 
-A search tree is built again from its points. The nodes of a decision tree are looked at one by one. Sparse matrices are
-checked index by index. Random generators are in `_random`.
+A search tree is built again from its points. The nodes of a decision tree are looked at one by one. Sparse matrices and
+distributions are in `_scipy`, random generators in `_random`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from safeload.engine.live import Made, Maker
 _METRICS = {
     f"{name}Distance{width}"
     for width in ("", "64", "32")
-    for name in ("Euclidean", "SEuclidean", "Manhattan", "Chebyshev", "Minkowski")
-}
+    for name in (
+        "Euclidean", "SEuclidean", "Manhattan", "Chebyshev", "Minkowski", "Hamming", "Canberra", "BrayCurtis",
+        "Jaccard", "Dice", "RogersTanimoto", "RussellRao", "SokalMichener", "SokalSneath", "Haversine",
+    )
+}  # fmt: skip
 
 
 def _bad(what: str, why: str) -> MalformedInput:
@@ -185,30 +188,6 @@ def _spline(made: Made) -> object:
         raise _bad("a spline", str(error)) from None
 
 
-# ── sparse matrices ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _sparse(made: Made) -> object:
-    """A compressed sparse matrix, with every index looked at."""
-    kind = getattr(import_module(made.name.module), made.name.name)
-    match made.args, _one_state(made):
-        case (), {"_shape": (rows, columns), "data": data, "indices": minor, "indptr": major, **_rest}:
-            pass
-        case _:
-            raise _bad("a sparse matrix", "its state is another one")
-    del _rest
-    if not whole(rows) or not whole(columns) or min(rows, columns) < 0 or max(rows, columns) >= 1 << 62:
-        raise _bad("a sparse matrix", "its shape is none")
-    long, short = (columns, rows) if "csc" in made.name.name else (rows, columns)
-    if not table(data, None, kinds="biufc") or not table(minor, len(data), kinds="i") or not indexes(minor, short):
-        raise _bad("a sparse matrix", "an index leads out of it")
-    if not table(major, long + 1, kinds="i") or int(major[0]) != 0 or int(major[-1]) > len(data):
-        raise _bad("a sparse matrix", "its rows are not where it says")
-    if (numpy.diff(major) < 0).any() or int(major[-1]) != len(data):
-        raise _bad("a sparse matrix", "its rows are not in order")
-    return kind((data, minor, major), shape=(int(rows), int(columns)))
-
-
 # ── masked arrays ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -235,6 +214,16 @@ def _masked(made: Made) -> object:
         raise _bad("a masked array", "what fills it is of another type") from None
 
 
+def _triplet(made: Made) -> object:
+    """A step of `IterativeImputer`: three parts with names."""
+    from sklearn.impute._iterative import _ImputerTriplet
+
+    parts = made.args[0] if len(made.args) == 1 and isinstance(made.args[0], tuple) else made.args
+    if made.kwargs or made.items or made.states or len(parts) != 3:
+        raise _bad("a step of an imputer", "it has not three parts")
+    return _ImputerTriplet(*parts)
+
+
 def _no_value(made: Made) -> object:
     """The one masked value, which a process shares."""
     if made.args or made.kwargs or made.items or made.states:
@@ -242,6 +231,7 @@ def _no_value(made: Made) -> object:
     return numpy.ma.masked
 
 
+TRIPLET = GlobalName("sklearn.impute._iterative", "_ImputerTriplet")
 _LOSSES = tuple(
     f"Cy{name}"
     for name in (
@@ -261,12 +251,8 @@ MAKERS: dict[GlobalName, Maker] = {
     **{GlobalName("sklearn._loss._loss", name): _loss for name in _LOSSES},
     **{GlobalName("sklearn.linear_model._sgd_fast", name): _loss for name in _SGD},
     GlobalName("sklearn.utils._bunch", "Bunch"): _bunch,
+    TRIPLET: _triplet,
     GlobalName("scipy.interpolate._bsplines", "BSpline"): _spline,
-    **{
-        GlobalName(f"scipy.sparse._{kind}", f"{kind}_{form}"): _sparse
-        for kind in ("csr", "csc")
-        for form in ("matrix", "array")
-    },
     GlobalName("numpy.ma.core", "_mareconstruct"): _masked,
     GlobalName("numpy.ma.core", "MaskedConstant"): _no_value,
     **RANDOM_MAKERS,

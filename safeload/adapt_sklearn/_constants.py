@@ -8,10 +8,13 @@ from importlib import import_module
 from safeload.core.names import GlobalName
 
 _NUMPY = (
-    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "ceil", "cos",
-    "cosh", "divide", "exp", "exp2", "expm1", "fabs", "floor", "log", "log10", "log1p", "log2", "maximum", "mean",
-    "median", "minimum", "multiply", "negative", "reciprocal", "rint", "sign", "sin", "sinh", "sqrt", "square",
-    "subtract", "tan", "tanh", "trunc",
+    "abs", "absolute", "add", "amax", "amin", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "around",
+    "cbrt", "ceil", "clip", "cos", "cosh", "cumsum", "deg2rad", "degrees", "diff", "divide", "exp", "exp2", "expm1",
+    "fabs", "float_power", "floor", "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "logaddexp", "max",
+    "maximum", "mean", "median", "min", "minimum", "mod", "multiply", "nan_to_num", "nanmax", "nanmean", "nanmedian",
+    "nanmin", "nanstd", "nansum", "nanvar", "negative", "power", "prod", "rad2deg", "radians", "ravel", "reciprocal",
+    "rint", "round", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "std", "subtract", "sum", "tan", "tanh",
+    "trunc", "var",
 )  # fmt: skip
 """Functions of numbers, as people give them to `FunctionTransformer` and its kin."""
 _OTHERS = {

@@ -22,6 +22,7 @@ from safeload.core.graph import Call, Global, List, Persistent, Reading, Span, T
 from safeload.core.names import GlobalName, Location
 from safeload.engine import live_graph
 from safeload.engine.allowlists import default_allowlist
+from safeload.engine.crowded import Crowd
 from safeload.rules.indirect import excused
 from safeload.rules.zones import looks_zone_up
 
@@ -37,6 +38,7 @@ class Rest:
 
     steps: list[Callable[[], None]] = field(default_factory=list)
     empty: list[Any] = field(default_factory=list)
+    crowd: Crowd = field(default_factory=Crowd)
 
     def afterwards(self, step: Callable[[], None]) -> None:
         """Have this done when every object is there, in the order in which it was asked for."""
@@ -103,6 +105,10 @@ class Table:
     """For makers whose objects get their states last, so that these may refer back to the object."""
     named: frozenset[GlobalName] = frozenset()
     """Names that makers expect as arguments: known, and never live."""
+    based: Mapping[GlobalName, GlobalName] = field(default_factory=dict)
+    """The builtin types that classes extend: protocols 0 and 1 name these beside them."""
+    flat: frozenset[GlobalName] = frozenset()
+    """Named tuples, whose items are arguments of their own."""
 
     def __or__(self, other: Table) -> Table:
         return Table(
@@ -110,6 +116,8 @@ class Table:
             constants={**self.constants, **other.constants},
             setters={**self.setters, **other.setters},
             named=self.named | other.named,
+            based={**self.based, **other.based},
+            flat=self.flat | other.flat,
         )
 
     def __contains__(self, name: object) -> bool:
@@ -201,6 +209,7 @@ def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handle
             raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
         made, waiting = Made(plain, kwargs, states, items, name, call, rest), len(rest.steps)
         value = maker(made)
+        rest.crowd.join(value)
         # A helper that makes an object of a class it is given has done so: names of classes were judged before.
         if strict and isinstance(value, Record) and value.name == name:
             raise MalformedInput(

@@ -1,8 +1,8 @@
 """Makers for classes that the calling program itself hands over: instances with their attributes, and nothing called.
 
 Of such a class neither `__new__`, `__init__`, `__setstate__` nor any other method runs. An instance is what
-`object.__new__` makes of it, and then its attributes are set. Classes that need more than that are refused when they
-are handed over, not when a file names them.
+`object.__new__`, or the builtin type that it extends, makes of it, and then its attributes are set. Classes that need
+more than that are refused when they are handed over, not when a file names them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.graph import How
 from safeload.core.names import GlobalName
 from safeload.engine.live import Made, Maker, Setter, Table
+from safeload.engine.live_based import based, based_on, is_named_tuple, written_base
 
 
 def table_for(classes: Iterable[type]) -> Table:
@@ -28,16 +29,23 @@ def table_for(classes: Iterable[type]) -> Table:
     makers: dict[GlobalName, Maker] = {}
     setters: dict[GlobalName, Setter] = {}
     constants: dict[GlobalName, object] = {}
+    bases: dict[GlobalName, GlobalName] = {}
+    flat: set[GlobalName] = set()
     for kind in classes:
         if not isinstance(kind, type):
             raise _unfit("classes", f"{type(kind).__name__} objects are no classes")
         name = GlobalName(kind.__module__, kind.__qualname__)
-        makers[name] = _member(kind) if issubclass(kind, enum.Enum) else _instance(kind)
+        base = None if issubclass(kind, enum.Enum) else based_on(kind)
+        if base is not None:
+            makers[name], bases[name] = based(kind, base), written_base(base)
+            flat |= {name} if is_named_tuple(kind) else set()
+        else:
+            makers[name] = _member(kind) if issubclass(kind, enum.Enum) else _instance(kind)
         constants[name] = kind
         # A frozen dataclass may be a key, and then needs its attributes at once.
         if not issubclass(kind, enum.Enum) and not _hashes_fields(kind):
             setters[name] = partial(_set_state, kind)
-    return Table(makers=makers, constants=constants, setters=setters)
+    return Table(makers=makers, constants=constants, setters=setters, based=bases, flat=frozenset(flat))
 
 
 def _set_state(kind: type, target: object, states: tuple[object, ...]) -> None:
@@ -69,7 +77,10 @@ def _set(target: object, key: object, value: object, kind: type) -> None:
     elif callable(own) or hasattr(type(own), "__get__"):
         raise _bad(kind, "an attribute that hides a method or property of the class")
     else:
-        attributes = getattr(target, "__dict__", None)
+        try:
+            attributes: object = object.__getattribute__(target, "__dict__")
+        except AttributeError:
+            attributes = None
         if type(attributes) is not dict:
             raise _bad(kind, "an attribute that it has no place for")
         attributes[key] = value

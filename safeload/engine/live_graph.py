@@ -40,6 +40,7 @@ _NEW = GlobalName("copyreg", "__newobj__")
 _OLD = GlobalName("copyreg", "_reconstructor")
 _OBJECT = GlobalName("builtins", "object")
 _TUPLE = GlobalName("builtins", "tuple")
+_LIST = GlobalName("builtins", "list")
 _TZINFO = GlobalName("datetime", "tzinfo")
 TUPLES = frozenset(
     {GlobalName("decimal", "DecimalTuple")}
@@ -197,9 +198,12 @@ class _Copier:
         if states and node.callee.name in self.table.setters:
             self._set_late(node, node.callee.name, states)
             states = []
+        later: list[Value] = []
+        if self.table.based.get(node.callee.name) == _LIST:  # such a list may hold itself, also by way of a tuple
+            later, items = items, []
         together: tuple[Value, ...] = (node.args, Tuple(tuple(states), node.depth), List(items, node.depth))
         node.args = Tuple(together, node.depth)
-        node.states, node.items = (), ()
+        node.states, node.items = (), later
 
     def _set_late(self, node: Call, name: GlobalName, states: list[Value]) -> None:
         call = _call(setter(name), node.offset)
@@ -244,8 +248,10 @@ def _straight(node: Call, table: Table) -> tuple[Global, Sequence[Value], int] |
                 rest = []
             case (Global(name=name), Call(callee=Global(name=zone), args=Tuple(items=()))) if name == zone == _TZINFO:
                 rest = []
-            case (Global(name=name), Tuple(items=items)) if name == _TUPLE and kind.name in TUPLES:
+            case (Global(name=name), Tuple(items=items)) if name == _TUPLE and kind.name in TUPLES | table.flat:
                 rest = [*items]
+            case (Global(name=name), value) if name == table.based.get(kind.name):
+                rest = [value]
             case _:
                 return None
     return kind, rest, node.args.depth

@@ -11,7 +11,7 @@ import fractions
 import pathlib
 import types
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from safeload.core.construct import Named, Record, checked_key
@@ -28,7 +28,11 @@ _DIGITS = 4_300
 _TYPES = (
     bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object, range, set, slice, str, tuple,
 )  # fmt: skip
-_FACTORIES = {int, float, str, bool, list, dict, set, tuple, bytes, complex, frozenset, collections.OrderedDict}
+_NAMED_FACTORIES: dict[GlobalName, type] = {
+    GlobalName("collections", kind.__name__): kind
+    for kind in (collections.OrderedDict, collections.Counter, collections.deque, collections.defaultdict)
+}
+_FACTORIES = {int, float, str, bool, list, dict, set, tuple, bytes, complex, frozenset, *_NAMED_FACTORIES.values()}
 
 
 def bad(what: str) -> MalformedInput:
@@ -56,19 +60,19 @@ def _stateless(made: Made, value: object) -> object:
     return value
 
 
-def _attributes(made: Made, hidden: type) -> dict[str, Any]:
+def _attributes(states: Iterable[object], hidden: type) -> dict[str, Any]:
     """What the states set; never a name that would hide one of the type's own."""
     found: dict[str, Any] = {}
-    for state in made.states:
+    for state in states:
         for layer in state if isinstance(state, tuple) and len(state) == 2 else (state,):
             if layer is None:
                 continue
             if not isinstance(layer, dict) or not all(isinstance(key, str) for key in layer):
-                raise bad(f"a state for {made.name} that sets no attributes")
+                raise bad(f"a state for {hidden.__name__} that sets no attributes")
             found |= layer
     for key in found:
         if key in dir(hidden):
-            raise bad(f"an attribute for {made.name} that hides one of its own")
+            raise bad(f"an attribute for {hidden.__name__} that hides one of its own")
     return found
 
 
@@ -86,7 +90,7 @@ def _pairs(made: Made, args: tuple[Any, ...]) -> list[tuple[Any, Any]]:
 
 def _ordered(made: Made) -> object:
     value: collections.OrderedDict[Any, Any] = collections.OrderedDict(_pairs(made, made.args))
-    vars(value).update(_attributes(made, collections.OrderedDict))
+    vars(value).update(_attributes(made.states, collections.OrderedDict))
     return value
 
 
@@ -105,9 +109,9 @@ def _defaultdict(made: Made) -> object:
     factory, *rest = made.args or (None,)
     if factory is None:
         return _stateless(made, collections.defaultdict(None, _pairs(made, tuple(rest))))
-    if isinstance(factory, Named) and factory.name == GlobalName("collections", "OrderedDict"):
-        factory = collections.OrderedDict
-    if isinstance(factory, type) and factory in _FACTORIES:
+    if isinstance(factory, Named):
+        factory = _NAMED_FACTORIES.get(factory.name, factory)
+    if isinstance(factory, type) and (factory in _FACTORIES or factory.__module__ == "numpy"):
         return _stateless(made, collections.defaultdict(factory, _pairs(made, tuple(rest))))
     return made.record()
 
@@ -123,7 +127,11 @@ def _deque(made: Made) -> object:
     begun = made.args[0] if made.args else ()
     if not isinstance(begun, list | tuple):
         raise bad("collections.deque")
-    return _stateless(made, collections.deque([*begun, *made.items], most))
+    value = collections.deque([*begun, *made.items], most)
+    if not made.items:  # they may be filled later, if one of them holds this deque
+        made.rest.expect(made.args)
+        made.rest.afterwards(lambda: value.extend(made.items))
+    return _stateless(made, value)
 
 
 def _list(made: Made) -> object:
@@ -196,10 +204,15 @@ def _namespace(kind: type) -> Maker:
         if made.args:
             raise bad(str(made.name))
         value = kind()
-        vars(value).update({**made.kwargs, **_attributes(made, kind)})
+        vars(value).update({**_attributes((made.kwargs,), kind), **_attributes(made.states, kind)})
         return value
 
     return make
+
+
+def _set_namespace(target: Any, states: tuple[object, ...]) -> None:
+    """Attributes, once all objects are there: one may be the namespace itself."""
+    vars(target).update(_attributes(states, type(target)))
 
 
 def _path(kind: type[pathlib.PurePath]) -> Maker:
@@ -345,6 +358,10 @@ PLAIN_TABLE = (
             **{GlobalName("builtins", kind.__name__): kind for kind in _TYPES},
             GlobalName("builtins", "Ellipsis"): Ellipsis,
             GlobalName("builtins", "NotImplemented"): NotImplemented,
+        },
+        setters={
+            GlobalName("argparse", "Namespace"): _set_namespace,
+            GlobalName("types", "SimpleNamespace"): _set_namespace,
         },
     )
 )

@@ -11,6 +11,7 @@ from safeload.core.policy import Reason, Verdict
 from safeload.engine.allowlists import default_allowlist
 
 _LISTED = 200
+_CLASSES = 5
 
 
 def check_choice(unknown: object, inert: object) -> None:
@@ -38,11 +39,18 @@ def unlisted(
 
 
 def refuse(
-    names: list[GlobalName], report: FileReport, location: Location, *, call: str, inert: Collection[str] = ()
+    names: list[GlobalName],
+    report: FileReport,
+    location: Location,
+    *,
+    call: str,
+    inert: Collection[str] = (),
+    takes_classes: bool = False,
 ) -> None:
     """Raise `PolicyDenied` that lists every one of these names; nothing if there are none.
 
-    `call` is how a person spells the load, such as `safeload.torch.load(…)`, with `{}` for further arguments.
+    `call` is how a person spells the load, such as `safeload.torch.load(…)`, with `{}` for further arguments;
+    `takes_classes`: whether one of these is `classes`.
     """
     if not names:
         return
@@ -50,6 +58,11 @@ def refuse(
     argument = ", ".join(f"'{escape(name)}'" for name in listed[:_LISTED])
     passing = call.format(f"unknown='refuse', inert=[{argument}]")
     remedy = f"let them stay inert records: {passing}"
+    own = [name.name for name in names if _is_class(name) and name.name.isidentifier()]
+    if takes_classes and own:
+        some = ", ".join([*own[:_CLASSES], *(["…"] if len(own) > _CLASSES else [])])
+        made = call.format(f"classes=[{escape(some)}]")
+        remedy += f"\n         or have instances of your own classes made, none of whose methods runs: {made}"
     everything = call.format("unknown='record'")
     whole = f"or keep every unknown object inert: {everything}"
     reasons = tuple(
@@ -72,6 +85,9 @@ def _kind(name: GlobalName) -> str:
     library = escape(name.module.partition(".")[0], 60)
     if name.module == "__main__":
         return "a class or function of the program that wrote the file"
-    last = name.name.rpartition(".")[2]
-    what = "a class" if last[:1].isupper() else "a function or constant"
-    return f"{what} of {library}"
+    return f"{'a class' if _is_class(name) else 'a name'} of {library}"
+
+
+def _is_class(name: GlobalName) -> bool:
+    """Whether a name looks like that of a class."""
+    return name.name.rpartition(".")[2][:1].isupper()

@@ -49,14 +49,14 @@ def load(
     Args:
         file: an object with `read` and `readline`. Nothing is read from it beyond the pickle's end.
         fix_imports: whether names of Python 2 in protocols 0 to 2 stand for today's.
-        encoding: what strings of Python 2 are: `ASCII`, `latin1`, `utf-8`, or `bytes` for leaving them so.
+        encoding: what strings of Python 2 are: any that extends ASCII, or `bytes` for leaving them so.
         errors: what becomes of those that are not, as for `bytes.decode`.
         buffers: the buffers that protocol 5 kept beside the pickle.
         unknown: `refuse` raises for objects that nobody vouched for, naming all their classes; `record` keeps them
             as inert records.
         inert: `module.Class` names that `unknown="refuse"` lets pass, as inert records.
-        classes: classes of the caller's own whose instances may be made. Only attributes are set: none of their
-            methods runs, and a class that needs one to (`__setstate__`) is refused.
+        classes: classes of the caller's own whose instances may be made, also such that extend a builtin type. None
+            of their methods runs, and a class that needs one to (`__setstate__`, an `append` of its own) is refused.
         safeload: safeload's own options.
 
     Raises:

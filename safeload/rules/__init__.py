@@ -93,7 +93,8 @@ def _addressed(finding: Finding, shown: str) -> Finding:
         return finding
     import shlex
 
-    name = shlex.quote(escape(shown or finding.location.file))
+    found = escape(shown or finding.location.file)
+    name = "FILE" if found in ("<stream>", "<buffer>") else shlex.quote(found)  # bytes that nobody can name
     return replace(finding, remedy=finding.remedy.replace("{file}", name))
 
 

@@ -8,6 +8,7 @@ states are what no pickler writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from safeload.core.allowlist import Allowlist, Effect, Entry
@@ -36,6 +37,17 @@ _LAYERS = 8
 """Parts of a state that may each hold attributes: two with slots, three of files in memory."""
 _ATTRIBUTES = ("__array", "__cuda_array", "__dlpack", "__buffer")
 """Beginnings of attributes from which compiled code takes addresses."""
+_TEMPLATE = "_parse_arg_template"
+_PARSERS = re.compile(
+    r"\ndef _parse_args\(self, (?P<shapes>(?:\w{1,40}, ){0,20}) (?P<rest>loc=0(?:, scale=1)?)\):\n"
+    r"    return \((?P=shapes)\), (?P<found>loc, (?:scale|1))\n\n"
+    r"def _parse_args_rvs\(self, (?P=shapes) (?P=rest), size=None\):\n"
+    r"    return self\._argcheck_rvs\((?P=shapes) (?P=found), size=size\)\n\n"
+    r"def _parse_args_stats\(self, (?P=shapes) (?P=rest), moments='mv'\):\n"
+    r"    return \((?P=shapes)\), (?P=found), moments\n\Z",
+    re.ASCII,
+)
+"""The text that scipy writes into the state of a distribution, and runs when it restores one: names of parameters."""
 
 
 class Handed:
@@ -140,14 +152,16 @@ def _quiet(name: GlobalName) -> bool:
 
 
 def reaching(state: Value, look: Callable[[int], None]) -> str:
-    """Why compiled code would take an address from an attribute that a state sets; empty if it would from none.
+    """Why an attribute that a state sets would be taken for an address or a program; empty if none would.
 
     `look` is told how many keys were looked at, and may raise: one state can be set on a million objects.
     """
     for layer in state.items if isinstance(state, Tuple) and len(state.items) < _LAYERS else (state,):
-        keys = tuple(_keys(layer))
-        look(len(keys))
-        for key in keys:
+        pairs = tuple(_pairs(layer))
+        look(len(pairs))
+        for key, value in pairs:
+            if key == _TEMPLATE and not (isinstance(value, str) and _PARSERS.match(value)):
+                return f"and scipy would run the program in {_TEMPLATE}"
             if isinstance(key, str) and key.startswith(_ATTRIBUTES):
                 return f"and compiled code takes an address from {key}"
             if isinstance(key, Call) and makes_text(key):
@@ -155,15 +169,19 @@ def reaching(state: Value, look: Callable[[int], None]) -> str:
     return ""
 
 
-def _keys(layer: Value) -> Iterator[Value]:
-    """The keys of a dictionary, also of one that a call makes of another or of pairs."""
+def _pairs(layer: Value) -> Iterator[tuple[Value, Value]]:
+    """The entries of a dictionary, also of one that a call makes of another or of pairs."""
     if isinstance(layer, (Dict, Call)):
-        yield from (key for key, _ in layer.pairs)
+        yield from layer.pairs
     for given in layer.args.items if isinstance(layer, Call) and isinstance(layer.args, Tuple) else ():
         if isinstance(given, Dict):
-            yield from (key for key, _ in given.pairs)
+            yield from given.pairs
         elif isinstance(given, (List, Tuple, Set, FrozenSet)):
-            yield from (pair.items[0] for pair in given.items if isinstance(pair, (List, Tuple)) and pair.items)
+            yield from (
+                (pair.items[0], pair.items[-1])
+                for pair in given.items
+                if isinstance(pair, (List, Tuple)) and pair.items
+            )
 
 
 def again(call: Call, entry: Entry | None, build: Build) -> str:

@@ -1,4 +1,4 @@
-"""Tensors made of several: sparse and nested ones, whose numbers say where other numbers belong.
+"""Tensors made of several: sparse and nested ones, whose numbers say where other numbers belong; and tuples of them.
 
 torch believes these numbers by default, and its kernels act on them without looking. All are checked here, on copies:
 another tensor of the same file may lie over the same memory, and change them later.
@@ -6,11 +6,13 @@ another tensor of the same file may lie over the same memory, and change them la
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from safeload.core.names import GlobalName
+from safeload.engine.live import Made
 from safeload.formats.tensors import DIMENSIONS, StorageRef, bad, contiguous, counts
 
 if TYPE_CHECKING:
@@ -160,3 +162,35 @@ def _counted(numbers: object) -> torch.Tensor:
     if type(numbers) is not torch.Tensor or numbers.dtype not in (torch.int64, torch.int32) or numbers.dim() != 1:
         raise bad("the places of a nested tensor are not counts")
     return _own(numbers).cpu()
+
+
+@cache
+def several_names() -> tuple[GlobalName, ...]:
+    """The tuples with names that functions such as `torch.max` return."""
+    import torch
+
+    home = torch.return_types
+    return tuple(
+        GlobalName(home.__name__, name)
+        for name, kind in vars(home).items()
+        if isinstance(kind, type) and issubclass(kind, tuple) and kind.__module__ == home.__name__
+    )
+
+
+def several(made: Made) -> object:
+    """A tuple with names, of tensors.
+
+    Raises:
+        MalformedInput: it has other parts than its function returns.
+    """
+    import torch
+
+    kind: Any = getattr(torch.return_types, made.name.name)
+    match made.args:
+        case (tuple() as parts,) | (tuple() as parts, {}) if not made.states and not made.items and not made.kwargs:
+            pass
+        case _:
+            raise bad("several tensors with names are not described")
+    if len(parts) != kind.n_fields or (len(made.args) > 1 and made.args[1]):
+        raise bad("several tensors with names are others than their function returns")
+    return kind(parts) if all(isinstance(part, torch.Tensor) for part in parts) else made.record()

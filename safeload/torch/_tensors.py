@@ -30,7 +30,7 @@ from safeload.formats.tensors import (
     whole,
 )
 from safeload.formats.torch_legacy import read as read_legacy
-from safeload.torch._composite import RAGGED, RAGGED_TENSOR, fits_packed, nested, ragged, sparse
+from safeload.torch._composite import RAGGED, RAGGED_TENSOR, fits_packed, nested, ragged, several, several_names, sparse
 from safeload.torch._memory import Memory, dtypes
 
 if TYPE_CHECKING:
@@ -319,6 +319,7 @@ class Tensors:
         return {
             **{GlobalName("torch._utils", name): maker for name, maker in utils.items()},
             **dict.fromkeys(_TYPED, self._from_type),
+            **dict.fromkeys(several_names(), several),
             GlobalName("torch", "Size"): self._size,
             GlobalName("torch", "device"): self._device,
             GlobalName("torch.serialization", "_get_layout"): self._layout,

@@ -137,6 +137,7 @@ EAGER = {
     "adapt_sklearn._checks",
     "adapt_sklearn._compiled",
     "adapt_sklearn._random",
+    "adapt_sklearn._scipy",
 }
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 

@@ -152,3 +152,39 @@ def test_pickles_of_records_are_themselves() -> None:
 
     found = safe_torch.load(_saved([torch.Generator()]))[0]
     assert repr(copy.deepcopy(found)) == repr(found) == repr(pickle.loads(pickle.dumps(found)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.tensor([[1.0, 3.0], [2.0, 0.0]]).max(0),
+        lambda: torch.tensor([3.0, 1.0]).sort(),
+        lambda: torch.tensor([3.0, 1.0]).topk(1),
+        lambda: torch.linalg.svd(torch.eye(2)),
+    ],
+    ids=["max", "sort", "topk", "svd"],
+)
+def test_what_functions_of_torch_return_comes_back(make: Any) -> None:
+    """Tuples with names, of tensors; a scan calls them safe."""
+    value = make()
+    data = _saved({"x": value})
+    assert str(scan_stream(io.BytesIO(data)).files[0].status) == "safe"
+    found = safe_torch.load(data, unknown="refuse")["x"]
+    assert type(found) is type(value) and all(map(torch.equal, found, value))
+
+
+class _Returned:
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+
+    def __reduce__(self) -> Any:
+        return torch.return_types.max, self.args
+
+
+@pytest.mark.parametrize(
+    "args", [(), (1,), ((torch.ones(1),),), ((torch.ones(1),) * 3,), ([torch.ones(1)] * 2,)], ids=range(5)
+)
+def test_tuples_of_another_length_are_refused(args: Any) -> None:
+    """torch would take more than there are names for."""
+    with pytest.raises(SafeloadError):
+        safe_torch.load(_saved([_Returned(*args)]))

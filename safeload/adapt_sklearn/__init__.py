@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from inspect import signature
 from types import MemberDescriptorType
@@ -125,7 +125,7 @@ def _set_state(kind: type, target: Any, states: tuple[object, ...]) -> None:
 
 def _refuse_hidden(kind: type, state: object) -> None:
     """Constants of a class steer its code: a state may only set those that are parameters of its constructor."""
-    parameters = signature(kind.__init__).parameters  # type: ignore[misc]
+    parameters = _parameters(kind.__init__)  # type: ignore[misc]
     for name in state if isinstance(state, dict) else ():
         own = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
         if own is None or isinstance(own, MemberDescriptorType) or name in parameters:
@@ -134,6 +134,12 @@ def _refuse_hidden(kind: type, state: object) -> None:
             "an estimator is made in a way that scikit-learn does not write",
             why=f"{kind.__name__}: an attribute hides one of its class",
         )
+
+
+@lru_cache(maxsize=500)
+def _parameters(constructor: Callable[..., None]) -> frozenset[str]:
+    """Asked once for each class: a forest has hundreds of trees of one."""
+    return frozenset(signature(constructor).parameters)
 
 
 def _compare(kind: type, written: object) -> None:

@@ -359,6 +359,8 @@ def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
 
     if any(key not in ("conj", "neg") or not isinstance(value, bool) for key, value in marks.items()):
         raise bad("it has marks that torch does not write")
+    if not any(marks.values()):
+        return made
     plain = made.detach()
     if marks.get("conj"):
         if not made.is_complex():
@@ -366,7 +368,7 @@ def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
         plain = torch.conj(plain)
     if marks.get("neg"):
         plain = torch._neg_view(plain)
-    return plain.requires_grad_(made.requires_grad) if any(marks.values()) else made
+    return plain.requires_grad_(made.requires_grad)
 
 
 def _no_hooks(hooks: object) -> None:

@@ -25,7 +25,6 @@ from safeload.engine.allowlists import default_allowlist
 from safeload.rules.indirect import excused
 from safeload.rules.zones import ZONE, looks_zone_up
 
-
 _FILLED = (list, dict, set)
 
 

@@ -86,7 +86,8 @@ _SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
 }
 """A copy of each kind of node that holds others, with the same parts; `copy.copy` takes several times as long."""
 _FLAT = 1_000
-"""Containers of at most so many constants and nothing else are shared with the reading: no part of one is rewritten."""
+"""Containers of constants and nothing else are shared with the reading, for no part of one is rewritten: lists and
+tuples of any length, and others of so few keys that they crowd nothing."""
 _NONE = Tuple((), 1)
 _CONTAINERS = frozenset({List, Set, Tuple, FrozenSet, Dict})
 
@@ -136,8 +137,8 @@ class _Copier:
         if not isinstance(item, Node):
             return self.texts(item) if self.texts is not None and type(item) is bytes else item
         kind = type(item)
-        if item.depth == 1 and kind in _CONTAINERS and self.texts is None:
-            if len(item.pairs if kind is Dict else item.items) <= _FLAT:  # type: ignore[attr-defined]
+        if item.depth == 1 and self.texts is None and kind in _CONTAINERS:
+            if kind is List or kind is Tuple or len(item.pairs if kind is Dict else item.items) <= _FLAT:  # type: ignore[attr-defined]
                 return item
         elif isinstance(item, Span):
             self.used[item] += 1

@@ -76,6 +76,7 @@ class Tensors:
         self._storages: dict[str, Any] = {}
         self._refs: dict[int, tuple[object, StorageRef, StorageRef]] = {}
         self._dtypes = dtypes()
+        self._kind = type(self._dtypes["float32"])
         self._from_file: dict[str, torch.Tensor] = {}
 
     def adopt(self, other: Tensors) -> None:
@@ -148,7 +149,7 @@ class Tensors:
         if not made.args:
             raise bad("it has no storage")
         storage, ref = self._storage(made.args[0])
-        args = (ref, *map(_unlive, made.args[1:]))
+        args = (ref, *(_unlive(one) if isinstance(one, self._kind) else one for one in made.args[1:]))
         name = GlobalName("torch._utils", made.name.name)
         if name.name != "_rebuild_tensor" and len(args) > 5:
             _no_hooks(args[5])
@@ -344,13 +345,9 @@ class Tensors:
         )
 
 
-def _unlive(value: object) -> object:
-    """An argument as `formats.tensors` knows it."""
-    import torch
-
-    if isinstance(value, torch.dtype):
-        return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
-    return value
+def _unlive(value: torch.dtype) -> Named:
+    """An element type as `formats.tensors` knows it."""
+    return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
 
 
 def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:

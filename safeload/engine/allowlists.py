@@ -84,7 +84,7 @@ class _Indexed(Allowlist):
             return None
         found = self._known.get(name)
         if found is None:
-            found = self._known[name] = _made(name, row)
+            found = self._known[name] = _made(GlobalName(*name), row)
         return found
 
 

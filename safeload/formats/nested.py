@@ -139,11 +139,12 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
             if kind is str or kind is bytes:
                 if kind is str and value[:1] not in _SUSPICIOUS:
                     continue
-                data = value if kind is bytes else _latin(value)
-                # Once each: a stream may refer to one constant a million times.
-                if data is not None and len(data) >= _SHORTEST and id(value) not in told:
+                # Each is looked at once: a stream may refer to one a million times.
+                if len(value) >= _SHORTEST and id(value) not in told:
                     told.add(id(value))
-                    yield data
+                    data = value if kind is bytes else _latin(value)
+                    if data is not None:
+                        yield data
             elif kind is Dict:
                 if value.pairs and value not in seen:
                     seen.add(value)

@@ -6,6 +6,8 @@ scikit-learn and their kin, and what the caller hands over.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -103,14 +105,7 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
             if isinstance(act, Global):
                 act.name = act.written
     names = names_in([reading])
-    table = (
-        PLAIN_TABLE
-        | (numpy_table() or Table())
-        | _estimators(names)
-        | _frames(names, wish)
-        | (more or Table())
-        | wish.classes
-    )
+    table = _known({node.name for node in reading.trace if isinstance(node, Global)}, names, wish, more)
     if wish.unknown == "refuse":
         missing = unlisted(names, table, wish.inert)
         refuse(missing, door.inspected.report, door.location, call=wish.call, inert=wish.inert, takes_classes=True)
@@ -126,6 +121,17 @@ def value_of(door: Door, stream: PickleStream, wish: Wish, *, more: Table | None
         buffers=wish.buffers,
         strict=wish.unknown == "refuse",
     )
+
+
+def _known(every: set[GlobalName], names: list[GlobalName], wish: Wish, more: Table | None) -> Table:
+    """What is made of the globals of a stream: only of those, and no library is imported that none of them is of."""
+    if not every:
+        return Table()
+    parts = [PLAIN_TABLE.only(every)]
+    if any(name.module.startswith(("numpy", "dill.")) for name in every):
+        parts.append((numpy_table() or Table()).only(every))
+    parts += [_estimators(names), _frames(names, wish), *([] if more is None else [more]), wish.classes.only(every)]
+    return functools.reduce(operator.or_, parts)
 
 
 def _estimators(names: Iterable[GlobalName]) -> Table:

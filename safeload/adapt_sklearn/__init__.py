@@ -13,8 +13,8 @@ Estimators that are nothing but attributes are in `allowlists/sklearn.toml`; tho
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from importlib import import_module
 from inspect import signature
 from types import MemberDescriptorType
@@ -26,7 +26,7 @@ from safeload.core.graph import How
 from safeload.core.names import GlobalName, escape
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import Made, Maker, Setter, Table
-from safeload.engine.live_classes import set_attributes
+from safeload.engine.live_classes import namespace, set_attributes
 
 _VERSION = "_sklearn_version"
 _ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
@@ -54,7 +54,7 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
         kind = _imported(name)
         if kind is not None:
             makers[name] = partial(_empty, kind, check)
-            setters[name] = partial(_set_state, kind)
+            setters[name] = partial(_set_state, kind, namespace(kind))
     makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
     scipy = scipy_table(wanted)
     return Table(
@@ -116,27 +116,33 @@ def _guarded(maker: Maker) -> Maker:
     return make
 
 
-def _set_state(kind: type, target: Any, states: tuple[object, ...]) -> None:
+def _set_state(kind: type, space: Mapping[str, object], target: Any, states: tuple[object, ...]) -> None:
     """Set attributes, and warn of another version as scikit-learn does."""
     for state in states:
         if isinstance(state, dict) and _VERSION in state:
             state = dict(state)
             _compare(kind, state.pop(_VERSION))
-        _refuse_hidden(kind, state)
-        set_attributes(target, (state,), kind)
+        _refuse_hidden(kind, space, state)
+        set_attributes(target, (state,), kind, space)
 
 
-def _refuse_hidden(kind: type, state: object) -> None:
+def _refuse_hidden(kind: type, space: Mapping[str, object], state: object) -> None:
     """Constants of a class steer its code: a state may only set those that are parameters of its constructor."""
-    parameters = signature(kind.__init__).parameters  # type: ignore[misc]
+    parameters = _parameters(kind.__init__)  # type: ignore[misc]
     for name in state if isinstance(state, dict) else ():
-        own = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+        own = space.get(name)
         if own is None or isinstance(own, MemberDescriptorType) or name in parameters:
             continue
         raise MalformedInput(
             "an estimator is made in a way that scikit-learn does not write",
             why=f"{kind.__name__}: an attribute hides one of its class",
         )
+
+
+@lru_cache(maxsize=500)
+def _parameters(constructor: Callable[..., None]) -> frozenset[str]:
+    """Asked once for each class: a forest has hundreds of trees of one."""
+    return frozenset(signature(constructor).parameters)
 
 
 def _compare(kind: type, written: object) -> None:

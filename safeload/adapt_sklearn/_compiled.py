@@ -68,7 +68,9 @@ def _tree(made: Made) -> object:
         if not ((side > places).all() and (side < count).all()):
             raise _bad("a decision tree", "a node leads out of it, or back")
     children = numpy.concatenate((left[inner], right[inner]))
-    if len(children) != count - 1 or len(numpy.unique(children)) != count - 1 or _depth(left, right) > depth:
+    reached = numpy.zeros(count, dtype=bool)
+    reached[children] = True
+    if not len(children) == int(reached.sum()) == count - 1 or _depth(left, right) > depth:
         raise _bad("a decision tree", "its nodes make no tree, or a deeper one than it says")
     if (right[~inner] != -1).any() or not indexes(nodes["feature"][inner], features):
         raise _bad("a decision tree", "a node asks for a feature that is not there")

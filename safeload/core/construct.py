@@ -162,6 +162,8 @@ def checked_key(key: object) -> object:
     Raises:
         MalformedInput: it has no hash, or too many parts.
     """
+    if type(key) is str:  # as most are
+        return key
     waiting, parts = [key], 1
     while waiting:
         item = waiting.pop()
@@ -183,6 +185,8 @@ class _Kind(NamedTuple):
     empty: Callable[[_Builder, Any], object] | None = None
     parts: Callable[[Any], Iterable[Value]] = lambda node: ()
     finish: Callable[[_Builder, Any], None] | None = None
+    flat: Callable[[Any], object] | None = None
+    """Makes one that holds no nodes, whole: `depth` says so, and constants are always good keys."""
 
 
 _Step = tuple[Callable[["_Builder", Any], None], Any]
@@ -200,8 +204,8 @@ class _Builder:
         self.location = location
         self.persistent = persistent
         self.spans = spans
-        self.made: dict[int, Any] = {}
-        self.begun: set[int] = set()
+        self.made: dict[Node, Any] = {}
+        self.begun: set[Node] = set()
         self.steps: list[_Step] = []
         self.late: list[_Step] | None = []
 
@@ -221,10 +225,13 @@ class _Builder:
                 action(self, node)
             except RecursionError:  # Python compares equal keys by recursion, and handlers may look into arguments
                 raise MalformedInput("a pickle is nested too deeply to be built", where=self.location) from None
+            except MalformedInput as error:
+                error.where = error.where or (self.location.at(node.offset) if type(node) is Call else self.location)
+                raise
 
     def postpone(self, action: Callable[[_Builder, Any], None], node: Node, parts: Sequence[Value]) -> bool:
         """Whether filling `node` has to wait for the end, because it is part of one of its own parts."""
-        if self.late is None or all(not isinstance(part, Node) or id(part) in self.made for part in parts):
+        if self.late is None or all(not isinstance(part, Node) or part in self.made for part in parts):
             return False
         self.late.append((action, node))
         return True
@@ -232,33 +239,29 @@ class _Builder:
     def live(self, value: Value) -> Any:
         if not isinstance(value, Node):
             return value
-        if id(value) not in self.made:
+        if value not in self.made:
             raise MalformedInput(
                 "a pickle describes an object that contains itself before it exists",
                 where=self.location,
                 why="a tuple, key or argument refers back to what it is part of",
             )
-        return self.made[id(value)]
+        return self.made[value]
 
     def want(self, values: Iterable[Value]) -> None:
-        self.steps.extend((_begin, value) for value in values if isinstance(value, Node) and id(value) not in self.made)
-
-    def entry(self, key: object) -> object:
-        try:
-            return checked_key(key)
-        except MalformedInput as error:
-            error.where = self.location
-            raise
+        self.steps.extend((_begin, value) for value in values if isinstance(value, Node) and value not in self.made)
 
 
 def _begin(b: _Builder, node: Node) -> None:
     """First visit: make what needs no parts, ask for the parts, and come back."""
-    if id(node) in b.made or id(node) in b.begun:
-        return
-    b.begun.add(id(node))
     kind = _KINDS[type(node)]
+    if node in b.made or node in b.begun:
+        return
+    if kind.flat is not None and node.depth == 1:
+        b.made[node] = kind.flat(node)
+        return
+    b.begun.add(node)
     if kind.empty is not None:
-        b.made[id(node)] = kind.empty(b, node)
+        b.made[node] = kind.empty(b, node)
     if kind.finish is not None:
         b.steps.append((kind.finish, node))
         b.want(kind.parts(node))
@@ -270,26 +273,26 @@ def _flat(pairs: Sequence[tuple[Value, Value]]) -> list[Value]:
 
 def _fill_list(b: _Builder, node: List) -> None:
     if not b.postpone(_fill_list, node, node.items):
-        b.made[id(node)].extend(map(b.live, node.items))
+        b.made[node].extend(map(b.live, node.items))
 
 
 def _fill_dict(b: _Builder, node: Dict) -> None:
     if not b.postpone(_fill_dict, node, _flat(node.pairs)):
-        b.made[id(node)].update((b.entry(b.live(key)), b.live(value)) for key, value in node.pairs)
+        b.made[node].update((checked_key(b.live(key)), b.live(value)) for key, value in node.pairs)
 
 
 def _fill_set(b: _Builder, node: Set) -> None:
     if not b.postpone(_fill_set, node, node.items):
-        b.made[id(node)].update(b.entry(b.live(item)) for item in node.items)
+        b.made[node].update(checked_key(b.live(item)) for item in node.items)
 
 
 def _make_tuple(b: _Builder, node: Tuple | graph.FrozenSet) -> None:
     items = map(b.live, node.items)
-    b.made[id(node)] = tuple(items) if isinstance(node, Tuple) else frozenset(map(b.entry, items))
+    b.made[node] = tuple(items) if isinstance(node, Tuple) else frozenset(map(checked_key, items))
 
 
 def _make_persistent(b: _Builder, node: Persistent) -> None:
-    b.made[id(node)] = b.persistent(b.live(node.id), node)
+    b.made[node] = b.persistent(b.live(node.id), node)
 
 
 def _parts_of_call(node: Call) -> Iterable[Value]:
@@ -300,14 +303,10 @@ def _make_call(b: _Builder, node: Call) -> None:
     handler = b.handlers.get(node.callee.name) if isinstance(node.callee, Global) else None
     args, kwargs = b.live(node.args), b.live(node.kwargs)
     if handler is not None and isinstance(args, tuple):
-        try:
-            b.made[id(node)] = handler(args, _keywords(kwargs), node)
-        except MalformedInput as error:
-            error.where = error.where or b.location.at(node.offset)
-            raise
+        b.made[node] = handler(args, _keywords(kwargs), node)
     else:
         callee = Named(name=node.callee.name) if isinstance(node.callee, Global) else b.live(node.callee)
-        b.made[id(node)] = Record(callee, node.how, args, kwargs)
+        b.made[node] = Record(callee, node.how, args, kwargs)
     if node.states or node.items or node.pairs:
         b.steps.append((_finish_call, node))
         b.want((*node.states, *node.items, *_flat(node.pairs)))
@@ -325,23 +324,19 @@ def _finish_call(b: _Builder, node: Call) -> None:
     """Give the object what the stream puts into it, in the order in which picklers write it."""
     if b.postpone(_finish_call, node, (*node.states, *node.items, *_flat(node.pairs))):
         return
-    target = b.made[id(node)]
+    target = b.made[node]
     items = [b.live(item) for item in node.items]
-    pairs = [(b.entry(b.live(key)), b.live(value)) for key, value in node.pairs]
-    try:
-        if items:
-            _extend(target, items)
-        if pairs and not isinstance(target, (dict, Stateful)):
-            raise MalformedInput("a pickle puts entries into something that takes none", why=type(target).__name__)
-        if pairs:
-            target.update(pairs)
-        for state in node.states:
-            if not isinstance(target, Stateful):
-                raise MalformedInput("a pickle sets state on something that has none", why=type(target).__name__)
-            target.set_state(b.live(state))
-    except MalformedInput as error:
-        error.where = error.where or b.location.at(node.offset)
-        raise
+    pairs = [(checked_key(b.live(key)), b.live(value)) for key, value in node.pairs]
+    if items:
+        _extend(target, items)
+    if pairs and not isinstance(target, (dict, Stateful)):
+        raise MalformedInput("a pickle puts entries into something that takes none", why=type(target).__name__)
+    if pairs:
+        target.update(pairs)
+    for state in node.states:
+        if not isinstance(target, Stateful):
+            raise MalformedInput("a pickle sets state on something that has none", why=type(target).__name__)
+        target.set_state(b.live(state))
 
 
 def _extend(target: object, items: Sequence[object]) -> None:
@@ -354,11 +349,11 @@ def _extend(target: object, items: Sequence[object]) -> None:
 
 
 _KINDS: Mapping[type[Node], _Kind] = {
-    List: _Kind(lambda b, node: [], lambda node: node.items, _fill_list),
-    Dict: _Kind(lambda b, node: {}, lambda node: _flat(node.pairs), _fill_dict),
-    Set: _Kind(lambda b, node: set(), lambda node: node.items, _fill_set),
-    Tuple: _Kind(None, lambda node: node.items, _make_tuple),
-    graph.FrozenSet: _Kind(None, lambda node: node.items, _make_tuple),
+    List: _Kind(lambda b, node: [], lambda node: node.items, _fill_list, lambda node: [*node.items]),
+    Dict: _Kind(lambda b, node: {}, lambda node: _flat(node.pairs), _fill_dict, lambda node: dict(node.pairs)),
+    Set: _Kind(lambda b, node: set(), lambda node: node.items, _fill_set, lambda node: {*node.items}),
+    Tuple: _Kind(None, lambda node: node.items, _make_tuple, lambda node: node.items),
+    graph.FrozenSet: _Kind(None, lambda node: node.items, _make_tuple, lambda node: frozenset(node.items)),
     Call: _Kind(None, _parts_of_call, _make_call),
     Persistent: _Kind(None, lambda node: (node.id,), _make_persistent),
     Global: _Kind(lambda b, node: Named(name=node.name)),

@@ -22,7 +22,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.graph import NOTHING, Acting, Anomaly, Call, Fillable, Node, Reading, Span, Value, depth_over
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.core.opcodes import ACTIONS, WIDTHS, Fault, Limit, Truncated
+from safeload.core.opcodes import ACTIONS, WIDTHS, Fault, Limit, Memo, Truncated
 
 InlineHook = Callable[[Call, Blob, int], int]
 """`(object, blob, position) -> length` of the raw bytes that follow an object's BUILD; 0 where there are none."""
@@ -68,7 +68,7 @@ class Machine:
         self.frame_end = _NO_FRAME  # counted from the beginning of the blob
         self.stack: list[Value] = []
         self.below: list[list[Value]] = []  # the stacks under each MARK
-        self.memo: dict[int, Value] = {}
+        self.memo = Memo()
         self.trace: list[Acting] = []
         self.anomalies: list[Anomaly] = []
         self.names: dict[Value, str] = {}  # what was imported, as it was given
@@ -195,6 +195,14 @@ class Machine:
         remaining = self.blob.size - self.base - position
         if length > remaining:
             raise Truncated(f"an argument of {length:,} bytes begins with only {remaining:,} left (truncated)")
+
+    def take(self, position: int, length: int, limit: str) -> bytes:
+        """The bytes of an argument. Most are short, and in the buffer and the frame: then nothing else can be wrong."""
+        end = position + length
+        if end <= self.pause and length <= getattr(self.limits, limit):  # `limit` is a literal of `opcodes`
+            return self.buffer[position:end]
+        self.fits(position, length, limit)
+        return self.read(position, length)
 
     def line(self, position: int, limit: str = "text_bytes") -> tuple[bytes, int]:
         """The bytes up to the next newline, and the position after it.

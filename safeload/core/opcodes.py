@@ -161,6 +161,11 @@ _opcode(b"2")(lambda m, position: m.stack.append(m.stack[-1]))
 # ── the memo ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Memo(dict[int, Value]):
+    def __missing__(self, index: int) -> Value:
+        raise Fault(f"memo entry {index} is used before it is set")
+
+
 @_fixed({b"q": "B", b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
@@ -184,16 +189,14 @@ def _memoize(m: Machine, position: int) -> None:
 
 @_fixed({b"j": "<I"})
 def _recall(m: Machine, position: int, index: int) -> int:
-    try:
-        m.stack.append(m.memo[index])
-    except KeyError:
-        raise Fault(f"memo entry {index} is used before it is set") from None
+    m.stack.append(m.memo[index])
     return position
 
 
 @_opcode(b"h", 1)
 def _binget(m: Machine, position: int) -> int:
-    return _recall(m, position + 1, m.buffer[position])
+    m.stack.append(m.memo[m.buffer[position]])
+    return position + 1
 
 
 @_line(b"g")
@@ -225,8 +228,7 @@ def _number(m: Machine, position: int, value: float) -> int:
 def _binlong(m: Machine, position: int, length: int) -> int:
     if length < 0:
         raise Fault(f"a number of {length} bytes cannot be")
-    m.fits(position, length, "number_bytes")
-    m.stack.append(int.from_bytes(m.read(position, length), "little", signed=True))
+    m.stack.append(int.from_bytes(m.take(position, length, "number_bytes"), "little", signed=True))
     return position + length
 
 
@@ -292,8 +294,7 @@ def _decode(data: bytes, encoding: str, errors: str = "strict") -> str:
 
 @_fixed({b"X": "<I", b"\x8c": "B", b"\x8d": "<Q"})
 def _text(m: Machine, position: int, length: int) -> int:
-    m.fits(position, length, "text_bytes")
-    m.stack.append(_decode(m.read(position, length), "utf-8", "surrogatepass"))
+    m.stack.append(_decode(m.take(position, length, "text_bytes"), "utf-8", "surrogatepass"))
     return position + length
 
 
@@ -306,8 +307,7 @@ def _unicode(m: Machine, data: bytes) -> None:
 def _counted_string(m: Machine, position: int, length: int) -> int:
     if length >= 1 << 31:
         m.note("length-negative")
-    m.fits(position, length, "text_bytes")
-    _string(m, m.read(position, length))
+    _string(m, m.take(position, length, "text_bytes"))
     return position + length
 
 

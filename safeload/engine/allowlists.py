@@ -60,10 +60,11 @@ def default_allowlist() -> Allowlist:
 class _Indexed(Allowlist):
     """The same entries out of the index, each made when it is asked for."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_known", "_rows")
 
     def __init__(self) -> None:
         super().__init__()
+        self._known: dict[GlobalName, Entry] = {}
         self._rows: dict[tuple[str, str], Any] = {
             (row[0], name): row for _, rows in ALLOWLISTS.values() for row in rows for name in row[-1]
         }
@@ -79,7 +80,12 @@ class _Indexed(Allowlist):
 
     def get(self, name: GlobalName) -> Entry | None:
         row = self._rows.get(name)
-        return None if row is None else _made(name, row)
+        if row is None:
+            return None
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = _made(GlobalName(*name), row)
+        return found
 
 
 def _made(name: GlobalName, row: tuple[Any, ...]) -> Entry:

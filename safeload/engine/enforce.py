@@ -75,6 +75,8 @@ class Guard:
     @property
     def is_silent(self) -> bool:
         """Whether neither a policy file nor a lock has anything to say."""
+        if not self.entries:
+            return not self.applied
         return not self.applied and all(entry is None for _, entry in self.entries) and not any(self._shadowed())
 
     @property
@@ -103,7 +105,7 @@ class Guard:
 
     @property
     def policy(self) -> Policy:
-        own = self.options.policy if isinstance(self.options.policy, Policy) else DEFAULT_POLICY
+        own = self.options.policy if isinstance(self.options.policy, AllOf | Policy) else DEFAULT_POLICY
         if self.is_silent:
             return own
         return AllOf((own, NothingDiffers(), *(rules.decision(one, self.now.date()) for one in self.applied)))
@@ -270,7 +272,7 @@ def guard_for(
     Raises:
         ConfigError: a policy file or lock cannot be read or used, or lies in the model.
     """
-    own = None if isinstance(options.policy, Policy) else os.fspath(options.policy)
+    own = None if isinstance(options.policy, AllOf | Policy) else os.fspath(options.policy)
     files = layers.policies(own, formats=format_names)
     locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
@@ -24,7 +24,9 @@ from safeload.engine import live_graph
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.crowded import Crowd
 from safeload.rules.indirect import excused
-from safeload.rules.zones import looks_zone_up
+from safeload.rules.zones import ZONE, looks_zone_up
+
+_FILLED = (list, dict, set)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +54,7 @@ class Rest:
         """Remember those of these values, or of the tuples among them, that are empty."""
         for value in values:
             for one in value if isinstance(value, tuple) else (value,):
-                if isinstance(one, list | dict | set) and not one:
+                if isinstance(one, _FILLED) and not one:
                     self.empty.append(one)
 
     def finish(self, location: Location) -> None:
@@ -120,6 +122,16 @@ class Table:
             flat=self.flat | other.flat,
         )
 
+    def only(self, names: Iterable[GlobalName]) -> Table:
+        """What is made of these names: as much as a file has use for."""
+        found = frozenset(names)
+        return Table(
+            makers={name: self.makers[name] for name in found if name in self.makers},
+            constants={name: self.constants[name] for name in found if name in self.constants},
+            setters={name: self.setters[name] for name in found if name in self.setters},
+            named=self.named & found,
+        )
+
     def __contains__(self, name: object) -> bool:
         return name in self.makers or name in self.constants or name in self.named
 
@@ -133,12 +145,14 @@ def names_in(readings: Iterable[Reading]) -> list[GlobalName]:
     allowlist = default_allowlist()
     named: list[GlobalName] = []
     for one in readings:
-        calls = [node for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)]
-        forms: dict[int, bool] = {}
-        for call in calls:
-            harmless = looks_zone_up(call) or excused(cast(Global, call.callee).name, call, allowlist)
-            forms[id(call.callee)] = forms.get(id(call.callee), True) and harmless
-        named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(id(node), False)]
+        calls = [
+            (node.callee, node) for node in one.trace if isinstance(node, Call) and isinstance(node.callee, Global)
+        ]
+        forms: dict[Global, bool] = {}
+        for callee, call in calls:
+            if forms.get(callee, True):
+                forms[callee] = looks_zone_up(call) or excused(callee.name, call, allowlist)
+        named += [node.name for node in one.trace if isinstance(node, Global) and not forms.get(node, False)]
     return list(dict.fromkeys(named))
 
 
@@ -167,10 +181,11 @@ def bring_to_life(
     Raises:
         MalformedInput: as `construct` does; also where an object that is made whole contains itself.
     """
+    table = table.only({node.name for node in reading.trace if isinstance(node, Global)} | {ZONE})
     if buffers is not None:
         table |= Table(constants={live_graph.buffer(number): one for number, one in enumerate(buffers)})
     prepared = live_graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
-    reading = replace(reading, value=Tuple((prepared.root, List(prepared.late)), 1))
+    reading = replace(reading, value=Tuple((prepared.root, List(prepared.late, 2)), 3))
     rest = Rest()
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
@@ -181,7 +196,7 @@ def bring_to_life(
 
     def of_span(span: Span) -> object:
         if spans is not None:
-            return spans(span, id(span) in prepared.arrays)
+            return spans(span, span in prepared.arrays)
         data = reading.bytes_of(span)
         return bytearray(data) if span.mutable else data
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from safeload.core.errors import MalformedInput, UsageError
@@ -44,20 +44,29 @@ def table_for(classes: Iterable[type]) -> Table:
         constants[name] = kind
         # A frozen dataclass may be a key, and then needs its attributes at once.
         if not issubclass(kind, enum.Enum) and not _hashes_fields(kind):
-            setters[name] = partial(_set_state, kind)
+            setters[name] = partial(_set_state, kind, namespace(kind))
     return Table(makers=makers, constants=constants, setters=setters, based=bases, flat=frozenset(flat))
 
 
-def _set_state(kind: type, target: object, states: tuple[object, ...]) -> None:
-    set_attributes(target, states, kind)
+def namespace(kind: type) -> dict[str, object]:
+    """What a class and those that it is made of hold, by name: worked out once for all objects of a file."""
+    return {name: value for one in reversed(kind.__mro__) for name, value in vars(one).items()}
 
 
-def set_attributes(target: object, states: Iterable[object], kind: type) -> None:
-    """Set what states hold, on an instance of `kind`, past all of its own code.
+def _set_state(kind: type, space: Mapping[str, object], target: object, states: tuple[object, ...]) -> None:
+    set_attributes(target, states, kind, space)
+
+
+def set_attributes(
+    target: object, states: Iterable[object], kind: type, space: Mapping[str, object] | None = None
+) -> None:
+    """Set what states hold, on an instance of `kind`, past all of its own code. `space` is its namespace.
 
     Raises:
         MalformedInput: a state is no attributes, or an attribute would hide a method or property of the class.
     """
+    if space is None:
+        space = namespace(kind)
     for layers in states:
         for layer in layers if isinstance(layers, tuple) and len(layers) == 2 else (layers,):
             if layer is None:
@@ -65,13 +74,13 @@ def set_attributes(target: object, states: Iterable[object], kind: type) -> None
             if not isinstance(layer, dict):
                 raise _bad(kind, "a state that sets no attributes")
             for key, value in layer.items():
-                _set(target, key, value, kind)
+                _set(target, key, value, kind, space)
 
 
-def _set(target: object, key: object, value: object, kind: type) -> None:
+def _set(target: object, key: object, value: object, kind: type, space: Mapping[str, object]) -> None:
     if not isinstance(key, str) or (key.startswith("__") and key.endswith("__")):
         raise _bad(kind, "an attribute that is not one")
-    own = next((vars(one)[key] for one in kind.__mro__ if key in vars(one)), None)
+    own = space.get(key)
     if isinstance(own, types.MemberDescriptorType):  # a slot
         object.__setattr__(target, key, value)
     elif callable(own) or hasattr(type(own), "__get__"):
@@ -98,11 +107,13 @@ def _instance(kind: type) -> Maker:
     except TypeError:
         raise _unfit(kind.__qualname__, "its instances are more than attributes: it extends a builtin type") from None
 
+    space = namespace(kind)
+
     def make(made: Made) -> object:
         if made.args or made.kwargs or made.items or made.call.how is How.REDUCE:
             raise _bad(kind, "arguments, which are for its methods")
         value: object = object.__new__(kind)
-        set_attributes(value, made.states, kind)
+        set_attributes(value, made.states, kind, space)
         return value
 
     return make

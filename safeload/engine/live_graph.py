@@ -86,6 +86,11 @@ _SHALLOW: Mapping[type[Node], Callable[[Any], Node]] = {
     Call: _same_call,
 }
 """A copy of each kind of node that holds others, with the same parts; `copy.copy` takes several times as long."""
+_FLAT = 1_000
+"""Containers of constants and nothing else are shared with the reading, for no part of one is rewritten: lists and
+tuples of any length, and others of so few keys that they crowd nothing."""
+_NONE = Tuple((), 1)
+_CONTAINERS = frozenset({List, Set, Tuple, FrozenSet, Dict})
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +98,8 @@ class Prepared:
     """The copy of a graph."""
 
     root: Value = None
-    arrays: set[int] = field(default_factory=set)
-    """Bytes that are one array's and nothing else, by identity: those of several are copied for each."""
+    arrays: set[Span] = field(default_factory=set)
+    """Bytes that are one array's and nothing else: those of several are copied for each."""
     late: list[Value] = field(default_factory=list)
     """The calls that set states last."""
 
@@ -110,7 +115,7 @@ def prepare(
     copier = _Copier(table, texts, buffers)
     copier.prepared.root = copier.part(value)
     while copier.waiting:
-        copier.fill(*copier.waiting.pop())
+        copier.fill(copier.waiting.pop())
     copier.prepared.arrays = {one for one in copier.prepared.arrays if copier.used[one] == 1}
     return copier.prepared
 
@@ -122,24 +127,28 @@ class _Copier:
         self.table = table
         self.texts = texts
         self.buffers = buffers
-        self.copies: dict[int, Value] = {}
-        self.used: Counter[int] = Counter()
+        self.copies: dict[Node, Value] = {}
+        self.used: Counter[Span] = Counter()
         """How often bytes that were left in place are referred to. Arrays only share memory with nothing."""
-        self.waiting: list[tuple[Node, Node]] = []
+        self.waiting: list[Node] = []
         self.prepared = Prepared()
 
     def part(self, item: Value) -> Value:
         """What stands for a part of a node in the copy."""
         if not isinstance(item, Node):
             return self.texts(item) if self.texts is not None and type(item) is bytes else item
-        if isinstance(item, Span):
-            self.used[id(item)] += 1
-        found = self.copies.get(id(item))
+        kind = type(item)
+        if item.depth == 1 and self.texts is None and kind in _CONTAINERS:
+            if kind is List or kind is Tuple or len(item.pairs if kind is Dict else item.items) <= _FLAT:  # type: ignore[attr-defined]
+                return item
+        elif isinstance(item, Span):
+            self.used[item] += 1
+        found = self.copies.get(item)
         if found is None:
             found = self._empty(item)
-            self.copies[id(item)] = found
-            if found is not item and type(found) is type(item):
-                self.waiting.append((item, found))
+            self.copies[item] = found
+            if found is not item and type(found) is kind:
+                self.waiting.append(found)
         return found
 
     def _empty(self, node: Node) -> Value:
@@ -159,20 +168,25 @@ class _Copier:
     def parts(self, items: Iterable[Value]) -> list[Value]:
         return [self.part(item) for item in items]
 
-    def fill(self, old: Node, new: Node) -> None:
+    def fill(self, node: Node) -> None:
         """Replace what a copy still shares with its original by copies."""
-        if isinstance(old, Dict | Set | FrozenSet):
-            refuse_crowded([key for key, _ in old.pairs] if isinstance(old, Dict) else old.items)
-        if isinstance(new, List | Set):
-            new.items = self.parts(new.items)
-        elif isinstance(new, Tuple | FrozenSet):
-            new.items = tuple(self.parts(new.items))
-        elif isinstance(new, Dict):
-            new.pairs = [(self.part(key), self.part(item)) for key, item in new.pairs]
-        elif isinstance(new, Persistent):
-            new.id = self.part(new.id)
-        elif isinstance(new, Call):
-            self._fill_call(new)
+        if isinstance(node, Call):
+            self._fill_call(node)
+        elif isinstance(node, Tuple):
+            node.items = tuple(self.parts(node.items))
+        elif isinstance(node, List):
+            node.items = self.parts(node.items)
+        elif isinstance(node, Dict):
+            refuse_crowded([key for key, _ in node.pairs])
+            node.pairs = [(self.part(key), self.part(item)) for key, item in node.pairs]
+        elif isinstance(node, Persistent):
+            node.id = self.part(node.id)
+        elif isinstance(node, Set):
+            refuse_crowded(node.items)
+            node.items = self.parts(node.items)
+        elif isinstance(node, FrozenSet):
+            refuse_crowded(node.items)
+            node.items = tuple(self.parts(node.items))
 
     def _fill_call(self, node: Call) -> None:
         _refuse_crowded_call(node)
@@ -186,23 +200,24 @@ class _Copier:
             node.args, node.how = Tuple(tuple(self.parts(arguments)), depth), How.NEWOBJ
         states, items = self.parts(node.states), self.parts(node.items)
         node.kwargs = self.part(node.kwargs)
-        node.pairs = [(self.part(key), self.part(item)) for key, item in node.pairs]
+        if node.pairs:
+            node.pairs = [(self.part(key), self.part(item)) for key, item in node.pairs]
         node.states, node.items = states, items
         if not isinstance(node.callee, Global) or node.callee.name not in self.table.makers:
             return
         if node.callee.name.name in _OF_ARRAYS:
             within = [part.items for part in (node.args, *states) if isinstance(part, Tuple)]
             for item in (item for part in within for item in part if isinstance(item, Span)):
-                self.used[id(item)] += id(item) in self.prepared.arrays  # two arrays, by way of one tuple
-                self.prepared.arrays.add(id(item))
+                self.used[item] += item in self.prepared.arrays  # two arrays, by way of one tuple
+                self.prepared.arrays.add(item)
         if states and node.callee.name in self.table.setters:
             self._set_late(node, node.callee.name, states)
             states = []
-        later: list[Value] = []
+        later: Sequence[Value] = ()
         if self.table.based.get(node.callee.name) == _LIST:  # such a list may hold itself, also by way of a tuple
             later, items = items, []
-        together: tuple[Value, ...] = (node.args, Tuple(tuple(states), node.depth), List(items, node.depth))
-        node.args = Tuple(together, node.depth)
+        set_later = Tuple(tuple(states), node.depth) if states else _NONE
+        node.args = Tuple((node.args, set_later, List(items, node.depth if items else 1)), node.depth)
         node.states, node.items = (), later
 
     def _set_late(self, node: Call, name: GlobalName, states: list[Value]) -> None:

@@ -185,9 +185,8 @@ def _hook_once() -> None:
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     # An audit hook cannot be removed, so outside a belt it must cost nothing and see nothing.
-    belt = _worn.get()
-    if belt is not None and (wire := _WIRES.get(event)) is not None:
-        wire(belt, arguments, sys._getframe(1))
+    if event in _WIRES and (belt := _worn.get()) is not None:
+        _WIRES[event](belt, arguments, sys._getframe(1))
 
 
 def _on_find_class(belt: Seatbelt, arguments: tuple[Any, ...], frame: FrameType) -> None:

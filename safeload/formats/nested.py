@@ -7,12 +7,27 @@ write bytes. Constants that are compressed, archives, base64 or hexadecimal are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
-from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Persistent, Reading, Set, Span, Tuple, Value
+from safeload.core.graph import (
+    Build,
+    Call,
+    Dict,
+    FrozenSet,
+    Global,
+    List,
+    Node,
+    Persistent,
+    Reading,
+    Set,
+    Span,
+    Tuple,
+    Value,
+)
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -28,6 +43,8 @@ _HEAD = 262
 _SPELLED = 16
 _SPELLS = frozenset("gYKHQ/_eUkZWSLXV8621435f7F9")
 _BEGINS = frozenset("\x80c(x\x1fBP\xfd\x93")
+_SUSPICIOUS = _SPELLS | _BEGINS
+"""What text begins with that `_latin` makes bytes of."""
 
 
 def nested_streams(reading: Reading, location: Location, limits: Limits) -> Iterator[Part]:
@@ -110,8 +127,9 @@ def _may_import(constant: bytes | Span) -> bool:
 
 def constants(reading: Reading) -> Iterator[bytes | Span]:
     """Each bytes constant reachable from the value or from an act; every node is looked at once."""
-    seen: set[int] = set()
-    stack: list[Sequence[Value]] = [(reading.value,)]
+    seen: set[Node] = set()
+    told: set[int] = set()
+    stack: list[Iterable[Value]] = [(reading.value,)]
     stack.append(list(_acts(reading)))
     while stack:
         for value in stack.pop():
@@ -119,24 +137,27 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
             if kind is int or kind is Global:
                 continue
             if kind is str or kind is bytes:
-                data = value if kind is bytes else _latin(value)
-                # Once each: a stream may refer to one constant a million times.
-                if data is not None and len(data) >= _SHORTEST and id(value) not in seen:
-                    seen.add(id(value))
-                    yield data
+                if kind is str and value[:1] not in _SUSPICIOUS:
+                    continue
+                # Each is looked at once: a stream may refer to one a million times.
+                if len(value) >= _SHORTEST and id(value) not in told:
+                    told.add(id(value))
+                    data = value if kind is bytes else _latin(value)
+                    if data is not None:
+                        yield data
             elif kind is Dict:
-                if value.pairs and id(value) not in seen:
-                    seen.add(id(value))
-                    stack.extend(value.pairs)
+                if value.pairs and value not in seen:
+                    seen.add(value)
+                    stack.append(chain.from_iterable(value.pairs))
             elif kind in _LISTED:
-                if value.items and id(value) not in seen:
-                    seen.add(id(value))
+                if value.items and value not in seen:
+                    seen.add(value)
                     stack.append(value.items)
-            elif kind in _PARTS and id(value) not in seen:
-                seen.add(id(value))
+            elif kind in _PARTS and value not in seen:
+                seen.add(value)
                 stack.extend(_PARTS[kind](value))
-            elif kind is Span and id(value) not in seen:
-                seen.add(id(value))
+            elif kind is Span and value not in seen:
+                seen.add(value)
                 yield value
 
 

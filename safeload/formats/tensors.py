@@ -179,7 +179,7 @@ def _storage(storages: Mapping[str, Storage], kind: object, key: object, count: 
     if nbytes > storage.nbytes:
         raise bad(f"its storage {escape(name)} is too small", wanted=nbytes, available=storage.nbytes)
     if part is None:
-        return StorageRef(dtype, name, replace(storage, nbytes=nbytes))
+        return StorageRef(dtype, name, storage if nbytes == storage.nbytes else replace(storage, nbytes=nbytes))
     match part:
         case (key, offset, length):
             start, size = whole(offset, "view offset") * width, whole(length, "view size") * width

@@ -9,11 +9,14 @@ trustworthy as its folder: see docs/guard.md.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from types import FrameType
-from typing import Any
 
-from safeload.guarding.state import Settings
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+    from typing import Any
+
+    from safeload.guarding.state import Settings
 
 MACHINERY: Mapping[str, str] = {
     # processes that talk to each other

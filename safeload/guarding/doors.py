@@ -15,28 +15,42 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MethodType
-from typing import TYPE_CHECKING, Any
 
 from safeload.guarding import callers
 from safeload.guarding.state import Settings, current, denied, watched
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, Never
+
+    from safeload.core.frozen import Frozen as Value
+
+    Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+else:
+
+    class Value:
+        """Its annotated fields, given by keyword. As `core.frozen` has it, without what that imports: every program
+        that imports `pickle` comes by here before its first line."""
+
+        def __init__(self, **given: Any) -> None:
+            if wrong := given.keys() - type(self).__annotations__.keys():
+                raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(wrong))}")
+            vars(self).update(given)
+
+        def __setattr__(self, name: str, value: Never) -> None:
+            raise AttributeError(f"a {type(self).__name__} is frozen")
+
 
 MARK = "_safeload_guarded"
 """The attribute by which a door of ours is known. Libraries that copy functions copy it along."""
 _under_way: ContextVar[frozenset[str]] = ContextVar("safeload_doors_under_way", default=frozenset())
 
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
+class Function(Value):
     """A function of a library, and what stands in its place."""
 
     homes: tuple[str, ...]
@@ -64,8 +78,7 @@ class Function:
         return self.homes[0].replace(":", ".")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Methods:
+class Methods(Value):
     """Class methods that load, on every class of a library that defines one."""
 
     library: str
@@ -78,8 +91,7 @@ class Methods:
     """A function, as `module:name`, that gives the guards of a class; by default those of the adapter's facade."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Makers:
+class Makers(Value):
     """Classes that load when they are called."""
 
     homes: tuple[str, ...]
@@ -87,8 +99,7 @@ class Makers:
     """The adapter: the module whose names mirror the library's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpicklers:
+class Unpicklers(Value):
     """The classes that unpickle, and all classes made of them."""
 
     homes: tuple[str, ...]
@@ -98,8 +109,7 @@ class Unpicklers:
 Door = Function | Methods | Makers | Unpicklers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Library:
+class Library(Value):
     """The doors of one library."""
 
     name: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from types import ModuleType
-from typing import Any
 
 from safeload.guarding import libraries, unpicklers
 from safeload.guarding.doors import MARK, Door, Function, Makers, Methods, Unpicklers, function, maker, method
 from safeload.guarding.rebind import Pair, rebind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
 
 
 class Fitted:
@@ -25,12 +28,11 @@ class Fitted:
     def wants(self, name: str) -> bool:
         """Whether a module, by its full name, may have doors. It is of a package that is known to have some."""
         package = name.partition(".")[0]
-        self._know(package)
+        if package not in self._read:
+            self._know(package)
         return name in self._homes or package in self._methods
 
     def _know(self, package: str) -> None:
-        if package in self._read:
-            return
         for door in libraries.library(package).doors:
             if isinstance(door, Methods):
                 self._methods.setdefault(door.library, []).append((door, re.compile(door.pattern)))

@@ -40,8 +40,9 @@ def install() -> None:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if (wire := _WIRES.get(event)) is not None and (settings := current()) is not None:
-        wire(settings, arguments)
+    # Tens of thousands of events come by while a large library is imported; nearly all are about something else.
+    if event in _WIRES and (settings := current()) is not None:
+        _WIRES[event](settings, arguments)
 
 
 def _stop(what: str, why: str, remedy: str) -> None:
@@ -52,8 +53,9 @@ def _stop(what: str, why: str, remedy: str) -> None:
 
 def _on_exec(settings: Settings, arguments: tuple[Any, ...]) -> None:
     code = arguments[0]
-    if isinstance(code, CodeType) and not code.co_filename.startswith("<") and _downloaded(code.co_filename):
-        _stop_code(code.co_filename, "executed")
+    # What dataclasses and named tuples are made of comes from no file, and is most of what is run.
+    if isinstance(code, CodeType) and (path := code.co_filename)[:1] != "<" and _downloaded(path):
+        _stop_code(path, "executed")
 
 
 def _on_import(settings: Settings, arguments: tuple[Any, ...]) -> None:

@@ -12,8 +12,11 @@ from __future__ import annotations
 import functools
 import gc
 import types
-from collections.abc import Iterable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 
 class Pair:

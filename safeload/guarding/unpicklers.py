@@ -12,13 +12,15 @@ import functools
 import gc
 import sys
 import types
-from collections.abc import Callable, Iterator
-from typing import Any, cast
 
-from safeload.core.names import escape
 from safeload.guarding import callers
 from safeload.guarding.doors import MARK, Unpicklers, absent, advice, counterpart, trusted, trusts
 from safeload.guarding.state import Settings, current, denied, watched
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 _WORDS = "_safeload_words"
 """The attribute that keeps the keywords an unpickler was made with."""
@@ -44,6 +46,8 @@ def loader(door: Unpicklers, original: Callable[[Any], Any]) -> Callable[[Any], 
 
 
 def _answer(door: Unpicklers, unpickler: Any, settings: Settings, space: dict[str, Any]) -> Any:
+    from safeload.core.names import escape
+
     name = f"{type(unpickler).__module__}.{type(unpickler).__qualname__}"
     file = _file_of(unpickler)
     if file is None:
@@ -84,7 +88,8 @@ def stand_in(door: Unpicklers, genuine: type) -> type:
         MARK: True,
     }
     type_of_ours: Any = types.new_class(genuine.__name__, (genuine,), {}, lambda space: space.update(body))
-    return cast(type, type_of_ours)
+    made: type = type_of_ours
+    return made
 
 
 def made_of(genuine: type) -> Iterator[type]:

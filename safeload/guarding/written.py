@@ -6,15 +6,18 @@ that differs in a bit, or that another process wrote, is a foreign one.
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from _thread import allocate_lock
 
 from safeload.guarding.state import current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _KEPT = 10_000
 """The last pickles that are remembered: 16 bytes of each."""
 _digests: dict[bytes, None] = {}
-_lock = threading.Lock()
+_lock = allocate_lock()
 
 
 def _digest(data: bytes) -> bytes:

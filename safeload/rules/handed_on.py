@@ -55,7 +55,7 @@ class Handed:
 
     def __init__(self, allowlist: Allowlist) -> None:
         self.allowlist = allowlist
-        self.seen: dict[str, set[int]] = {}
+        self.seen: dict[str, set[Node]] = {}
 
     def wrong(self, name: GlobalName, call: Call) -> str:
         """Why an allowlisted helper may not be called like this; empty if it may."""
@@ -79,11 +79,11 @@ class Handed:
             if isinstance(node, Call):
                 if why := self._object(library, node):
                     return why
-                if _package(node) in _CONTAINERS and id(node) not in seen:
-                    seen.add(id(node))
+                if _package(node) in _CONTAINERS and node not in seen:
+                    seen.add(node)
                     waiting.extend((node.args, *node.items, *(part for pair in node.pairs for part in pair)))
-            elif isinstance(node, (List, Set, Tuple, FrozenSet, Dict)) and id(node) not in seen:
-                seen.add(id(node))
+            elif isinstance(node, (List, Set, Tuple, FrozenSet, Dict)) and node not in seen:
+                seen.add(node)
                 waiting.extend(_parts(node))
         return ""
 

@@ -83,7 +83,6 @@ class Memory:
     def _placed(self, storage: torch.UntypedStorage, device: object) -> torch.UntypedStorage:
         """The storage where `map_location` says, by torch's own rules."""
         import torch
-        from torch.serialization import default_restore_location
 
         place = device.decode("ascii", "replace") if isinstance(device, bytes) else device
         if not isinstance(place, str) or len(place) > 100:
@@ -106,6 +105,8 @@ class Memory:
                 return moved
         if place == "cpu":
             return storage
+        from torch.serialization import default_restore_location
+
         try:
             return default_restore_location(storage, place)  # type: ignore[no-any-return, no-untyped-call]
         except (RuntimeError, AssertionError, ValueError) as error:

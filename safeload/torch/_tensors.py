@@ -76,6 +76,7 @@ class Tensors:
         self._storages: dict[str, Any] = {}
         self._refs: dict[int, tuple[object, StorageRef, StorageRef]] = {}
         self._dtypes = dtypes()
+        self._kind = type(self._dtypes["float32"])
         self._from_file: dict[str, torch.Tensor] = {}
 
     def adopt(self, other: Tensors) -> None:
@@ -148,7 +149,7 @@ class Tensors:
         if not made.args:
             raise bad("it has no storage")
         storage, ref = self._storage(made.args[0])
-        args = (ref, *map(_unlive, made.args[1:]))
+        args = (ref, *(_unlive(one) if isinstance(one, self._kind) else one for one in made.args[1:]))
         name = GlobalName("torch._utils", made.name.name)
         if name.name != "_rebuild_tensor" and len(args) > 5:
             _no_hooks(args[5])
@@ -345,13 +346,9 @@ class Tensors:
         )
 
 
-def _unlive(value: object) -> object:
-    """An argument as `formats.tensors` knows it."""
-    import torch
-
-    if isinstance(value, torch.dtype):
-        return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
-    return value
+def _unlive(value: torch.dtype) -> Named:
+    """An element type as `formats.tensors` knows it."""
+    return Named(name=GlobalName("torch", str(value).removeprefix("torch.")))
 
 
 def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
@@ -360,6 +357,8 @@ def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
 
     if any(key not in ("conj", "neg") or not isinstance(value, bool) for key, value in marks.items()):
         raise bad("it has marks that torch does not write")
+    if not any(marks.values()):
+        return made
     plain = made.detach()
     if marks.get("conj"):
         if not made.is_complex():
@@ -367,7 +366,7 @@ def _marked(made: torch.Tensor, marks: dict[Any, Any]) -> torch.Tensor:
         plain = torch.conj(plain)
     if marks.get("neg"):
         plain = torch._neg_view(plain)
-    return plain.requires_grad_(made.requires_grad) if any(marks.values()) else made
+    return plain.requires_grad_(made.requires_grad)
 
 
 def _no_hooks(hooks: object) -> None:

@@ -90,32 +90,36 @@ def nearest(name: str, start: str | None = None) -> str | None:
         ConfigError: the working directory is gone, so nobody can say which project's file counts.
     """
     try:
-        folder = os.path.realpath(start or os.getcwd())
+        folder = at = os.path.realpath(start) if start else os.getcwd()  # which the system tells without links
     except FileNotFoundError as error:
         raise ConfigError(
             f"{name} was not looked for",
             why="the working directory is not there any more, so nobody can say what project this is",
             remedy="cd to a directory that is there",
         ) from error
-    candidates: list[str] = []
-    at = folder
+    found: str | None = None
+    here = False
     while True:
-        if exists(os.path.join(at, name)):
-            candidates.append(at)
-        if any(os.path.lexists(os.path.join(at, root)) for root in _ROOTS):
-            break
+        base = at if at.endswith("/") else f"{at}/"
+        if exists(base + name) and found is None:
+            found, here = base + name, at == folder
+        if _is_root(base):
+            return found
         parent = os.path.dirname(at)
         if parent == at:  # no project: what lies above the working directory may be anybody's
-            candidates = [found for found in candidates if found == folder]
-            break
+            return found if here else None
         at = parent
-    return os.path.join(candidates[0], name) if candidates else None
+
+
+def _is_root(base: str) -> bool:
+    """Whether a project begins in this folder; `base` ends with a slash."""
+    return any(os.path.lexists(base + root) for root in _ROOTS)
 
 
 def project_root() -> str:
     """The nearest directory upward that is the root of a project; else the working directory."""
     folder = at = os.path.realpath(os.getcwd())
-    while not any(os.path.lexists(os.path.join(at, root)) for root in _ROOTS):
+    while not _is_root(at if at.endswith("/") else f"{at}/"):
         if at == os.path.dirname(at):
             return folder
         at = os.path.dirname(at)

@@ -256,6 +256,19 @@ def test_an_empty_program_waits_for_next_to_nothing(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_program_that_pickles_waits_for_little_more(tmp_path: Path) -> None:
+    """The doors of `pickle` are put in without what makes classes of annotations: that takes longer than the doors."""
+    app = programs.write(
+        tmp_path / "app.py",
+        """
+        import pickle, sys
+        print([name for name in ("typing", "dataclasses", "inspect", "threading") if name in sys.modules])
+        print(pickle.loads.__module__, hasattr(pickle.loads, "__wrapped__"))
+        """,
+    )
+    assert programs.guarded(app).stdout.splitlines() == ["[]", "_pickle True"]
+
+
 def test_little_is_imported_for_it(tmp_path: Path) -> None:
     """A program that loads no model gets no third-party module, and none of safeload's readers."""
     app = programs.write(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safeload.core.blob import MemoryBlob
 from safeload.core.construct import construct
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.graph import NOTHING, Acting, Reading
+from safeload.core.graph import NOTHING, Acting, Dict, FrozenSet, List, Node, Reading, Set, Tuple
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -102,11 +102,41 @@ def test_what_follows_stop_changes_nothing(data: bytes, tail: bytes) -> None:
 
 
 @given(streams)
-def test_any_reading_is_built_or_refused(data: bytes) -> None:
-    """`construct` gives a value or an error of ours for whatever was read; it imports nothing."""
+@example(b"]q\0h\0a.")
+@example(b"(]q\0}q\1h\1K\1h\0sh\0h\1at.")
+def test_what_holds_no_nodes_says_so(data: bytes) -> None:
+    """A container is one deep exactly if it holds constants alone, however it was filled: those are built in one go."""
     reading = read_pickle(MemoryBlob(data), location=HERE)
+    waiting, seen = [reading.value, *reading.trace], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, Node) or node in seen:
+            continue
+        seen.add(node)
+        parts = [getattr(node, name) for name in ("items", "pairs", "states") if hasattr(node, name)]
+        held = [item for part in parts for entry in part for item in (entry if type(entry) is tuple else (entry,))]
+        if isinstance(node, List | Tuple | Set | FrozenSet | Dict):
+            assert (node.depth == 1) == (not any(isinstance(item, Node) for item in held))
+        waiting += [
+            *held,
+            *(getattr(node, name, None) for name in ("callee", "args", "kwargs", "target", "state", "id")),
+        ]
+
+
+@given(streams)
+def test_any_reading_is_built_or_refused(data: bytes) -> None:
+    """`construct` gives a value or an error of ours for whatever was read; it imports nothing, and raises no event that
+    a guard would have to look at, not even that of `id`.
+    """
+    global _listening
+    reading = read_pickle(MemoryBlob(data), location=HERE)
+    _heard.clear()
+    _listening = True
     try:
         construct(reading, PLAIN, location=HERE)
     except MalformedInput as error:
         assert error.where
+    finally:
+        _listening = False
+    assert _heard == []
     assert all(isinstance(node, Acting) for node in reading.trace)

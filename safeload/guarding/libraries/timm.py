@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safeload.guarding.doors import Arguments, Function, Library
+from safeload.guarding.doors import Function, Library
+
+if TYPE_CHECKING:
+    from safeload.guarding.doors import Arguments
 
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safeload.guarding.doors import Arguments, Function, Library, Makers
+from safeload.guarding.doors import Function, Library, Makers
+
+if TYPE_CHECKING:
+    from safeload.guarding.doors import Arguments
 
 
 def _checkpoint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:

@@ -20,7 +20,10 @@ _MOST = 256
 _FEW = 8
 """The same once the budget is spent."""
 _LOOKS = 200_000
-"""Constants of all calls of a stream that are looked at before the budget is spent; each costs its first look."""
+"""Values in the arguments of all calls of a stream that are walked over before the budget is spent, and one more for
+each of its bytes: arguments that calls do not share have no more values than that."""
+_LISTED = 16
+"""Values that cost as much to list as one to look at."""
 _DECODINGS_OF_ALL = 1_000
 _EXCERPT = 400
 _LONGEST = 1 << 13
@@ -68,14 +71,14 @@ class Arguments:
     """What the arguments of one stream's calls look like.
 
     Each constant is looked at once, however many calls it is handed to, and all of it stays within a budget: a stream
-    may hand one long text to a million calls. What the budget leaves out makes no call any better.
+    may hand one long list to a million calls. What the budget leaves out makes no call any better.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
         self.quiet: dict[int, Value] = {}  # long arguments without any constant to look at; kept, so that they live
-        self.looks = _LOOKS
+        self.looks = _LOOKS + size
         self.decodings = _DECODINGS_OF_ALL
 
     def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
@@ -89,8 +92,7 @@ class Arguments:
                 self.quiet[id(args)] = args
             return ()
         found: dict[str, str] = {}
-        for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
-            self.looks -= 1
+        for constant in self._constants(call, _MOST if self.looks > 0 else _FEW):
             if id(constant) not in self.known:
                 self.known[id(constant)] = self._look(constant)
             for kind, excerpt in self.known[id(constant)]:
@@ -108,7 +110,7 @@ class Arguments:
 
     def revealed(self, call: Call) -> Iterator[str]:
         """What constants among a call's arguments hide: of each the first reading that says something."""
-        for constant in _constants(call, _FEW):
+        for constant in self._constants(call, _FEW):
             if id(constant) not in self.shown:
                 self.shown[id(constant)] = self._reveal(constant)
             if shown := self.shown[id(constant)]:
@@ -126,6 +128,30 @@ class Arguments:
                 if level < _LEVELS:
                     waiting.append((plain, level + 1))
         return ""
+
+    def _constants(self, call: Call, most: int) -> Iterator[str | bytes]:
+        """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
+        seen: set[int] = set()
+        waiting: list[Value] = [call.kwargs, call.args]
+        looked = 0
+        while waiting and looked < most:
+            value = waiting.pop()
+            looked += 1
+            self.looks -= 1
+            if isinstance(value, (str, bytes)):
+                yield value
+            if not isinstance(value, Node) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            before = len(waiting)
+            if isinstance(value, (List, Set, Tuple, FrozenSet)):
+                waiting.extend(value.items[:most])
+            elif isinstance(value, Dict):
+                for pair in value.pairs[:most]:
+                    waiting.extend(pair)
+            elif isinstance(value, Call):
+                waiting.extend((value.kwargs, value.args))
+            self.looks -= (len(waiting) - before) // _LISTED  # also for those that are never reached
 
 
 class _Looked:
@@ -183,25 +209,3 @@ def _raw(constant: str | bytes) -> bytes:
     if isinstance(constant, bytes):
         return constant[: 4 * _LONGEST]
     return constant[: 4 * _LONGEST].encode("latin-1", "replace")
-
-
-def _constants(call: Call, most: int) -> Iterator[str | bytes]:
-    """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
-    seen: set[int] = set()
-    waiting: list[Value] = [call.kwargs, call.args]
-    looked = 0
-    while waiting and looked < most:
-        value = waiting.pop()
-        looked += 1
-        if isinstance(value, (str, bytes)):
-            yield value
-        if not isinstance(value, Node) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, (List, Set, Tuple, FrozenSet)):
-            waiting.extend(value.items[:most])
-        elif isinstance(value, Dict):
-            for pair in value.pairs[:most]:
-                waiting.extend(pair)
-        elif isinstance(value, Call):
-            waiting.extend((value.kwargs, value.args))

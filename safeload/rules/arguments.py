@@ -77,19 +77,14 @@ class Arguments:
     def __init__(self, size: int) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
-        self.quiet: dict[int, Value] = {}  # long arguments without any constant to look at; kept, so that they live
+        self.long: dict[int, tuple[Tuple, bool]] = {}  # by identity, which is theirs as long as they are kept
         self.looks = _LOOKS + size
         self.decodings = _DECODINGS_OF_ALL
 
     def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
         """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
         args, kwargs = call.args, call.kwargs
-        items = args.items[:_MOST] if type(args) is Tuple else ()
-        if id(args) in self.quiet and kwargs is None:
-            return ()
-        if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
-            if len(items) > _FEW:
-                self.quiet[id(args)] = args
+        if type(args) is Tuple and kwargs is None and not self._tells(args):
             return ()
         found: dict[str, str] = {}
         for constant in self._constants(call, _MOST if self.looks > 0 else _FEW):
@@ -98,6 +93,15 @@ class Arguments:
             for kind, excerpt in self.known[id(constant)]:
                 found.setdefault(kind, excerpt)
         return tuple(found.items())
+
+    def _tells(self, args: Tuple) -> bool:
+        """Whether there is a constant to look at, or anything that may hold one; of long arguments worked out once."""
+        if len(args.items) <= _FEW:
+            return any(isinstance(item, _LOOKED_AT) for item in args.items)
+        if (known := self.long.get(id(args))) is None:
+            known = args, any(isinstance(item, _LOOKED_AT) for item in args.items[:_MOST])
+            self.long[id(args)] = known
+        return known[1]
 
     def _look(self, constant: str | bytes) -> tuple[tuple[str, str], ...]:
         most = max(0, min(_DECODINGS, self.decodings))

@@ -57,7 +57,7 @@ _OPCODES_PER_BYTE = 16
 class Overdrawn(LimitExceeded):
     """A file asks for more work than regular ones of its size do. No option allows it more."""
 
-    def __init__(self, limit: str, why: str, where: Location, remedy: str = "") -> None:
+    def __init__(self, limit: str, why: str, where: Location | str = "", remedy: str = "") -> None:
         super().__init__(limit, allowed=0, wanted=1, where=where)
         self.what = "reading stopped, because it would take too long"
         self.why = why

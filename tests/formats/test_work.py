@@ -19,9 +19,10 @@ from safeload.core.finding import FileReport, Status
 from safeload.core.limits import Limits
 from safeload.engine.inspect import inspect
 from safeload.formats import coreml, inside, suspects, wrapped, zip_parts
-from safeload.formats.base import Irregularity
+from safeload.formats.base import Irregularity, Reference
 from safeload.formats.protobuf import Field
 from tests.corpus.build import Zipped, make_tar, make_zip, payload
+from tests.effort import lines
 from tests.formats.helpers import of, reading
 from tests.generator.written import written
 
@@ -144,6 +145,55 @@ def test_nothing_is_looked_for_in_empty_models_of_core_ml(number: int, monkeypat
     assert looked == 0
     judged(b"\x08\x01\x12\x00" + b"\xc2\x0c\x02\x0a\x00" * 3, "m.mlmodel")
     assert looked == 3
+
+
+# ── what stands behind very many other things ───────────────────────────────────────────────────────────────────
+
+MANY = 30_000
+FILLED: dict[str, tuple[str, bytes, bytes, bytes, bytes]] = {
+    "YAML tags": ("config.yaml", b"", b"- !a b\n", b"- !!python/object/apply:os.system [id]\n", b""),
+    "YAML values": ("config.yaml", b"", b"_target_: a.b\n", b"_target_: os.system\n", b""),
+    "lines": ("notes.txt", b"", b"a = os.b\n", b"z: os.system\n", b""),
+    "empty lines": ("notes.txt", b"os.a\n", b"eval\n" * 5, b"z: os.system\n", b""),
+    "settings": ("notes.txt", b"", b"_target_: torch.nn.Linear\n", b"_target_: os.system\n", b""),
+    "comments of requirements": ("requirements.txt", b"", b"# http://a.b\n", b"git+https://a.b/c\n", b""),
+    "cells": (
+        *("a.ipynb", b'{"nbformat":4,"cells":[', b'{"cell_type":"markdown","source":""},'),
+        *(b'{"cell_type":"code","source":"import os\\nos.system(1)"},', b"{}]}"),
+    ),
+    "links": ("m.pmml", b"<PMML>", b'<?xml-stylesheet href="http://a/b"?>', b"<script>a</script>", b"</PMML>"),
+}
+
+
+@pytest.mark.parametrize("kind", FILLED)
+def test_nothing_is_passed_over_in_silence(kind: str) -> None:
+    """What is alike is told once and costs no budget; where there is too much that differs, the file is undecided."""
+    name, before, unit, last, after = FILLED[kind]
+    alone = judged(before + last + after, name).status
+    assert alone is not Status.SAFE
+    assert judged(before + unit * (MANY // (1 + len(unit) // 40)) + last + after, name).status is not Status.SAFE
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("a.yaml", "- !a%d b\n"), ("a.yaml", "_target_: a.b%d\n"), ("a.txt", "os.a%d\n"), ("a.txt", "_target_: a.b%d\n")],
+)
+def test_too_many_different_things_are_undecided(name: str, unit: str) -> None:
+    """They are more than anybody writes, and what stands behind them is not looked at."""
+    raw = "".join(unit % number for number in range(21_000)).encode()
+    assert isinstance(reading(raw, name).fault, inside.Overdrawn)
+    assert judged(raw, name).status >= Status.UNDECIDED
+
+
+def test_a_long_comment_of_addresses_is_gone_through_once() -> None:
+    """A list of requirements may be one line."""
+    for times in (500, 2_000):
+        raw = b"#" + b" http://a.b" * times + b"\ngit+https://a.b/c\n"
+        assert [part.target for part in of(reading(raw, "requirements.txt"), Reference)] == ["git+https://a.b/c"]
+    few, more = (
+        lines(lambda times=times: judged(b"#" + b" http://a.b" * times, "requirements.txt")) for times in (500, 2_000)
+    )
+    assert more < 4 * few
 
 
 # ── the first look at texts ─────────────────────────────────────────────────────────────────────────────────────

@@ -1,15 +1,22 @@
 """What files that are made to be slow cost: the slowest of them, in processor seconds and megabytes for each megabyte.
 
     python -m benchmarks.hostile [--family pickle] [--size 1000000] [--top 20] [--json FILE]
+    python -m benchmarks.hostile --sequences 2 [--part 1/8]      # every pair of opcodes
+    python -m benchmarks.hostile --sequences 3 --sample 2000     # triples of them, drawn with a seed
+    python -m benchmarks.hostile --growth [--family YAML]        # fragments of other formats
 
 Every case is made small first. The slowest by far, and those that become slower for each byte as they grow, are made
 anew at full size, each in a process of its own. Exit code 1: one took more than `--most` seconds for a megabyte.
+
+Sequences and fragments are looked at for how they grow: what takes much more than four times as long at four times the
+size is made anew at four and sixteen times that. Exit code 1: one did so there as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import resource
 import subprocess
@@ -18,7 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.hostile import all_cases
+from benchmarks.hostile import all_cases, growth, pickles
 from benchmarks.hostile.case import Case
 from safeload.core.blob import MemoryBlob
 from safeload.core.limits import Limits
@@ -26,6 +33,9 @@ from safeload.engine.explain import explained_file
 from safeload.engine.inspect import inspect
 
 SMALL, MIDDLE = 8_000, 48_000
+_FEW, _NOTHING = 3_000, 0.0006
+_SUSPECT, _GROWN = 7, 6
+"""Times as long that four times the bytes may take: first when both are so small that chance counts, then for sure."""
 _HANGS = 120
 """Processor seconds after which a case is ended."""
 
@@ -95,6 +105,38 @@ def screened(cases: Iterator[Case], keep: int) -> list[Case]:
     return list(chosen.values())
 
 
+def seconds(case: Case, size: int) -> float:
+    data = case.make(size)
+    began = time.process_time()
+    inspect(MemoryBlob(data), case.file, Limits())
+    return time.process_time() - began
+
+
+def grown(cases: Iterator[Case], keep: int) -> int:
+    """Print the cases that grow faster than their files, and the slowest of all; how many of the former there are."""
+    rows: list[tuple[float, str]] = []
+    growing: list[tuple[float, str]] = []
+    for case in cases:
+        few, more = seconds(case, _FEW), seconds(case, 4 * _FEW)
+        rows.append((more / (4 * _FEW) * 1e6, case.name))
+        if more > _SUSPECT * max(few, _NOTHING):
+            many, most = (min(seconds(case, size) for _ in range(2)) for size in (4 * _FEW, 16 * _FEW))
+            if most > _GROWN * max(many, _NOTHING):
+                growing.append((most / many, case.name))
+    print(f"{len(rows):,} cases; of {len(growing)} four times the bytes took much more than four times as long")
+    for times, name in sorted(growing, reverse=True):
+        print(f"{times:6.1f} times   {name}")
+    for each, name in sorted(rows, reverse=True)[:keep]:
+        print(f"{each:6.2f} s/MB at {4 * _FEW:,} bytes   {name}")
+    return len(growing)
+
+
+def _screening(options: argparse.Namespace) -> Iterator[Case]:
+    part, parts = map(int, options.part.split("/"))
+    cases = growth.cases() if options.growth else pickles.sequences(options.sequences, sample=options.sample)
+    return itertools.islice((case for case in cases if case.name.startswith(options.family)), part - 1, None, parts)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", default="", help="only cases whose name begins so")
@@ -103,7 +145,13 @@ def main() -> int:
     parser.add_argument("--most", type=float, default=1.0, help="processor seconds that judging a megabyte may take")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", help="measure this case, in this process, and print it as JSON")
+    parser.add_argument("--sequences", type=int, help="look at so many opcodes in a row instead")
+    parser.add_argument("--sample", type=int, default=0, help="draw so many of them")
+    parser.add_argument("--growth", action="store_true", help="look at fragments of other formats instead")
+    parser.add_argument("--part", default="1/1", help="of sequences or fragments only this part: 1/8 to 8/8")
     options = parser.parse_args()
+    if options.growth or options.sequences:
+        return int(grown(_screening(options), options.top) > 0)
     if options.one:
         case = next(case for case in all_cases(options.one) if case.name == options.one)
         print(json.dumps(measured(case, options.size)))

@@ -1,4 +1,4 @@
-"""Hostile pickles: every opcode, pair and triple of opcodes repeated; and what calls, names and constants can cost.
+"""Hostile pickles: every opcode, pair and any triple of opcodes repeated; and what calls, names and constants can cost.
 
 Most sequences end at the first or second repetition, because an operand is missing. Those that go on are found by
 reading a short one, and only they are measured.
@@ -11,6 +11,7 @@ import bz2
 import gzip
 import itertools
 import lzma
+import random
 import zlib
 from collections.abc import Iterator
 
@@ -63,8 +64,7 @@ ARGUMENTS = {
 """Every opcode but STOP, with the shortest argument that it takes."""
 ARGUMENTS.pop(b".")
 
-GRASPING = b"(02NQRabotes])}c\x81\x82\x85\x86\x93qhKi"
-"""Opcodes that make, call, fill or name something: triples are made of these."""
+SEED = 20_261_128
 
 BEGINNINGS = {
     "nothing": b"\x80\x02N",
@@ -81,12 +81,12 @@ BEGINNINGS = {
 _PROBE = 64
 
 
-def sequences() -> Iterator[Case]:
-    """Repeated sequences of opcodes that a reader follows for long, after each of the beginnings."""
-    units = [(code,) for code in ARGUMENTS]
-    units += itertools.product(ARGUMENTS, repeat=2)
-    units += itertools.product(map(bytes, zip(GRASPING)), repeat=3)
-    for codes in units:
+def sequences(length: int, *, sample: int = 0, seed: int = SEED) -> Iterator[Case]:
+    """Repeated sequences of so many opcodes that a reader follows for long, after each of the beginnings: all of them,
+    or as many as `sample` says, drawn with a seed."""
+    drawn = random.Random(seed)
+    units = itertools.product(ARGUMENTS, repeat=length)
+    for codes in (drawn.choices(list(ARGUMENTS), k=length) for _ in range(sample)) if sample else units:
         unit = b"".join(code + ARGUMENTS[code] for code in codes)
         for name, beginning in BEGINNINGS.items():
             probe = read_pickle(MemoryBlob(beginning + unit * _PROBE), location=Location("probe"))

@@ -213,7 +213,7 @@ class _Copier:
         if states and node.callee.name in self.table.setters:
             self._set_late(node, node.callee.name, states)
             states = []
-        later: Sequence[Value] = ()
+        later: list[Value] | tuple[()] = ()
         if self.table.based.get(node.callee.name) == _LIST:  # such a list may hold itself, also by way of a tuple
             later, items = items, []
         set_later = Tuple(tuple(states), node.depth) if states else _NONE

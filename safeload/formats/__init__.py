@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
-from safeload.formats.inside import Inner, account, called
+from safeload.formats.inside import Inner, Overdrawn, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
 from safeload.index import FORMATS
@@ -56,6 +57,8 @@ _PERSID = b"P"
 _WORD = r"[A-Za-z_][\w.>/-]{1,200}"
 _LONGEST_LINE = 1 << 24
 """Bytes of one text of a pickle that is looked for in a file of another format."""
+_TEMPLATES = 10_000
+"""Templates of a file that are judged; models have a few, and collections of prompts hundreds."""
 
 
 class FileReading(Frozen):
@@ -216,7 +219,27 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_graphs(rest, location, limits or Limits(), claims))
         except LimitExceeded as error:
             fault = fault or error
+    if len(parts) > _TEMPLATES:
+        try:
+            _without_most_templates(parts, location)
+        except LimitExceeded as error:
+            fault = fault or error
     return FileReading(formats=tuple(format.name for format in claims), parts=tuple(parts), fault=fault)
+
+
+def _without_most_templates(parts: list[Part], location: Location) -> None:
+    """Take the templates of a file out of its parts, from where on they are too many. All else stays.
+
+    Raises:
+        LimitExceeded: they were.
+    """
+    from safeload.formats.base import Template
+
+    numbered = itertools.count()
+    kept = [part for part in parts if not isinstance(part, Template) or next(numbered) < _TEMPLATES]
+    if len(kept) < len(parts):
+        parts[:] = kept
+        raise Overdrawn("text_bytes", "it has more templates than any collection of them", location)
 
 
 def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:

@@ -61,6 +61,8 @@ class _Model:
                     self._kind(one)
 
     def _kind(self, one: Field) -> None:
+        if one.start == one.end and one.number not in (_CUSTOM, _SERIALIZED):
+            return  # it holds nothing, and costs nothing
         if one.number in _PIPELINES:
             self.models += [(model.start, model.end) for model in self.inside(one, *_PIPELINES[one.number], 1)]
         elif one.number in _NETWORKS:

@@ -17,7 +17,7 @@ from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Storage, TensorTable, TensorView
-from safeload.formats.inside import member_of
+from safeload.formats.inside import account, member_of
 from safeload.formats.strict_json import parse_json
 from safeload.formats.tensors import StorageRef, bad, counts, view, whole
 from safeload.formats.zip_archive import Entry, read_archive
@@ -81,6 +81,7 @@ def _listed(
     """The tensors of one list."""
     swapped = _is_big(blob, entries, folder.rpartition("data/")[0], place, limits)
     raw = _content(blob, _only(entries, name), place, limits)
+    account(limits, blob).work.parse(raw.size, place)
     document = parse_json(raw.read_at(0, min(raw.size, limits.json_bytes + 1)), place, limits)
     config = document.data.get("config") if isinstance(document.data, dict) else None
     if not isinstance(config, dict) or document.repeated:

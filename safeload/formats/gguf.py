@@ -52,6 +52,10 @@ _BLOCKS = {
 _SAYS = 16
 """Characters below which a value hides nothing."""
 _LONGEST_TEXT = 1 << 24
+_OF_A_KEY, _OF_A_TENSOR = 4, 2
+"""Items of other formats that a key, and a tensor, take as long as."""
+_TWICE = 100
+"""Keys that stand twice, of those that are told."""
 _TEMPLATE = "tokenizer.chat_template"
 """The key of the template, and the beginning of those of further ones: `tokenizer.chat_template.tool_use`."""
 
@@ -82,6 +86,7 @@ class _Reader:
     def text(self, *, keep: bool = True) -> str:
         length = self.number("<Q")
         if keep and length <= _LONGEST_TEXT:
+            self.work.parse(length, self.location)
             return self.take(length).decode("utf-8", "replace")
         if length > self.size - self.at:
             raise self.bad(f"a text of {length:,} bytes begins with {self.size - self.at:,} left (truncated)")
@@ -145,12 +150,14 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         raise LimitExceeded("tensors", allowed=limits.tensors, wanted=count, where=location)
     alignment = 32
     seen: set[str] = set()
+    twice = 0
     texts: list[str] = []
     for _ in range(pairs):
+        reader.work.walk(_OF_A_KEY, location)
         key = reader.text()
         value = reader.value(reader.number("<I"), whole=key.startswith(_TEMPLATE))
         where = Location(location.file, location.member, None, key)
-        if key in seen:
+        if key in seen and (twice := twice + 1) <= _TWICE:
             detail = f"the key {escape(key)} stands twice"
             yield Irregularity(location=where, kind="gguf-duplicate-key", detail=detail, two_readings=True)
         seen.add(key)
@@ -172,6 +179,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
 def _table(reader: _Reader, blob: Blob, count: int, alignment: int) -> Iterator[Part]:
     listed: list[tuple[str, tuple[int, ...], int, int]] = []
     for _ in range(count):
+        reader.work.walk(_OF_A_TENSOR, reader.location)
         name = reader.text()
         dimensions = reader.number("<I")
         if dimensions > 8:

@@ -44,6 +44,10 @@ _STRAYS_ALWAYS = 5_000
 _STRAYS = 2_000_000
 _BYTES_PER_STRAY = 4
 """Opcodes of readings that begin wherever a pickle could, among bytes that nobody accounts for."""
+_PARSED_ALWAYS = 4 << 20
+_PARSED = 8
+"""Bytes of text that may be read whole, beyond what is always allowed, for each byte of the outermost file: parsing
+takes a thousand times as long as unpacking, and JSON twenty times as much memory as it has bytes."""
 _IN_MEMORY = 16 << 20
 _OPCODES = 50
 _OPCODES_PER_BYTE = 16
@@ -53,7 +57,7 @@ _OPCODES_PER_BYTE = 16
 class Overdrawn(LimitExceeded):
     """A file asks for more work than regular ones of its size do. No option allows it more."""
 
-    def __init__(self, limit: str, why: str, where: Location, remedy: str = "") -> None:
+    def __init__(self, limit: str, why: str, where: Location | str = "", remedy: str = "") -> None:
         super().__init__(limit, allowed=0, wanted=1, where=where)
         self.what = "reading stopped, because it would take too long"
         self.why = why
@@ -73,6 +77,7 @@ class Work:
         fields: int = _FIELDS_ALWAYS,
         items: int = _ITEMS_ALWAYS,
         strays: int = _STRAYS_ALWAYS,
+        parsed: int = _PARSED_ALWAYS,
     ) -> None:
         self.unpacked = unpacked
         self.files = files
@@ -81,6 +86,7 @@ class Work:
         self.fields = fields
         self.items = items
         self.strays = strays
+        self.parsed = parsed
 
     def visit(self, count: int, location: Location) -> None:
         """Account for fields of protocol buffers, and for tables of flatbuffers."""
@@ -94,6 +100,12 @@ class Work:
         if self.items < 0:
             raise Overdrawn("nodes", "it has more items than regular files of its size", location)
 
+    def parse(self, count: int, location: Location) -> None:
+        """Account for bytes of text that are read whole."""
+        self.parsed -= count
+        if self.parsed < 0:
+            raise Overdrawn("text_bytes", f"its texts have more than {_PARSED} times its size, all together", location)
+
     def unpack(self, count: int, location: Location) -> None:
         """Account for bytes that were unpacked, each time they are."""
         self.unpacked -= count
@@ -105,13 +117,17 @@ class Work:
         """Account for a file, of so many stored bytes. Archives could list the same ones again on every level."""
         self.files -= 1 + min(size, _SNIFFED) // _SNIFFED_PER_FILE
         self.looked -= stored
-        if self.files < 0:
-            why = "it holds more files to look into than regular archives of its size"
-            raise Overdrawn("members", why, location, "unpack it elsewhere, and scan the folder")
+        self.more(location)
         if self.looked < 0:
             raise Overdrawn("expansion", "its archives hold the same bytes again and again", location)
         if self.opcodes <= 0:
             raise Overdrawn("opcodes", "the pickles in it have more opcodes than regular ones of its size", location)
+
+    def more(self, location: Location) -> None:
+        """Ask whether one more file may be opened, before anything is done for it."""
+        if self.files < 0:
+            why = "it holds more files to look into than regular archives of its size"
+            raise Overdrawn("members", why, location, "unpack it elsewhere, and scan the folder")
 
 
 class Inner(Limits):
@@ -133,6 +149,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         fields=min(limits.nodes, _FIELDS_ALWAYS + blob.size // _BYTES_PER_FIELD),
         items=min(limits.nodes, _ITEMS_ALWAYS + blob.size // _BYTES_PER_ITEM),
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
+        parsed=_PARSED_ALWAYS + _PARSED * blob.size,
     )
     return Inner(**limits.__dict__, work=work)
 

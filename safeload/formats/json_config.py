@@ -17,7 +17,7 @@ from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Part, Reference, Template
-from safeload.formats.inside import called
+from safeload.formats.inside import account, called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
 from safeload.formats.steering import MENTIONS, references_of, steers
@@ -40,6 +40,7 @@ _TABLES = re.compile(rb"\s*\[\[\s*(?!(?:true|false|null|NaN|Infinity)\b)[A-Za-z_
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     if blob.size > limits.json_bytes:
         raise LimitExceeded("json_bytes", allowed=limits.json_bytes, wanted=blob.size, where=location)
+    account(limits, blob).work.parse(blob.size, location)
     raw = blob.read_at(0, blob.size)
     document = parse_json(raw, location, limits)
     yield Config(location=location, data=document.data)

@@ -7,7 +7,7 @@ write bytes. Constants that are compressed, archives, base64 or hexadecimal are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -134,7 +134,7 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
     while stack:
         for value in stack.pop():
             kind = type(value)
-            if kind is int or kind is Global:
+            if kind is int or kind is Global or kind is Persistent:  # whose own id is among what acts hold
                 continue
             if kind is str or kind is bytes:
                 if kind is str and value[:1] not in _SUSPICIOUS:
@@ -153,9 +153,10 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
                 if value.items and value not in seen:
                     seen.add(value)
                     stack.append(value.items)
-            elif kind in _PARTS and value not in seen:
-                seen.add(value)
-                stack.extend(_PARTS[kind](value))
+            elif kind is Call:
+                if value not in seen:
+                    seen.add(value)
+                    stack.extend(_of_call(value))
             elif kind is Span and value not in seen:
                 seen.add(value)
                 yield value
@@ -168,20 +169,23 @@ def _acts(reading: Reading) -> Iterator[Value]:
             if type(node.target) is not Call:
                 yield node.target
                 yield node.state
-        elif isinstance(node, (Call, Persistent)):
-            yield node
+        elif isinstance(node, Call):
+            if not _holds_nothing(node):
+                yield node
+        elif isinstance(node, Persistent):
+            yield node.id
 
 
-def _of_call(node: Call) -> list[Sequence[Value]]:
+def _holds_nothing(node: Call) -> bool:
+    bare = type(node.callee) is Global and type(node.args) is Tuple and not node.args.items and node.kwargs is None
+    return bare and not (node.states or node.items or node.pairs)
+
+
+def _of_call(node: Any) -> list[Sequence[Value]]:
     return [(node.callee, node.args, node.kwargs), node.states, node.items, *node.pairs]
 
 
 _LISTED = frozenset({List, Set, Tuple, FrozenSet})
-_PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
-    Call: _of_call,
-    Persistent: lambda node: ((node.id,),),
-}
-"""The sequences of values that the other kinds of nodes hold."""
 
 
 def _latin(value: Value) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from safeload.core.names import Location
 from safeload.formats.base import Code, Part
+from safeload.formats.inside import Overdrawn
 
 _SCRIPT = re.compile(r"<\s*script\b|\bon(?:error|load|click|mouseover)\s*=|javascript\s*:|<\s*iframe\b", re.IGNORECASE)
 _ACTIVE = ("application/javascript", "application/x-javascript")
@@ -26,6 +27,7 @@ def cells(data: dict[str, Any], location: Location) -> Iterator[Part]:
         sheets = data.get("worksheets")
         listed = [cell for sheet in _dicts(sheets) for cell in _dicts(sheet.get("cells"))]
     source: list[str] = []
+    number = 0
     for number, cell in enumerate(_dicts(listed)):
         if number >= _MOST:
             break
@@ -40,6 +42,8 @@ def cells(data: dict[str, Any], location: Location) -> Iterator[Part]:
                     yield _active(location, f"cells[{number}].outputs[{index}].{kind}", _text(value))
     if source:
         yield Code(location=location, language="python", source="\n".join(source).encode("utf-8", "replace"))
+    if number >= _MOST:
+        raise Overdrawn("nodes", f"it has more than {_MOST:,} cells", location)
 
 
 def _active(location: Location, path: str, text: str) -> Code:

@@ -11,6 +11,7 @@ from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Operator, Part
+from safeload.formats.inside import account
 
 _NET = re.compile(rb"<net[\s/>]")
 _PIECE = 1 << 16
@@ -57,6 +58,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     fault: MalformedInput | None = None
     if blob.size > limits.text_bytes:
         raise LimitExceeded("text_bytes", allowed=limits.text_bytes, wanted=blob.size, where=location)
+    account(limits, blob).work.parse(blob.size, location)
     try:
         for at in range(0, blob.size, _PIECE):
             layers.parser.Parse(blob.read_at(at, _PIECE), False)

@@ -8,6 +8,7 @@ from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
+from safeload.formats.inside import account
 
 LONGEST = 1 << 24
 """Text longer than this is data: nobody reads it, and no rule needs to."""
@@ -40,6 +41,7 @@ def read_text(blob: Blob, location: Location, limits: Limits) -> str:
             why=f"{blob.size:,} bytes, and {longest:,} are allowed",
             remedy="leave it out",
         )
+    account(limits, blob).work.parse(blob.size, location)
     try:
         return blob.read_at(0, blob.size).decode("utf-8")
     except UnicodeDecodeError as error:

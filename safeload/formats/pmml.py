@@ -12,6 +12,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, Reference, Text
+from safeload.formats.inside import Overdrawn
 from safeload.formats.plain_text import is_text, read_text
 
 _ROOT = re.compile(rb"<(?:\w+:)?PMML[\s>]")
@@ -56,7 +57,7 @@ def active_xml(text: str, location: Location, *, model: bool = True) -> Iterator
             continue
         for number, found in enumerate(pattern.finditer(text)):
             if number >= _MOST:
-                break
+                raise Overdrawn("nodes", f"it has more than {_MOST:,} links, scripts or entities of a kind", location)
             yield Reference(location=location, kind=kind, target=found[1] if found.lastindex else found[0])
     if doctype is not None and _ENTITY.search(text):
         count = sum(1 for _ in _ENTITY.finditer(text))

@@ -93,6 +93,8 @@ class Messages:
                 continue
             if tag < 0x80:
                 at += 1
+            elif at - base + 2 < len(data) and data[at - base + 1] < 0x80:
+                tag, at = tag & 0x7F | data[at - base + 1] << 7, at + 2
             else:
                 tag, at = self.varint(at, end, 5)
             number, wire = tag >> 3, tag & 7

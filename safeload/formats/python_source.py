@@ -9,6 +9,7 @@ from safeload.core.errors import LimitExceeded
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Code, Format, Part
+from safeload.formats.inside import account
 from safeload.formats.plain_text import is_text
 
 _SUFFIXES = (".py", ".pyi", ".pyw", ".pyx")
@@ -17,6 +18,7 @@ _SUFFIXES = (".py", ".pyi", ".pyw", ".pyx")
 def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     if blob.size > limits.text_bytes:
         raise LimitExceeded("text_bytes", allowed=limits.text_bytes, wanted=blob.size, where=location)
+    account(limits, blob).work.parse(blob.size, location)
     yield Code(location=location, language="python", source=blob.read_at(0, blob.size))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, Reference, Text
+from safeload.formats.inside import Overdrawn
 from safeload.formats.plain_text import is_text, read_text
 
 _NAME = re.compile(r"(?:[\w.-]*requirements[\w.-]*|constraints[\w.-]*)\.(?:txt|in)")
@@ -18,16 +18,24 @@ _DIRECT = re.compile(
     r"|(?:^|\s)(--?(?:index-url|extra-index-url|find-links|trusted-host|i|f)[ =][^\s'\"]{1,500})",
     re.MULTILINE,
 )
+_COMMENT = re.compile(r"\s*#")
 _MOST = 1_000
 
 
 def dependencies(text: str, location: Location) -> Iterator[Part]:
     """Addresses that installing what a file lists would fetch from, instead of the usual package index."""
     ascii = text.isascii()
-    for found in itertools.islice(_DIRECT.finditer(text), _MOST):
+    count = line = 0
+    comment = _COMMENT.match(text) is not None
+    for found in _DIRECT.finditer(text):
         target = found[1] or found[2]
-        line = text.rfind("\n", 0, found.start(1 if found[1] else 2)) + 1
-        if not text[line : found.start()].lstrip().startswith("#"):
+        start = found.start(1 if found[1] else 2)
+        if (last := text.rfind("\n", line, start) + 1) > line:  # each line is looked at once
+            line, comment = last, _COMMENT.match(text, last, start) is not None
+        if not comment:
+            count += 1
+            if count > _MOST:
+                raise Overdrawn("nodes", f"it lists more than {_MOST:,} addresses", location)
             where = location.at(found.start()) if ascii else location
             yield Reference(location=where, kind="dependency", target=target)
 

@@ -22,6 +22,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Part, Storage, TensorTable, TensorView
 from safeload.formats.dtypes import SAFETENSORS, bits_of
+from safeload.formats.inside import account
 from safeload.formats.strict_json import parse_json
 from safeload.formats.tensors import DIMENSIONS, contiguous
 
@@ -87,6 +88,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         raise header.bad(f"its header would be {length:,} bytes long, more than the format allows")
     if length > blob.size - 8:
         raise header.bad(f"its header is {length:,} bytes long and {blob.size - 8:,} are left (truncated)")
+    account(limits, blob).work.parse(length, location)
     raw = blob.read_at(8, length)
     if not raw.startswith(b"{"):
         raise header.bad("its header is not a JSON object")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from safeload.core.names import Location
 from safeload.formats.base import Operator
+from safeload.formats.inside import Overdrawn
 
 _GAP = rb"(?:\s|\\\n|#[^\n]{0,500}\n){0,20}"
 _DOT = _GAP + rb"\." + _GAP
@@ -43,6 +44,8 @@ def script_operators(text: bytes, location: Location, kind: str) -> Iterator[Ope
         yield Operator(
             location=location.at(offset), framework="torchscript", name=operator, domain=namespace, count=count
         )
+    if len(counts) >= _MOST:
+        raise Overdrawn("nodes", f"it calls {_MOST:,} different operators, and maybe more", location)
 
 
 def _found(text: bytes, kind: str) -> Iterator[tuple[bytes, bytes, int]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from safeload.core.names import Location
 from safeload.formats.base import Part, Reference
+from safeload.formats.inside import Overdrawn
 
 MARK = b"__loader__"
 _MOST = 100_000
@@ -20,7 +21,9 @@ def schema_references(data: Any, location: Location) -> Iterator[Part]:
     """Each `module.class` of a schema with the loader that makes it, once."""
     told: set[tuple[str, str]] = set()
     waiting: list[Any] = [data]
-    while waiting and len(told) < _MOST:
+    while waiting:
+        if len(told) >= _MOST:
+            raise Overdrawn("nodes", f"its schema names more than {_MOST:,} different classes", location)
         node = waiting.pop()
         if isinstance(node, list):
             waiting.extend(node)

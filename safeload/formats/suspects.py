@@ -40,15 +40,18 @@ _GATES = (
 _NAMED = tuple(gate + mark for gate in _GATES for mark in ".:/")
 _CALLS = ("__import__", "os.", "subprocess.", "eval", "exec", "pty.", "import_module")
 _REACHES = ("__", "attr", "lipsum", "cycler", "joiner", "_Template")
-_ANYWHERE = re.compile(
-    r"(?<![A-Za-z0-9+/_-])(?:gA[A-X]|e[AFJN]|H4sI|Qlp|/Td6|UEsD|KLUv|BCJN|Y[123]|K[CFGH]|4w|Yw|Z0F|80(?=0[0-5])|63(?=[5-7])|28(?=[4-7])"
+# Each search begins with few characters of its own, so that `re` passes over all others at once.
+_SPELLING = (
+    r"(?:gA[A-X]|e[AFJN]|H4sI|Qlp|/Td6|UEsD|KLUv|BCJN|Y[123]|K[CFGH]|4w|Yw|Z0F|80(?=0[0-5])|63(?=[5-7])|28(?=[4-7])"
     r"|1[fF]8[bB]08|78(?:9[cC]|[dD][aA])|504[bB]0304)[A-Za-z0-9+/_-]{20}"
 )
+_FIRST_SPELLED = re.compile(_SPELLING)
+_THEN_SPELLED = re.compile(f"[^A-Za-z0-9+/_-]{_SPELLING}")
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
-_NAMES = re.compile(
-    rf"(?<![\w.])(?:{'|'.join(_GATES)})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE
-)
+_A_GATE = "|".join(rf"{gate}(?<![\w.]{gate})" for gate in _GATES)
+_A_NAME = re.compile(f"(?:{_A_GATE})[.:/][A-Za-z_]")
+_LIBRARY = re.compile(r"\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE)
 
 
 def suspect_values(data: Any) -> list[str]:
@@ -70,7 +73,7 @@ def suspect_values(data: Any) -> list[str]:
 
 
 def _suspect(value: str) -> bool:
-    if len(value) >= _SPELLED and (value.startswith(_BEGINS) or "base64" in value or _ANYWHERE.search(value)):
+    if len(value) >= _SPELLED and (value.startswith(_BEGINS) or "base64" in value or _spells(value)):
         return True
     if value.endswith(NATIVE) or ("(" in value and any(call in value for call in _CALLS)):
         return True
@@ -79,11 +82,25 @@ def _suspect(value: str) -> bool:
 
 def suspect_text(text: str, *, prose: bool) -> bool:
     """Whether a text deserves a second look; prose only for what no sentence could say."""
-    if _ANYWHERE.search(text):
+    if _spells(text):
         return True
-    return not prose and (
-        _NAMES.search(text) is not None or ("{" in text and any(word in text for word in _REACHES)) or "eval(" in text
-    )
+    return not prose and (_names(text) or ("{" in text and any(word in text for word in _REACHES)) or "eval(" in text)
+
+
+def _spells(text: str) -> bool:
+    """Whether something in it is spelled as pickles and what is compressed are in base64 or hexadecimal."""
+    return _FIRST_SPELLED.match(text) is not None or _THEN_SPELLED.search(text) is not None
+
+
+def _names(text: str) -> bool:
+    """Whether it names what a module that runs code has, or native code at the end of a line."""
+    if "__import__" in text or any(_library(text, found.start()) for found in _LIBRARY.finditer(text)):
+        return True
+    return _A_NAME.search(text) is not None
+
+
+def _library(text: str, dot: int) -> bool:
+    return dot > 0 and (text[dot - 1].isalnum() or text[dot - 1] == "_")
 
 
 def steers_in(text: str) -> bool:

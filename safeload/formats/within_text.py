@@ -7,7 +7,6 @@ are left alone where a sentence could say the same.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Code, Part, PickleStream, Reference, Template
+from safeload.formats.inside import Overdrawn
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import calls_something
 from safeload.formats.suspects import NATIVE
@@ -47,6 +47,10 @@ _IMPORTS = re.compile(r"__import__\s{0,8}\(")
 _BEGINS_WITHIN = 80
 _BEFORE = re.compile(r"(?:\$\{[\w.]{1,40}:|lambda\b[^:]{0,40}:|\w{1,40}\(|[^\w\s])*\s{0,4}")
 """What stands before the call in an expression; sentences have words there."""
+_LINE = re.compile("[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_CANDIDATE = re.compile(rf"{_GATES}[.:/]|__import__|eval|exec|\.(?:{'|'.join(end[1:] for end in NATIVE)})")
+_LINES = 20_000
+"""Different lines that could name something, of one text."""
 _VALUE = re.compile(r"[ \t]{0,80}(?:[-\w.\"' ]{1,80}[:=]|-)[ \t]{0,80}([^\s#][^\n\r]{1,400})")
 
 
@@ -67,7 +71,14 @@ def of_text(text: str, location: Location, limits: Limits, *, prose: bool) -> It
         return
     if _reaches(text):
         yield Template(location=location, text=text)
-    for line in itertools.islice(text.splitlines(), 100_000):
+    told: set[str] = set()
+    for each in _LINE.finditer(text):
+        line = each[0]
+        if _CANDIDATE.search(line) is None or line in told:
+            continue
+        told.add(line)
+        if len(told) > _LINES:
+            raise Overdrawn("nodes", f"more than {_LINES:,} of its lines could name what runs code", location)
         if (found := _VALUE.match(line)) is not None:
             yield from _named(found[1].strip().strip("\"'"), location)
         yield from _named(line.strip(" \t-\"'"), location)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, Reference, Template, Text
-from safeload.formats.inside import called
+from safeload.formats.inside import Overdrawn, called
 from safeload.formats.plain_text import is_text, read_text
 from safeload.formats.requirements import dependencies
 from safeload.formats.steering import IN_YAML, references_of
@@ -61,13 +60,20 @@ _SETTING = re.compile(
     r"[\"']?([\w.:/\-]{3,200})",
     re.MULTILINE,
 )
+_SETTINGS = 10_000
+"""Different settings of one text that are told."""
 _PYTHON = "tag:yaml.org,2002:python/"
 
 
 def steering_in(text: str, location: Location) -> Iterator[Part]:
     """Settings and Python's tags in a text of another name: any reader can be given any file."""
-    for found in itertools.islice(_SETTING.finditer(text), 1_000):
-        yield from references_of(found[1], found[2], Location(location.file, location.member, None, found[1]))
+    told: set[tuple[str, str]] = set()
+    for found in _SETTING.finditer(text):
+        if (setting := (found[1], found[2])) not in told:
+            told.add(setting)
+            if len(told) > _SETTINGS:
+                raise Overdrawn("nodes", f"it has more than {_SETTINGS:,} settings that steer programs", location)
+            yield from references_of(*setting, Location(location.file, location.member, None, found[1]))
     if "!!python/" in text or _PYTHON in text:
         for tag in scan(text, ()):
             if tag.value.startswith(_PYTHON):

@@ -7,13 +7,13 @@ is one, wherever it stands. Only lines that are comments in every parser are lef
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from safeload.core.errors import LimitExceeded
+from safeload.formats.inside import Overdrawn
 
 _BREAK = "\n\r\x85\u2028\u2029"
 """What ends a line for some parser."""
@@ -25,7 +25,7 @@ _DIRECTIVE = re.compile(r"%TAG[ \t]+(!\w*!?)[ \t]+(\S{1,2000})")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[\r\n][ \t]*)")
 _CORE = "tag:yaml.org,2002:"
 _MOST = 10_000
-"""Tags and values of one file that are told; nobody needs more to see what it is."""
+"""Tags and values of one file that are told each time they stand there; and different ones of them."""
 _NODE = re.compile(
     rf"""(?:[\s{_BREAK}]|\#[^{_BREAK}]*(?=[{_BREAK}])|[!&][^\s,\[\]{{}}]*(?=\s))*
     (?:"((?:[^"\\]|\\.){{0,4000}})"|'((?:[^']|''){{0,4000}})'|\*([^\s,\[\]{{}}]{{1,200}})|([^\s,\[\]{{}}\#][^,\]}}{_BREAK}\#]{{0,4000}}))""",
@@ -46,11 +46,27 @@ def scan(text: str, keys: Iterable[str]) -> Iterator[Found]:
     """Every tag, resolved to its full name, and the scalar that follows each of `keys`. Linear in the text.
 
     Raises:
-        LimitExceeded: there is more text in block scalars than anybody writes.
+        LimitExceeded: there is more text in block scalars, or more different tags or values, than anybody writes.
     """
     plain = _COMMENT.sub(lambda found: " " * len(found[0]), text)
-    yield from itertools.islice(_tags(plain), _MOST)
-    yield from itertools.islice(_values(plain, tuple(keys)), _MOST)
+    yield from _different(_tags(plain))
+    yield from _different(_values(plain, tuple(keys)))
+
+
+def _different(found: Iterable[Found]) -> Iterator[Found]:
+    """The first ten thousand, and of the rest each that is not like one before.
+
+    Raises:
+        LimitExceeded: these are as many: whatever stands behind them stays unseen.
+    """
+    told: set[tuple[str, str]] = set()
+    for number, one in enumerate(found):
+        if number >= _MOST and (one.key, one.value) in told:
+            continue
+        told.add((one.key, one.value))
+        if len(told) > _MOST:
+            raise Overdrawn("nodes", f"it has more than {_MOST:,} different tags, or values of keys that steer")
+        yield one
 
 
 def _tags(text: str) -> Iterator[Found]:

@@ -306,6 +306,7 @@ def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Bud
     if not entry.size and _EXAMPLES in f"/{name}":
         yield Member(location=place, name=entry.name, size=0, read=True)
         return
+    account(limits, blob).work.more(place)
     content = open_member(blob, entry, place, limits, budget)
     if (kind := _program(name)) is not None:
         yield from _script(entry, content, place, kind, limits, budget)

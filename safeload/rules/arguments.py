@@ -20,7 +20,10 @@ _MOST = 256
 _FEW = 8
 """The same once the budget is spent."""
 _LOOKS = 200_000
-"""Constants of all calls of a stream that are looked at before the budget is spent; each costs its first look."""
+"""Values in the arguments of all calls of a stream that are walked over before the budget is spent, and one more for
+each of its bytes: arguments that calls do not share have no more values than that."""
+_LISTED = 16
+"""Values that cost as much to list as one to look at."""
 _DECODINGS_OF_ALL = 1_000
 _EXCERPT = 400
 _LONGEST = 1 << 13
@@ -68,34 +71,37 @@ class Arguments:
     """What the arguments of one stream's calls look like.
 
     Each constant is looked at once, however many calls it is handed to, and all of it stays within a budget: a stream
-    may hand one long text to a million calls. What the budget leaves out makes no call any better.
+    may hand one long list to a million calls. What the budget leaves out makes no call any better.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.known: dict[int, tuple[tuple[str, str], ...]] = {}
         self.shown: dict[int, str] = {}
-        self.quiet: dict[int, Value] = {}  # long arguments without any constant to look at; kept, so that they live
-        self.looks = _LOOKS
+        self.long: dict[int, tuple[Tuple, bool]] = {}  # by identity, which is theirs as long as they are kept
+        self.looks = _LOOKS + size
         self.decodings = _DECODINGS_OF_ALL
 
     def signs(self, call: Call) -> tuple[tuple[str, str], ...]:
         """Each suspicious constant among a call's arguments, as its kind and an escaped excerpt; each kind once."""
         args, kwargs = call.args, call.kwargs
-        items = args.items[:_MOST] if type(args) is Tuple else ()
-        if id(args) in self.quiet and kwargs is None:
-            return ()
-        if type(args) is Tuple and kwargs is None and not any(isinstance(item, _LOOKED_AT) for item in items):
-            if len(items) > _FEW:
-                self.quiet[id(args)] = args
+        if type(args) is Tuple and kwargs is None and not self._tells(args):
             return ()
         found: dict[str, str] = {}
-        for constant in _constants(call, _MOST if self.looks > 0 else _FEW):
-            self.looks -= 1
+        for constant in self._constants(call, _MOST if self.looks > 0 else _FEW):
             if id(constant) not in self.known:
                 self.known[id(constant)] = self._look(constant)
             for kind, excerpt in self.known[id(constant)]:
                 found.setdefault(kind, excerpt)
         return tuple(found.items())
+
+    def _tells(self, args: Tuple) -> bool:
+        """Whether there is a constant to look at, or anything that may hold one; of long arguments worked out once."""
+        if len(args.items) <= _FEW:
+            return any(isinstance(item, _LOOKED_AT) for item in args.items)
+        if (known := self.long.get(id(args))) is None:
+            known = args, any(isinstance(item, _LOOKED_AT) for item in args.items[:_MOST])
+            self.long[id(args)] = known
+        return known[1]
 
     def _look(self, constant: str | bytes) -> tuple[tuple[str, str], ...]:
         most = max(0, min(_DECODINGS, self.decodings))
@@ -108,7 +114,7 @@ class Arguments:
 
     def revealed(self, call: Call) -> Iterator[str]:
         """What constants among a call's arguments hide: of each the first reading that says something."""
-        for constant in _constants(call, _FEW):
+        for constant in self._constants(call, _FEW):
             if id(constant) not in self.shown:
                 self.shown[id(constant)] = self._reveal(constant)
             if shown := self.shown[id(constant)]:
@@ -126,6 +132,30 @@ class Arguments:
                 if level < _LEVELS:
                     waiting.append((plain, level + 1))
         return ""
+
+    def _constants(self, call: Call, most: int) -> Iterator[str | bytes]:
+        """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
+        seen: set[int] = set()
+        waiting: list[Value] = [call.kwargs, call.args]
+        looked = 0
+        while waiting and looked < most:
+            value = waiting.pop()
+            looked += 1
+            self.looks -= 1
+            if isinstance(value, (str, bytes)):
+                yield value
+            if not isinstance(value, Node) or id(value) in seen:
+                continue
+            seen.add(id(value))
+            before = len(waiting)
+            if isinstance(value, (List, Set, Tuple, FrozenSet)):
+                waiting.extend(value.items[:most])
+            elif isinstance(value, Dict):
+                for pair in value.pairs[:most]:
+                    waiting.extend(pair)
+            elif isinstance(value, Call):
+                waiting.extend((value.kwargs, value.args))
+            self.looks -= (len(waiting) - before) // _LISTED  # also for those that are never reached
 
 
 class _Looked:
@@ -183,25 +213,3 @@ def _raw(constant: str | bytes) -> bytes:
     if isinstance(constant, bytes):
         return constant[: 4 * _LONGEST]
     return constant[: 4 * _LONGEST].encode("latin-1", "replace")
-
-
-def _constants(call: Call, most: int) -> Iterator[str | bytes]:
-    """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
-    seen: set[int] = set()
-    waiting: list[Value] = [call.kwargs, call.args]
-    looked = 0
-    while waiting and looked < most:
-        value = waiting.pop()
-        looked += 1
-        if isinstance(value, (str, bytes)):
-            yield value
-        if not isinstance(value, Node) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, (List, Set, Tuple, FrozenSet)):
-            waiting.extend(value.items[:most])
-        elif isinstance(value, Dict):
-            for pair in value.pairs[:most]:
-                waiting.extend(pair)
-        elif isinstance(value, Call):
-            waiting.extend((value.kwargs, value.args))

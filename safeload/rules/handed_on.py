@@ -156,6 +156,8 @@ def reaching(state: Value, look: Callable[[int], None]) -> str:
 
     `look` is told how many keys were looked at, and may raise: one state can be set on a million objects.
     """
+    if not isinstance(state, (Tuple, Dict, Call)):
+        return ""
     for layer in state.items if isinstance(state, Tuple) and len(state.items) < _LAYERS else (state,):
         pairs = tuple(_pairs(layer))
         look(len(pairs))

@@ -83,9 +83,11 @@ def nearest(text: str) -> Likeness | None:
     counts = Counter(digests)
     best: tuple[float, Published, int] | None = None
     for one in published():
+        if len(own) < _ALIKE * len(one.pieces):
+            continue  # it has too few to be made of that one; most templates have too few for any
         if one.pieces == digests:
             return None
-        common = sum((counts & one.counts).values())
+        common = sum(min(count, counts.get(digest, 0)) for digest, count in one.counts.items())
         share = common / (len(one.pieces) + len(own) - common or 1)
         if common >= _ALIKE * len(one.pieces) and (best is None or share > best[0]):
             best = (share, one, common)

@@ -49,7 +49,7 @@ class Step:
 
 def script(part: PickleStream, context: Context) -> tuple[Step, ...]:
     """The steps of one pickle, in order. Total, and proportional to the trace."""
-    writer = _Writer()
+    writer = _Writer(part.reading.end - part.reading.start)
     judged = _verdicts(part, context)
     for node in part.reading.trace:
         verdict = judged.get(node.offset)
@@ -74,11 +74,11 @@ def _verdicts(part: PickleStream, context: Context) -> dict[int, Deed]:
 class _Writer:
     """Writes steps, keeping few of those that are many."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.steps: list[Step] = []
         self.names: dict[int, str] = {}
         self.show = Renderer(self.names)
-        self.arguments = Arguments()
+        self.arguments = Arguments(size)
         self.run: list[Step] = []  # the first allowed steps in a row
         self.run_length = 0
         self.run_calls: Counter[str] = Counter()

@@ -101,6 +101,8 @@ _LEGACY_STREAMS = 5
 _WRITTEN_OUT = 1_000
 """Calls and values of a stream that are written out in a message; findings are listed by the hundred."""
 _LEVELS = 4
+_STORAGES = 2_000
+"""Constants of a stream that torch would load; each holds five pickles, and no file may have more than ten thousand."""
 _CONVERTING = frozenset({"builtins", "collections"})
 """Modules whose containers and numbers are made of other objects."""
 _FILLED = frozenset({"builtins", "collections", "copyreg"})
@@ -122,9 +124,9 @@ class _Student:
         self.traps = Traps()
         self.handed_on = Handed(allowlist)
         self.late = Late()
-        self.arguments = Arguments()
+        self.arguments = Arguments(reading.end - reading.start)
         self.written_out = 0
-        self.settled: dict[int, tuple[Deed, ...]] = {}  # by the identity of what states are set on
+        self.settled: dict[int, tuple[tuple[Deed, ...], Entry | None]] = {}  # by the identity of what states are set on
         self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
         self.types = Types(self.account.look)
         self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
@@ -190,6 +192,10 @@ class _Student:
 
     def kind(self, name: GlobalName) -> Kind:
         return self.names.kind(name)
+
+    def entry_of(self, made: Value) -> Entry | None:
+        """The entry of what a call calls."""
+        return self.kind(made.callee.name).entry if isinstance(made, Call) and isinstance(made.callee, Global) else None
 
     def imported(self, node: Global) -> None:
         """Judge an import that no call or state accounted for already."""
@@ -266,6 +272,8 @@ class _Student:
             return False
         same = (id(spelled(items[0])), type(items[0]))  # a text, or bytes that a call makes of it
         if same not in self.data:
+            if len(self.data) >= _STORAGES:
+                raise Enough(f"it has more than {_STORAGES:,} constants that torch would load")
             self.data[same] = self.holds_only_data(plain_bytes(items[0]))
         return self.data[same]
 
@@ -380,13 +388,13 @@ class _Student:
         if known is None:
             self.noted = []
             self.state_set_on(target, offset)
-            self.settled[id(target)] = tuple(self.noted)
+            known = self.settled[id(target)] = tuple(self.noted), self.entry_of(target)
         else:
-            for deed in known:
+            for deed in known[0]:
                 deed.again.append(offset)
         if not isinstance(target, Call):
             return
-        if why := late or self.again(target, node) or reaching(state, self.account.look):
+        if why := late or again(target, known[1], node) or reaching(state, self.account.look):
             message = f"would set a state on {self.in_words(target)}, {why}"
             self.add(BUILD, Status.DANGEROUS, offset, str(class_of(target.callee)), message)
         if type(state) is Tuple and self.sets_class(state):
@@ -403,15 +411,11 @@ class _Student:
             what = self.in_words(target)
             self.add(BUILD, Status.DANGEROUS, offset, what, f"would set attributes on {what}, which no call made")
         else:
-            entry = self.kind(target.callee.name).entry if isinstance(target.callee, Global) else None
+            entry = self.entry_of(target)
             if entry is not None and entry.use is Use.MEMBER:
                 message = f"would set attributes on {self.in_words(target)}, which the whole process shares"
                 self.add(BUILD, Status.DANGEROUS, offset, str(entry.name), message)
             self.trapped(target, entry, offset)
-
-    def again(self, target: Call, node: Build) -> str:
-        entry = self.kind(target.callee.name).entry if isinstance(target.callee, Global) else None
-        return again(target, entry, node)
 
     def sets_class(self, state: Value) -> bool:
         """Whether the half of a state that goes through `setattr` names `__class__`."""
@@ -444,7 +448,7 @@ class _Student:
 
     def written(self, call: Call) -> None:
         """Items that would be written into a tensor or array, one foreign index at a time."""
-        entry = self.kind(call.callee.name).entry if isinstance(call.callee, Global) else None
+        entry = self.entry_of(call)
         if call.items:
             self.trapped(call, entry, call.offset)
         if entry is not None and entry.effect is not Effect.RECORD and entry.name.module not in _FILLED:

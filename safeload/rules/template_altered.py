@@ -10,11 +10,11 @@ from safeload.formats.jinja.parser import LARGEST
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.likeness import nearest
-from safeload.rules.templates import at
+from safeload.rules.templates import at, spent
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Template) or len(part.text) > LARGEST:
+    if not isinstance(part, Template) or len(part.text) > LARGEST or spent(context):
         return
     found = nearest(part.text)
     if found is None:

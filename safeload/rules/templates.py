@@ -62,6 +62,12 @@ def facts_of(part: Template, context: Context) -> Facts:
     return known
 
 
+def spent(context: Context) -> bool:
+    """Whether the file has so many templates that the next one is not read any more."""
+    left = context.memo.get(_LEFT, _ALL)
+    return isinstance(left, int) and left <= 0
+
+
 def at(
     rule: Rule,
     part: Template,

@@ -6,6 +6,7 @@ Work is counted, not timed: these streams took minutes for a megabyte before the
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks.hostile import shared
+from safeload import formats
 from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.finding import Status
@@ -21,12 +23,15 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
+from safeload.engine.inspect import inspect
 from safeload.formats import stray
-from safeload.rules import arguments, called_names, catalogue, element_types, render
+from safeload.rules import arguments, called_names, catalogue, element_types, likeness, render, template_altered
 from safeload.rules import study as study_module
+from safeload.rules import templates as template_rules
 from safeload.rules.base import Context
 from safeload.rules.script import script
 from safeload.rules.study import Study, study
+from tests.effort import lines
 from tests.generator.written import Name, written
 from tests.rules.streams import findings, status, stream
 
@@ -96,6 +101,24 @@ def test_the_budget_hides_no_call() -> None:
     assert status(junk + written(Name("os", "system")) + b")R.") is Status.DANGEROUS
     many = calls("os", "system", "x")[:-2] + written(Name("posix", "popen")) + b")R."
     assert any("posix.popen" in finding.message for finding in findings(stream(many)))
+
+
+@pytest.mark.parametrize(
+    "wrapped", [b"h\x05R0", b"h\x05\x85R0", b"(h\x05h\x05h\x05tR0"], ids=["it", "in one", "in three"]
+)
+def test_values_that_calls_share_are_walked_over_within_a_budget(
+    wrapped: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long list of numbers and one text is not gone through for each of three thousand calls; they are told all the
+    same, and what only calls behind the budget hold makes none of them safe."""
+    monkeypatch.setattr(arguments, "_LOOKS", 1_000)
+    shared = b"(" + b"K\x01" * 254 + b"X\x01\0\0\0atq\x050"
+    data = b"\x80\x04" + shared + b"cm\nA\n" + b"q\x010" + (b"h\x01" + wrapped) * MANY
+    reading = read_pickle(MemoryBlob(data + b"N."), location=Location("x"))
+    assert lines(lambda: study(reading, default_allowlist())) < 250 * MANY  # and of the list 250 times eight
+    assert status(data + b"N.") >= Status.UNVERIFIED
+    assert status(data + b"h\x01X\x05\0\0\0rm -r\x85R.") >= Status.UNVERIFIED
+    assert status(data + b"cos\nsystem\nh\x05R.") is Status.DANGEROUS
 
 
 @pytest.mark.parametrize(
@@ -274,3 +297,72 @@ def test_what_was_not_judged_to_its_end_is_not_only_data() -> None:
         storage = magic + b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + inner + b"\x80\x02]."
         data = b"\x80\x04ctorch.storage\n_load_from_bytes\n" + written(storage) + b"\x85R."
         assert bool(studied(data).deeds) is (inner != b"}.")
+
+
+def test_very_many_constants_that_torch_would_load_end_the_judging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds five pickles. Behind too many nothing is judged: undecided, or dangerous by what came before."""
+    monkeypatch.setattr(study_module, "_STORAGES", 10)
+    magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    storage = magic + b"\x80\x02M\xe9\x03.\x80\x02}.\x80\x02}.\x80\x02]."
+    one = b"ctorch.storage\n_load_from_bytes\n" + written(storage) + b"\x85R0"
+    assert studied(b"\x80\x04" + 10 * one + b"N.").unjudged is None
+    more = b"\x80\x04" + 11 * one
+    assert status(more + b"N.") is status(more + b"cos\nsystem\n)R.") is Status.UNDECIDED
+    assert status(b"\x80\x04cos\nsystem\n)R0" + more[2:] + b"N.") is Status.DANGEROUS
+
+
+@pytest.mark.parametrize("made", [b"cm\nA\n)R", b"ctorch._utils\n_rebuild_tensor_v2\n)R", b"]"])
+@pytest.mark.parametrize("state", [b"\x97", b"K\x01", b"}"])
+def test_states_set_again_and_again_take_few_steps_each(made: bytes, state: bytes) -> None:
+    """What is said of their target is worked out once."""
+    data = b"\x80\x05" + made + (state + b"b") * MANY + b"."
+    reading = read_pickle(MemoryBlob(data), location=Location("x"))
+    assert lines(lambda: study(reading, default_allowlist())) < 60 * MANY
+
+
+# ── templates ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def templates_in_json(count: int, text: str, last: str) -> bytes:
+    return json.dumps({"chat_template": [{"name": "a", "template": text}] * count + [{"template": last}]}).encode()
+
+
+def test_a_file_with_more_templates_than_any_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those from some number on are not judged, and the file says so; what comes before them, and what else the file
+    holds, counts as ever."""
+    monkeypatch.setattr(formats, "_TEMPLATES", 20)
+    reach = "{{ a.__class__ }}"
+
+    def judged(raw: bytes, name: str = "tokenizer_config.json") -> Status:
+        return inspect(MemoryBlob(raw), name, Limits()).report.status
+
+    assert judged(templates_in_json(19, "{{ a }}", "{{ a }}")) is Status.SAFE
+    assert judged(templates_in_json(19, "{{ a }}", reach)) is Status.DANGEROUS
+    assert judged(templates_in_json(20, "{{ a }}", "{{ a }}")) is Status.UNDECIDED
+    assert judged(templates_in_json(20, "{{ a }}", reach)) is Status.UNDECIDED
+    assert judged(templates_in_json(20, reach, "{{ a }}")) is Status.DANGEROUS
+    steered = json.loads(templates_in_json(30, "{{ a }}", reach)) | {"_target_": "os.system"}
+    assert judged(json.dumps(steered).encode()) is Status.DANGEROUS
+
+
+def test_templates_that_are_not_read_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing with the published ones is part of reading: behind a spent budget it is left out as well."""
+    compared = 0
+
+    def counting(text: str) -> None:
+        nonlocal compared
+        compared += 1
+
+    monkeypatch.setattr(template_altered, "nearest", counting)
+    monkeypatch.setattr(template_rules, "_ALL", 400)
+    raw = templates_in_json(100, "{{ a }}", "{{ b }}")
+    assert inspect(MemoryBlob(raw), "tokenizer_config.json", Limits()).report.status is Status.UNDECIDED
+    assert 0 < compared <= 400 // 20 + 1
+
+
+@pytest.mark.parametrize("pieces", [1, 9, 40, 2_000])
+def test_comparing_a_template_takes_steps_by_its_own_length(pieces: int) -> None:
+    """Published ones that have more pieces than it could have of them are passed over."""
+    text = "".join(f"{{{{ a{number} }}}}" for number in range(pieces))
+    likeness.nearest(text)
+    assert lines(lambda: likeness.nearest(text)) < 1_500 + 400 * pieces

@@ -134,7 +134,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         items=min(limits.nodes, _ITEMS_ALWAYS + blob.size // _BYTES_PER_ITEM),
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
     )
-    return Inner(**limits.__dict__, work=work)
+    return Inner(**limits.__dict__, level=0, work=work)
 
 
 def modest(limits: Limits, packed: int) -> Limits:

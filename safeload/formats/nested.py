@@ -116,12 +116,14 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
     while stack:
         for value in stack.pop():
             kind = type(value)
-            if kind is int or kind is Global:
+            if kind in _EMPTY:
                 continue
             if kind is str or kind is bytes:
+                if len(value) < _SHORTEST:
+                    continue
                 data = value if kind is bytes else _latin(value)
                 # Once each: a stream may refer to one constant a million times.
-                if data is not None and len(data) >= _SHORTEST and id(value) not in seen:
+                if data is not None and id(value) not in seen:
                     seen.add(id(value))
                     yield data
             elif kind is Dict:
@@ -155,6 +157,8 @@ def _of_call(node: Call) -> list[Sequence[Value]]:
     return [(node.callee, node.args, node.kwargs), node.states, node.items, *node.pairs]
 
 
+_EMPTY = frozenset({int, float, bool, type(None), Global})
+"""Kinds of values that hold no bytes."""
 _LISTED = frozenset({List, Set, Tuple, FrozenSet})
 _PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
     Call: _of_call,
@@ -163,12 +167,11 @@ _PARTS: dict[type, Callable[[Any], Sequence[Sequence[Value]]]] = {
 """The sequences of values that the other kinds of nodes hold."""
 
 
-def _latin(value: Value) -> bytes | None:
+def _latin(value: str) -> bytes | None:
     """The bytes of text that begins like a pickle, or is packed, and is not all printable; or that may be base64."""
-    if not isinstance(value, str) or not value:
-        return None
-    spells = len(value) >= _SPELLED and value[0] in _SPELLS and value.isascii()
-    if not spells and (value[0] not in _BEGINS or value.isprintable()):
+    first = value[0]
+    spells = first in _SPELLS and len(value) >= _SPELLED and value.isascii()
+    if not spells and (first not in _BEGINS or value.isprintable()):
         return None
     try:
         return value.encode("latin-1")

@@ -12,7 +12,7 @@ from typing import Any
 from safeload.core.names import Location
 from safeload.formats.base import Part, Reference
 
-MARK = b"__loader__"
+MARK = "__loader__"
 _MOST = 100_000
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Code, Config, Part, Text
+from safeload.formats.suspects import NUMBERS
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
@@ -76,9 +77,11 @@ def _texts(part: Part) -> Iterator[tuple[bool, str]]:
         while waiting and count < _STRINGS:
             value = waiting.pop()
             if isinstance(value, dict):
-                waiting.extend(value.values())
+                if not NUMBERS.issuperset(map(type, value.values())):
+                    waiting.extend(value.values())
             elif isinstance(value, list):
-                waiting.extend(value)
+                if not NUMBERS.issuperset(map(type, value)):
+                    waiting.extend(value)
             elif isinstance(value, str):
                 count += 1
                 if len(value) >= _SHORTEST:

@@ -179,7 +179,7 @@ RULES: dict[str, Any] = {
     'render': (3858, ()),
     'samples': (3036, ()),
     'script': (7301, ()),
-    'secret_left': (4897, ('safeload.formats.parts.Text', 'safeload.formats.parts.Code', 'safeload.formats.parts.Config')),
+    'secret_left': (5007, ('safeload.formats.parts.Text', 'safeload.formats.parts.Code', 'safeload.formats.parts.Config')),
     'secret_opinion': (5905, ('safeload.formats.parts.Text', 'safeload.formats.parts.Code', 'safeload.formats.parts.Config')),
     'shard_unread': (4312, ('safeload.formats.parts.Reference',)),
     'skops_node': (4499, ('safeload.formats.parts.Reference',)),

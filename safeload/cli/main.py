@@ -119,18 +119,40 @@ def parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Load AI models without running anything that their files say.",
         epilog="Exit codes: 0 nothing wrong, 1 findings or denied, 2 undecided or an error.",
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=top.prog)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     first = arguments[0] if arguments else ""
     for name, line in ({first: COMMANDS[first]} if first in COMMANDS else COMMANDS).items():
-        command = commands.add_parser(name, help=line, description=line[0].upper() + line[1:] + ".", allow_abbrev=False)
+        words = line[0].upper() + line[1:] + "."
+        command = commands.add_parser(
+            name, help=line, description=words, allow_abbrev=False, formatter_class=_Formatter
+        )
         if name == asked:
             module = import_module(f"safeload.cli.{name}")
             module.arguments(command)
             command.set_defaults(run=module.run)
     return top
+
+
+class _Formatter(argparse.HelpFormatter):
+    """The usual one, which is made for every argument there is, and would import `shutil` to ask for the width."""
+
+    def __init__(self, prog: str, width: int | None = None) -> None:
+        super().__init__(prog, width=_columns() - 2 if width is None else width)
+
+
+def _columns() -> int:
+    """What `shutil.get_terminal_size` says, without the compressors that it imports for archives."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # closed, or no terminal
+        return 80
 
 
 class _Version(argparse.Action):

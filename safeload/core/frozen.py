@@ -63,13 +63,13 @@ class Frozen:
         cls._defaults = cls._defaults | {name: given[name] for name in given if name not in factories}
 
     def __init__(self, **given: Any) -> None:
+        if len(given) != len(self._fields):
+            made = {name: make() for name, make in self._factories.items() if name not in given}
+            given = {**self._defaults, **made, **given}
         if given.keys() != self._fields.keys():
-            given = {**self._defaults, **given}
-            for name in self._factories.keys() - given.keys():
-                given[name] = self._factories[name]()
-            if wrong := given.keys() ^ self._fields.keys():
-                raise TypeError(f"{type(self).__name__} is made without, or has no, {', '.join(sorted(wrong))}")
-        self.__dict__.update(given)
+            wrong = ", ".join(sorted(given.keys() ^ self._fields.keys()))
+            raise TypeError(f"{type(self).__name__} is made without, or has no, {wrong}")
+        object.__setattr__(self, "__dict__", given)
         self.__post_init__()
 
     def __post_init__(self) -> None:

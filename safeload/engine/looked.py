@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from safeload.core.blob import Blob, MemoryBlob
@@ -13,6 +12,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import Company, inspect
 from safeload.rules.taxonomies import complete
+from safeload.sources.contain import beneath
 
 if TYPE_CHECKING:
     from safeload.engine.options import Options
@@ -55,7 +55,7 @@ def look(
 def shown(snapshot: Scannable, path: str) -> str:
     """What a person would call a file on a command line: its path on disk, or the model on the hub."""
     if snapshot.kind == "directory":
-        return os.path.join(snapshot.reference, path)
+        return beneath(snapshot.reference, path)
     return snapshot.reference
 
 

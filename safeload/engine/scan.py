@@ -28,6 +28,7 @@ Progress = Callable[[int, int], None]
 _INDEX = re.compile(r"\.index(?:\.[^/.]+)?\.json\Z")
 """Names of files that say which files hold a model's weights."""
 _CONNECTIONS = 8
+_LIMITS = Limits()
 _WORTH = 300
 """Files that are worth the start of another process."""
 
@@ -108,7 +109,7 @@ def require_opinions(options: Options) -> bool:
 
 def _limits(options: Options | None) -> Limits:
     """Options are only made by who asks for something: a scan of a small file has no time for policies."""
-    return Limits() if options is None else options.limits
+    return _LIMITS if options is None else options.limits
 
 
 def _results(snapshot: Scannable, target: str, options: Options | None, digests: Status | None) -> Results | None:

@@ -20,6 +20,7 @@ BATCH = 16
 """Files in one message, at most."""
 MESSAGE = 1 << 17
 """Bytes of one message, at most."""
+_written = json.JSONEncoder().encode
 
 
 def serve(channel: int, answers: int) -> None:
@@ -30,10 +31,11 @@ def serve(channel: int, answers: int) -> None:
             data, descriptors, _, _ = socket.recv_fds(link, MESSAGE, BATCH)
             if not data:
                 return
-            asked = json.loads(data)
+            message = json.loads(data)
+            asked = message["asked"]
             limits = Limits(**asked["limits"])
             digests = None if asked["digests"] is None else Status(asked["digests"])
-            for (path, shown), descriptor in zip(asked["files"], descriptors, strict=True):
+            for (path, shown), descriptor in zip(message["files"], descriptors, strict=True):
                 with PinnedFile(descriptor, path=path) as file:
                     report = look(file, path, limits, shown=shown, digests=digests)
-                out.write(json.dumps(packed(report)).encode() + b"\n")
+                out.write(f"{_written(packed(report))}\n".encode())

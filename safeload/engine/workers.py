@@ -38,6 +38,8 @@ _PROGRAM = (
     "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _CHUNK = 1 << 16
+_text = json.JSONEncoder().encode
+_read = json.JSONDecoder().decode
 
 
 def scan_in_parallel(
@@ -89,7 +91,7 @@ class _Job:
         self._workers: set[_Worker] = set()
         self._over = False
         bounds = {name: getattr(limits, name) for name in Limits.__annotations__}
-        self._asked = {"limits": bounds, "digests": None if digests is None else int(digests)}
+        self._asked = json.dumps({"limits": bounds, "digests": None if digests is None else int(digests)})
 
     def work(self) -> None:
         while self._waiting and not self._over:
@@ -130,7 +132,8 @@ class _Job:
     def _send(self, worker: _Worker, sent: deque[str]) -> bool:
         """Open and hand over a batch of files; say whether there was one."""
         files: list[PinnedFile] = []
-        rows: list[tuple[str, str]] = []
+        rows: list[str] = []
+        paths: list[str] = []
         length = 0
         try:
             while len(files) < BATCH and length < MESSAGE // 4:
@@ -145,13 +148,15 @@ class _Job:
                     continue
                 if self.opened is not None:
                     self.opened(path, files[-1])
-                rows.append((path, shown(self.snapshot, path)))
-                length += len(json.dumps(rows[-1]))
+                paths.append(path)
+                rows.append(f"[{_text(path)}, {_text(shown(self.snapshot, path))}]")
+                length += len(rows[-1])
             if not files:
                 return False
             # What could not be sent is not answered: `answer` notices that the worker is gone.
-            worker.send(json.dumps({"files": rows, **self._asked}).encode(), [file.fileno() for file in files])
-            sent.extend(path for path, _ in rows)
+            message = f'{{"files": [{", ".join(rows)}], "asked": {self._asked}}}'
+            worker.send(message.encode(), [file.fileno() for file in files])
+            sent.extend(paths)
         finally:
             for file in files:
                 file.close()
@@ -206,7 +211,7 @@ class _Worker:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            report = unpacked(json.loads(line))
+            report = unpacked(_read(line.decode()))
         except (ValueError, RecursionError):
             return "the process that read it answered with something else than a report"
         return report if report.path == path else "the process that read it answered about another file"

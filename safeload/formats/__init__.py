@@ -19,9 +19,10 @@ from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
+from safeload.formats.claiming import Table
 from safeload.formats.inside import Inner, Overdrawn, account, called
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import calls_something
+from safeload.formats.pickle_head import OPCODES, calls_something
 from safeload.index import FORMATS
 from safeload.registry import indexed, modules
 
@@ -83,16 +84,6 @@ class _Known(NamedTuple):
     def load(self) -> Format:
         return _loaded(self.module, self.name)
 
-    def may_begin(self, first: int | None) -> bool:
-        """Whether a file that begins with this byte, or has none, can be of the format; claims are looked at later."""
-        claims = self.claims
-        if claims is None or claims.named or claims.holds or any(offset for offset, _ in claims.at):
-            return True
-        if first is None:
-            return claims.empty
-        begins = (*claims.begins, *(data for _, data in claims.at))
-        return first in claims.first or any(not begin or begin[0] == first for begin in begins)
-
     @classmethod
     def of(cls, module: str, format: Format) -> _Known:
         return cls(module, format.name, format.suffixes, format.fallback, format.claims)
@@ -134,8 +125,23 @@ def _known() -> tuple[_Known, ...]:
 
 
 @functools.cache
-def _beginning(first: int | None, *, fallback: bool) -> tuple[_Known, ...]:
-    return tuple(known for known in _known() if known.fallback is fallback and known.may_begin(first))
+def _listed(*, fallback: bool) -> tuple[tuple[_Known, int], ...]:
+    """The formats of one kind, each with the place of its claims among those of all."""
+    places: dict[int, int] = {}
+    return tuple(
+        (known, places.setdefault(id(known.claims), len(places))) for known in _known() if known.fallback is fallback
+    )
+
+
+@functools.cache
+def _table(first: int | None, *, fallback: bool) -> Table:
+    claims = {place: known.claims for known, place in _listed(fallback=fallback)}
+    return Table(claims.values(), first)
+
+
+@functools.lru_cache(maxsize=512)
+def _keeping(kept: int, *, fallback: bool) -> tuple[_Known, ...]:
+    return tuple(known for known, place in _listed(fallback=fallback) if kept >> place & 1)
 
 
 @functools.cache
@@ -161,13 +167,8 @@ def identify(blob: Blob, name: str) -> tuple[Format, ...]:
 
 
 def _claiming(head: bytes, tail: bytes, size: int, base: str, *, fallback: bool) -> Iterator[Format]:
-    allowed: dict[int, bool] = {}
-    for known in _beginning(head[0] if head else None, fallback=fallback):
-        if (claims := known.claims) is not None:
-            if id(claims) not in allowed:
-                allowed[id(claims)] = claims.allow(head, tail, base)
-            if not allowed[id(claims)]:
-                continue
+    kept = _table(head[0] if head else None, fallback=fallback).kept(head, tail, base.lower())
+    for known in _keeping(kept, fallback=fallback):
         format = known.load()
         if format.sniff(head, tail, size, base):
             yield format
@@ -190,7 +191,8 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
     if len(claims) > 1:
         detail = "it is at once " + " and ".join(format.title for format in claims)
         parts.append(Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True))
-    if (announced := _announced(called(location))) and not {format.name for format in claims} & announced:
+    names = {format.name for format in claims}
+    if (announced := _announced(called(location))) and names.isdisjoint(announced):
         parts.extend(_disagreement(location, claims))
     for format in claims:
         try:
@@ -198,7 +200,7 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
                 parts.append(part)
         except MalformedInput as error:
             fault = fault or error
-    if not _PICKLED & {format.name for format in claims}:
+    if names.isdisjoint(_PICKLED):
         try:
             parts.extend(_hidden_pickles(blob, location, limits, claims[0]))
         except MalformedInput as error:
@@ -208,7 +210,7 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
 
         parts = [part for part in parts if not isinstance(part, Opaque)]
         parts.append(Opaque(location=location, what="part", detail="a part of a file that was cut in several"))
-    if _LIKE_PROTOBUF & {format.name for format in claims}:
+    if not names.isdisjoint(_LIKE_PROTOBUF):
         start = 0
         if claims[0].name == "sentencepiece":
             from safeload.formats.sentencepiece import after_pieces
@@ -288,7 +290,8 @@ def _hidden_pickles(blob: Blob, location: Location, limits: Limits, claimed: For
     Raises:
         LimitExceeded: such a text is too long to be passed over. Not for safetensors: they may begin with any byte.
     """
-    if blob.read_at(0, 1) == _PERSID:
+    begin = blob.read_at(0, 1)
+    if not begin or begin == _PERSID or begin[0] not in OPCODES:
         return
     bounds = replace(limits, text_bytes=min(limits.text_bytes, _LONGEST_LINE))
     readings = [read_pickle(blob, location=location, limits=bounds)]

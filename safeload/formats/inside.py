@@ -151,7 +151,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
         parsed=_PARSED_ALWAYS + _PARSED * blob.size,
     )
-    return Inner(**limits.__dict__, work=work)
+    return Inner(**limits.__dict__, level=0, work=work)
 
 
 def modest(limits: Limits, packed: int) -> Limits:

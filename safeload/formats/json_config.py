@@ -20,7 +20,7 @@ from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Pa
 from safeload.formats.inside import account, called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
-from safeload.formats.steering import MENTIONS, references_of, steers
+from safeload.formats.steering import mentions, references_of, steers
 from safeload.formats.strict_json import parse_json, walk_json
 from safeload.formats.suspects import suspect_values
 
@@ -52,10 +52,12 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     known: set[str] = set()
     if is_notebook(document.data):
         yield from cells(document.data, location)
-    if MARK in raw or (b"\\u" in raw and isinstance(document.data, dict) and "__loader__" in document.data):
+    text = document.text  # in which anything is found far faster than in bytes
+    escaped = "\\u" in text
+    if MARK in text or (escaped and isinstance(document.data, dict) and "__loader__" in document.data):
         yield from schema_references(document.data, location)
     # Tokenizer files hold a million keys and no pointer; a key that is spelled with escapes is looked for as well.
-    if b"\\u" in raw or any(key in raw for key in MENTIONS):
+    if escaped or mentions(text):
         for part in _references(document.data, location):
             if isinstance(part, Template):
                 known.add(part.text)
@@ -64,7 +66,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         from safeload.formats.within_text import of_values
 
         yield from of_values(values, location, limits)
-    if b"class_name" in raw or b"\\u" in raw:
+    if escaped or "class_name" in text:
         yield from _keras(document.data, location, limits)
     if called(location).rpartition("/")[2].lower() in _LIVELY and _LIFECYCLE.search(raw):
         yield Code(location=location, language="set-up", source=raw)

@@ -134,13 +134,13 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
     while stack:
         for value in stack.pop():
             kind = type(value)
-            if kind is int or kind is Global or kind is Persistent:  # whose own id is among what acts hold
+            if kind in _EMPTY:
                 continue
             if kind is str or kind is bytes:
-                if kind is str and value[:1] not in _SUSPICIOUS:
+                if len(value) < _SHORTEST or (kind is str and value[0] not in _SUSPICIOUS):
                     continue
                 # Each is looked at once: a stream may refer to one a million times.
-                if len(value) >= _SHORTEST and id(value) not in told:
+                if id(value) not in told:
                     told.add(id(value))
                     data = value if kind is bytes else _latin(value)
                     if data is not None:
@@ -185,15 +185,16 @@ def _of_call(node: Any) -> list[Sequence[Value]]:
     return [(node.callee, node.args, node.kwargs), node.states, node.items, *node.pairs]
 
 
+_EMPTY = frozenset({int, float, bool, type(None), Global, Persistent})
+"""Kinds of values that hold no bytes, or whose own are among what acts hold."""
 _LISTED = frozenset({List, Set, Tuple, FrozenSet})
 
 
-def _latin(value: Value) -> bytes | None:
+def _latin(value: str) -> bytes | None:
     """The bytes of text that begins like a pickle, or is packed, and is not all printable; or that may be base64."""
-    if not isinstance(value, str) or not value:
-        return None
-    spells = len(value) >= _SPELLED and value[0] in _SPELLS and value.isascii()
-    if not spells and (value[0] not in _BEGINS or value.isprintable()):
+    first = value[0]
+    spells = first in _SPELLS and len(value) >= _SPELLED and value.isascii()
+    if not spells and (first not in _BEGINS or value.isprintable()):
         return None
     try:
         return value.encode("latin-1")

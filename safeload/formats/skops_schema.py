@@ -13,7 +13,7 @@ from safeload.core.names import Location
 from safeload.formats.base import Part, Reference
 from safeload.formats.inside import Overdrawn
 
-MARK = b"__loader__"
+MARK = "__loader__"
 _MOST = 100_000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
@@ -17,6 +17,8 @@ class Document(NamedTuple):
 
     data: Any
     repeated: tuple[str, ...] = ()
+    text: str = ""
+    """As it was written."""
 
 
 def parse_json(data: bytes, location: Location, limits: Limits) -> Document:
@@ -28,18 +30,13 @@ def parse_json(data: bytes, location: Location, limits: Limits) -> Document:
     """
     if len(data) > limits.json_bytes:
         raise LimitExceeded("json_bytes", allowed=limits.json_bytes, wanted=len(data), where=location)
-    repeated: list[str] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            repeated.extend(key for key, count in counts.items() if count > 1)
-        return made
-
+    reader = _Reader.idle()
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=collect)
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)  # as `loads` does
+        value = reader.decode(text)
+        return Document(value, tuple(dict.fromkeys(reader.repeated)), text)
     except json.JSONDecodeError as error:
         raise _not_json(location.at(error.pos), error.msg) from None
     except UnicodeDecodeError as error:
@@ -48,7 +45,37 @@ def parse_json(data: bytes, location: Location, limits: Limits) -> Document:
         raise _not_json(location, "it holds a number that is too long") from None
     except RecursionError:
         raise LimitExceeded("depth", allowed=limits.depth, wanted=limits.depth + 1, where=location) from None
-    return Document(value, tuple(dict.fromkeys(repeated)))
+    finally:
+        reader.rest()
+
+
+class _Reader:
+    """A decoder and the repeated keys that it met. To make one takes as long as to read a small document, so it is
+    used again, by one caller at a time."""
+
+    _idle: ClassVar[list[_Reader]] = []
+
+    def __init__(self) -> None:
+        self.repeated: list[str] = []
+        self.decode = json.JSONDecoder(object_pairs_hook=self._collect).decode
+
+    @classmethod
+    def idle(cls) -> _Reader:
+        try:
+            return cls._idle.pop()
+        except IndexError:
+            return cls()
+
+    def rest(self) -> None:
+        self.repeated.clear()
+        self._idle.append(self)
+
+    def _collect(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            self.repeated.extend(key for key, count in counts.items() if count > 1)
+        return made
 
 
 def _not_json(where: Location, why: str) -> MalformedInput:

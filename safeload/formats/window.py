@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from safeload.core.blob import Blob, Extent
+from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity
 from safeload.formats.inside import member_of
@@ -22,14 +22,14 @@ class Window:
         self.blob = blob
         self.size = blob.size
         self._base = 0
-        self._data = b""
+        self._data = blob.data if isinstance(blob, MemoryBlob) else b""
 
     def bytes(self, offset: int, length: int) -> bytes:
         """Exactly the bytes of `[offset, offset + length)` that exist."""
-        if not 0 <= offset < self.size:
-            return b""
         start = offset - self._base
         if start < 0 or start + length > len(self._data):
+            if not 0 <= offset < self.size:
+                return b""
             self._data = self.blob.read_at(offset, max(length, _AHEAD))
             self._base, start = offset, 0
         return self._data[start : start + length]

@@ -40,6 +40,9 @@ _LATER = 0x0008
 """Flag bit: sizes follow the data in a descriptor."""
 _UTF8 = 0x0800
 _UNICODE_PATH = 0x7075
+_UNICODE_PATH_BYTES = b"up"
+_LAYOUTS = (struct.Struct("<IQQ"), struct.Struct("<III"))
+"""What stands in a descriptor: checksum and both sizes."""
 _UNKNOWN = 1 << 20
 """What is unpacked of a deflated member whose size nobody says."""
 _RECORD_BYTES = 512
@@ -232,10 +235,13 @@ def _add_member(scan: _Scan, central: _Header, at: int) -> None:
     if central.packed > available:
         scan.notes.add("zip-truncated-member", f"{central.packed - available:,} bytes are missing", at, member=name)
     end = start + min(central.packed, available)
+    plain = local.name == central.name and name.isascii() and "\0" not in name
+    plain = plain and not (_may_name(central.extra) or _may_name(local.extra))
     later = bool(local.flags & _LATER)
     if later:
         end = _check_descriptor(scan, central, end, name)
-    if differing := _differences(central, local, later=later):
+    differing = () if _alike(central, local, later=later) else _differences(central, local, later=later)
+    if differing:
         detail = f"the directory and the member's own header disagree about its {', '.join(differing)}"
         scan.notes.add("zip-local-disagrees", detail, at, member=name, two=True)
     if central.method == 0 and central.packed != central.size:
@@ -245,7 +251,7 @@ def _add_member(scan: _Scan, central: _Header, at: int) -> None:
     size = max(central.size, local.size if "size" in differing else 0)
     for method in dict.fromkeys((central.method, local.method)):
         whole = min(max(packed, size), available)
-        for called in _names_of(scan, central, local, at):
+        for called in (name,) if plain else _names_of(scan, central, local, at):
             scan.entries.append(
                 Entry(
                     name=called,
@@ -278,6 +284,21 @@ def _names_of(scan: _Scan, central: _Header, local: _Header, at: int) -> tuple[s
     return tuple(dict.fromkeys(names))
 
 
+def _may_name(extra: bytes) -> bool:
+    """Whether there could be another name among these fields."""
+    return bool(extra) and extra.find(_UNICODE_PATH_BYTES) >= 0
+
+
+def _alike(central: _Header, local: _Header, *, later: bool) -> bool:
+    """Whether two headers say the same, as nearly all do: a short way to no `_differences`."""
+    return (
+        central.name == local.name
+        and central.method == local.method
+        and central.flags & ~_LATER == local.flags & ~_LATER
+        and (central[3:6] == local[3:6] or (later and not any(local[3:6])))
+    )
+
+
 def _differences(central: _Header, local: _Header, *, later: bool) -> list[str]:
     pairs = {
         "name": (central.name, local.name),
@@ -299,10 +320,11 @@ def _check_descriptor(scan: _Scan, central: _Header, at: int, name: str) -> int:
     """The offset after the descriptor that should stand at `at`."""
     data = scan.window.bytes(at, 24)
     wanted = (central.crc, central.packed, central.size)
-    for layout, mark in (("<IQQ", _DESCRIPTOR), ("<III", _DESCRIPTOR), ("<IQQ", b""), ("<III", b"")):
-        length = len(mark) + struct.calcsize(layout)
-        if data.startswith(mark) and len(data) >= length and struct.unpack_from(layout, data, len(mark)) == wanted:
-            return at + length
+    for mark in (len(_DESCRIPTOR), 0) if data.startswith(_DESCRIPTOR) else (0,):
+        for layout in _LAYOUTS:
+            length = mark + layout.size
+            if len(data) >= length and layout.unpack_from(data, mark) == wanted:
+                return at + length
     detail = "the sizes or checksum after a member are not those of the directory"
     scan.notes.add("zip-local-disagrees", detail, at, member=name, two=True)
     return at

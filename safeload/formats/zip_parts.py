@@ -44,6 +44,9 @@ _ARRAY = b"\x93NUMPY"
 _SHORT = 256
 _LONGEST_SOURCE = 1 << 20
 _CONSTANTS = "constants.pkl"
+_EXPORTS = ("serialized_exported_program.json", "archive_format")
+_PACKAGE = ".data/extern_modules"
+_DATA = "data.pkl"
 _HEADER = 1 << 12
 """What the header of an array usually costs, for the budget."""
 PART = ".distcp"
@@ -63,13 +66,14 @@ def kind_of(head: bytes, tail: bytes, size: int, name: str = "") -> Kind | None:
         names |= _names_in(head, b"PK\x03\x04", 26, 30)
     if "config.json" in names and (name.lower().endswith(".keras") or any(one.endswith(_OF_KERAS) for one in names)):
         return "keras"
-    if any(map(_of_script, names)):
+    together = "\0".join(names)  # what is not in it is in none of them
+    if _like_script(together) and any(map(_of_script, names)):
         return "torchscript"
-    if any(map(_of_export, names)):
+    if _like_export(together) and any(map(_of_export, names)):
         return "pt2"
-    if any(map(_of_package, names)):
+    if _PACKAGE in together and any(map(_of_package, names)):
         return "torch-package"
-    if any(map(_is_data, names)):
+    if _DATA in together and any(map(_is_data, names)):
         return "torch-zip"
     if "schema.json" in names:
         return "skops"
@@ -89,16 +93,24 @@ def _names_in(data: bytes, mark: bytes, length_at: int, name_at: int) -> set[str
     return names
 
 
+def _like_script(names: str) -> bool:
+    return _CONSTANTS in names or "code/" in names
+
+
+def _like_export(names: str) -> bool:
+    return any(name in names for name in _EXPORTS)
+
+
 def _of_script(name: str) -> bool:
     return name.rpartition("/")[2] == _CONSTANTS or "/code/" in f"/{name}"
 
 
 def _of_export(name: str) -> bool:
-    return name.rpartition("/")[2] in ("serialized_exported_program.json", "archive_format")
+    return name.rpartition("/")[2] in _EXPORTS
 
 
 def _of_package(name: str) -> bool:
-    return name.endswith(".data/extern_modules")
+    return name.endswith(_PACKAGE)
 
 
 def read_zip(
@@ -245,11 +257,12 @@ def _swapped(storage: Storage) -> Storage:
 
 def _roots(entries: list[Entry]) -> set[str]:
     """Every directory that holds a `data.pkl`; torch takes the first member's, whatever that is."""
-    return {entry.name[: -len("data.pkl")].rstrip("/") for entry in entries if _is_data(entry.name)}
+    return {entry.name[: -len(_DATA)].rstrip("/") for entry in entries if _is_data(entry.name)}
 
 
 def _is_data(name: str) -> bool:
-    return name.casefold().rpartition("/")[2] == "data.pkl"
+    lower = name.casefold()
+    return lower.endswith(_DATA) and (len(lower) == len(_DATA) or lower[-len(_DATA) - 1] == "/")
 
 
 def _prefixes(name: str) -> Iterator[str]:
@@ -359,13 +372,14 @@ def _streams(content: Blob, place: Location, limits: Limits, storages: Mapping[s
 
 def _programs(entries: list[Entry], location: Location) -> Iterator[Part]:
     names = [entry.name.casefold() for entry in entries]
-    if any(map(_of_script, names)):
+    together = "\0".join(names)
+    if _like_script(together) and any(map(_of_script, names)):
         detail = "a TorchScript program: its operators run in native code as soon as it is loaded and called"
         yield Opaque(location=location, what="torchscript", detail=detail)
-    if any(map(_of_export, names)):
+    if _like_export(together) and any(map(_of_export, names)):
         detail = "an exported program: torch.export.load unpickles parts of it without restriction"
         yield Opaque(location=location, what="pt2", detail=detail)
-    if any(map(_of_package, names)):
+    if _PACKAGE in together and any(map(_of_package, names)):
         detail = "a torch.package archive: importing from one runs the Python code in it"
         yield Opaque(location=location, what="torch-package", detail=detail)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Code, Config, Part, Text
+from safeload.formats.suspects import NUMBERS
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
@@ -40,7 +42,6 @@ _MARKS = {
     "a Weights & Biases key": ("WANDB_API_KEY",),
 }
 """What every secret of a form holds: most texts hold none of it, and no pattern is tried on those."""
-_PATTERNS = {what: (_MARKS[what], re.compile(form)) for what, form in _FORMS.items()}
 _LONGEST = 1 << 22
 _STRINGS = 20_000
 _SHORTEST = 20
@@ -60,9 +61,15 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
 
 
 def _secrets(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    for what, (marks, pattern) in _PATTERNS.items():
+    for what, marks in _MARKS.items():
         if any(mark in text for mark in marks):
-            yield from ((what, found) for found in pattern.finditer(text, 0, _LONGEST))
+            yield from ((what, found) for found in _pattern(what).finditer(text, 0, _LONGEST))
+
+
+@functools.cache
+def _pattern(what: str) -> re.Pattern[str]:
+    """Compiled when it is needed, which takes longer than to look at a small file."""
+    return re.compile(_FORMS[what])
 
 
 def _texts(part: Part) -> Iterator[tuple[bool, str]]:
@@ -76,9 +83,11 @@ def _texts(part: Part) -> Iterator[tuple[bool, str]]:
         while waiting and count < _STRINGS:
             value = waiting.pop()
             if isinstance(value, dict):
-                waiting.extend(value.values())
+                if not NUMBERS.issuperset(map(type, value.values())):
+                    waiting.extend(value.values())
             elif isinstance(value, list):
-                waiting.extend(value)
+                if not NUMBERS.issuperset(map(type, value)):
+                    waiting.extend(value)
             elif isinstance(value, str):
                 count += 1
                 if len(value) >= _SHORTEST:

@@ -26,6 +26,13 @@ Allowed = Callable[[str], bool]
 """Whether the file at this path, relative to the anchor and free of links, may be opened."""
 
 
+def beneath(folder: str, path: str) -> str:
+    """`os.path.join` of two, in a third of its time where there is nothing to think about: all files come by here."""
+    if folder and not folder.endswith("/") and not path.startswith("/"):
+        return f"{folder}/{path}"
+    return os.path.join(folder, path)
+
+
 def kind_of(mode: int) -> str:
     """What `st_mode` describes, in words."""
     for test, word in (
@@ -61,7 +68,7 @@ def open_beneath(anchor: str, path: str, *, allowed: Allowed) -> tuple[int, str]
     Raises `SourceError` if there is no such file, if it is not a regular file, if a link leads out of the anchor
     or to a place that `allowed` refuses, or if links form a loop.
     """
-    shown = os.path.join(anchor, path)
+    shown = beneath(anchor, path)
     folders = []
     names: list[str] = []
     try:

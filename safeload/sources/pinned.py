@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from safeload.core.errors import SourceError, VerificationFailed
 from safeload.core.names import Location, escape
 from safeload.sources.base import Recorded
-from safeload.sources.contain import Allowed, open_beneath
+from safeload.sources.contain import Allowed, beneath, open_beneath
 from safeload.sources.failures import os_failure, quoted
 from safeload.sources.hashers import GIT_SHA1 as GIT_SHA1
 from safeload.sources.hashers import SHA256 as SHA256
@@ -250,7 +250,7 @@ def pin(anchor: str, path: str, *, name: str, allowed: Allowed, recorded: Record
     Raises `SourceError` as `open_beneath` does.
     """
     descriptor, resolved = open_beneath(anchor, path, allowed=allowed)
-    return PinnedFile(descriptor, path=name, real_path=os.path.join(anchor, resolved), recorded=recorded)
+    return PinnedFile(descriptor, path=name, real_path=beneath(anchor, resolved), recorded=recorded)
 
 
 def pin_file(path: str | os.PathLike[str], *, name: str = "") -> PinnedFile:

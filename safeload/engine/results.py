@@ -175,10 +175,13 @@ def _program() -> list[Any]:
 def own_files() -> tuple[int, ...]:
     """A number for each folder of safeload's own files that decide, as they were when this process first asked.
 
-    The version alone would not do: one that is worked on, or comes from git, keeps it.
+    The version alone would not do: one that is worked on, or comes from git, keeps it. Where they are no files, as in
+    a zip that Python imports from, nothing can be worked on, and it must do.
     """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     folders = ("", "core", "formats", "rules", "allowlists", "engine", "sources")
+    if not os.path.isdir(package):
+        return ()
     return tuple(_state(os.path.join(package, folder)) for folder in folders)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sentence_transformers import *  # noqa: F403
 
 HOME = "safeload.sentence_transformers"
-OLDEST = "5.1"
+OLDEST = "5.2"
 _MODELS = ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
 _REFERENCES = ("model_name_or_path", "model_name")
 _INNER = (

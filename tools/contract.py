@@ -1,10 +1,11 @@
-"""The contract of an adapter with its library, at the oldest and the newest version that it supports.
+"""The contract of safeload with a library, at the oldest and the newest version that it supports.
 
     python -m tools.contract sentence-transformers oldest
     python -m tools.contract peft 0.19.0
 
-Puts that one version over the packages of this interpreter, in a folder of its own below `build/contract`, and runs the
-adapter's tests against it. What the library itself needs stays as it is installed, except for what is named here.
+Puts that one version over the packages of this interpreter, in a folder of its own below `build/contract`, and runs
+every test of what safeload does with that library against it. What the library itself needs stays as it is installed,
+unless its own metadata says that it cannot work with that: then what it asks for lies in the folder, too.
 """
 
 from __future__ import annotations
@@ -14,45 +15,155 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "contract"
 _WARNINGS = ("UserWarning", "FutureWarning", "DeprecationWarning")
+_KEPT = {"torch"}
+"""What is never exchanged: gigabytes, and not what is tested here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One adapter."""
+    """One library."""
 
-    module: str
-    """Ours; it says the oldest version."""
-    tests: str
+    tests: tuple[str, ...]
+    """Files and folders below `tests`."""
+    module: str = ""
+    """Our adapter, if there is one; it says the oldest version as well."""
     beside: tuple[str, ...] = ()
-    """Packages that the library needs and `make test` does not have."""
+    """Packages that the library needs without saying so, or that `make test` does not have."""
+    extras: tuple[str, ...] = ()
+    """Extras of the library whose packages `make test` has: they must be in a version that it takes."""
 
 
+_GUARD = ("guarding/test_libraries.py", "guarding/test_adapters.py")
 CONTRACTS = {
-    "sentence-transformers": Contract("safeload.sentence_transformers", "test_sentence_transformers.py"),
-    "peft": Contract("safeload.peft", "test_peft.py"),
-    "accelerate": Contract("safeload.accelerate", "test_accelerate.py"),
-    "timm": Contract("safeload.timm", "test_timm.py", ("torchvision",)),
-    "diffusers": Contract(
-        "safeload.diffusers._surface", "test_diffusers.py", ("httpx", "httpcore", "h11", "anyio", "sniffio")
+    "transformers": Contract(
+        (
+            *("adapters", "guarding", "audit/test_capabilities.py"),
+            *("engine/audit/test_approved_loads.py", "engine/test_approved_code.py", "engine/test_rewrite.py"),
+        ),
+        extras=("kernels",),
     ),
+    "sentence-transformers": Contract(
+        (
+            *("adapters/test_sentence_transformers.py", "adapters/test_approved_parts.py"),
+            *("adapters/test_kernels.py", *_GUARD),
+        ),
+        "safeload.sentence_transformers",
+    ),
+    "peft": Contract(
+        (
+            *("adapters/test_peft.py", "adapters/test_hub.py", "adapters/test_late.py", "adapters/test_pipelines.py"),
+            *("adapters/test_diffusers.py", "adapters/test_modular.py", *_GUARD),
+        ),
+        "safeload.peft",
+    ),
+    "accelerate": Contract(("adapters/test_accelerate.py", "adapters/test_loading.py", *_GUARD), "safeload.accelerate"),
+    "timm": Contract(
+        ("adapters/test_timm.py", "adapters/test_late.py", "guarding/test_keras_and_timm.py", _GUARD[0]),
+        "safeload.timm",
+        ("torchvision",),
+    ),
+    "diffusers": Contract(
+        (
+            *("adapters/test_diffusers.py", "adapters/test_approved_parts.py", "adapters/test_custom_pipelines.py"),
+            *("adapters/test_modular.py", "adapters/test_kernels.py"),
+            *("guarding/test_diffusers_code.py", _GUARD[0]),
+        ),
+        "safeload.diffusers._surface",
+    ),
+    "huggingface_hub": Contract(
+        (
+            *("adapters/test_huggingface_hub.py", "adapters/test_hub.py", "adapters/test_code_revision.py"),
+            *("adapters/test_kernels.py", "sources", "engine/test_scan_remote.py", *_GUARD),
+        ),
+        "safeload.huggingface_hub",
+    ),
+    "kernels": Contract(
+        ("adapters/test_kernels.py", "adapters/test_kernel_builds.py", "sources/test_kernel_repositories.py", _GUARD[0])
+    ),
+    "keras": Contract(
+        (
+            *("guarding/test_keras_and_timm.py", "formats/test_keras.py", "formats/test_hdf5.py"),
+            *("engine/test_convert_hdf5.py", _GUARD[0]),
+        )
+    ),
+    "scikit-learn": Contract(("doors", "guarding/test_programs.py", "guarding/test_attacks.py", _GUARD[0])),
+    "joblib": Contract(("doors", "guarding/test_attacks.py", "guarding/test_programs.py", _GUARD[0])),
+    "skops": Contract(("doors/test_skops.py",)),
+    "numpy": Contract(("doors", "engine/test_convert_arrays.py", "allowlists", _GUARD[0])),
+    "pandas": Contract(("doors", "allowlists", "guarding/test_guard.py", _GUARD[0])),
+    "h5py": Contract(("formats/test_keras.py", "formats/test_hdf5.py", "engine/test_convert_hdf5.py")),
+    "safetensors": Contract(("engine", "formats", "adapters/test_loading.py")),
 }
 
 
-def version_of(library: str, asked: str) -> str:
-    """What to install: the first release of the oldest series, the newest there is, or what was asked for."""
+def declared() -> dict[str, Requirement]:
+    """What pyproject asks for, by name: our extras, else what the tests need."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    groups = [extras["dev"], *(extras[name] for name in extras if name != "dev"), project["dependencies"]]
+    found = (Requirement(text) for group in groups for text in group)
+    return {canonicalize_name(each.name): each for each in found if each.name != "safeload"}
+
+
+def oldest_of(library: str) -> str:
+    """The lower bound that pyproject declares, as a release: `5.1` is `5.1.0`."""
+    requirement = declared()[canonicalize_name(library)]
+    (bound,) = (each.version for each in requirement.specifier if each.operator == ">=")
+    return bound + ".0" * (2 - bound.count("."))
+
+
+def wanted(library: str, asked: str) -> str:
+    """What to install: the oldest release, the newest that we allow, or what was asked for."""
     if asked == "newest":
-        return library
-    if asked == "oldest":
-        oldest = import_module(CONTRACTS[library].module).OLDEST
-        return f"{library}=={oldest}" if oldest.count(".") > 1 else f"{library}=={oldest}.0"
-    return f"{library}=={asked}"
+        return str(declared()[canonicalize_name(library)])
+    return f"{library}=={oldest_of(library) if asked == 'oldest' else asked}"
+
+
+def unmet(folder: Path, library: str) -> Iterator[Requirement]:
+    """What the packages in a folder ask for, and neither the folder nor this interpreter has."""
+    here = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
+    for name, distribution in here.items():
+        extras = ("", *(CONTRACTS[library].extras if name == canonicalize_name(library) else ()))
+        for requirement in map(Requirement, distribution.requires or ()):
+            marker, needed = requirement.marker, canonicalize_name(requirement.name)
+            if needed in _KEPT or (marker and not any(marker.evaluate({"extra": extra}) for extra in extras)):
+                continue
+            version = _version(needed, here)
+            if version is None or not requirement.specifier.contains(version, prereleases=True):
+                yield requirement
+
+
+def _version(name: NormalizedName, here: Mapping[NormalizedName, metadata.Distribution]) -> str | None:
+    try:
+        return here[name].version if name in here else metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def install(folder: Path, library: str, asked: str) -> None:
+    """Fill the folder: the library, what it needs beside it, and so on until nothing is unmet."""
+    shutil.rmtree(folder, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
+    texts = [wanted(library, asked), *CONTRACTS[library].beside]
+    for _ in range(10):
+        sys.stderr.write(f"{folder.name}: {', '.join(texts)}\n")
+        subprocess.run([*pip, *texts], check=True)
+        texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)})
+        if not texts:
+            return
+    raise SystemExit(f"{folder}: the requirements do not come to an end: {texts}")
 
 
 def main() -> int:
@@ -61,16 +172,14 @@ def main() -> int:
     parser.add_argument("version", help="oldest, newest, or a version")
     parser.add_argument("rest", nargs="*", metavar="OPTION", help="options of pytest, after --")
     parsed = parser.parse_args()
-    contract, wanted = CONTRACTS[parsed.library], version_of(parsed.library, parsed.version)
     folder = BUILD / f"{parsed.library}-{parsed.version}"
-    shutil.rmtree(folder, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-    subprocess.run([*pip, wanted, *contract.beside], check=True)
+    install(folder, parsed.library, parsed.version)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
     # Versions of other days warn about each other.
     quiet = [option for kind in _WARNINGS for option in ("-W", f"ignore::{kind}")]
-    test = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, f"tests/adapters/{contract.tests}"]
-    sys.stderr.write(f"{wanted}: {' '.join(test[1:])}\n")
+    tests = [f"tests/{name}" for name in CONTRACTS[parsed.library].tests]
+    test = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests]
+    sys.stderr.write(f"{' '.join(test[1:])}\n")
     return subprocess.run([*test, *parsed.rest], cwd=ROOT, env=environment).returncode
 
 

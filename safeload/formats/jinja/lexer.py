@@ -44,13 +44,18 @@ def tokens(template: str, *, text: bool = False) -> Iterator[Token]:
     Total, and takes time proportional to the template.
     """
     at = begun = 0
+    comments = raws = True  # whether what ends one is still to come: where none is, it is not looked for again
     while opening := _OPEN.search(template, at):
         at = opening.start()
         if text and at > begun:
             yield Token("text", template[begun:at], begun)
-        if opening[0] == "{#" and (end := template.find("#}", at + 2)) >= 0:
+        end = template.find("#}", at + 2) if opening[0] == "{#" and comments else -1
+        raw = _RAW.match(template, at) if raws else None
+        closing = _END_RAW.search(template, raw.end()) if raw else None
+        comments, raws = comments and (end >= 0 or opening[0] != "{#"), raws and (closing is not None or raw is None)
+        if end >= 0:
             at = end + 2
-        elif (raw := _RAW.match(template, at)) and (closing := _END_RAW.search(template, raw.end())):
+        elif raw and closing:
             if text and closing.start() > raw.end():
                 yield Token("text", template[raw.end() : closing.start()], raw.end())
             at = closing.end()

@@ -143,7 +143,7 @@ RULES: dict[str, Any] = {
     'encoded': (4486, ()),
     'fickling': (4751, ()),
     'fickling_opinion': (3830, ('safeload.formats.base.PickleStream',)),
-    'handed_on': (8427, ()),
+    'handed_on': (9312, ()),
     'indirect': (7171, ()),
     'keras': (7045, ()),
     'keras_names': (12516, ()),

@@ -20,7 +20,7 @@ from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Pa
 from safeload.formats.inside import called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
-from safeload.formats.steering import MENTIONS, references_of, steers
+from safeload.formats.steering import HINTS, MENTIONS, references_of, steers
 from safeload.formats.strict_json import parse_json, walk_json
 from safeload.formats.suspects import suspect_values
 
@@ -51,6 +51,10 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     known: set[str] = set()
     if is_notebook(document.data):
         yield from cells(document.data, location)
+    elif any(hint in raw for hint in HINTS):
+        from safeload.formats.pointers import of_json
+
+        yield from of_json(document.data, location)
     if MARK in raw or (b"\\u" in raw and isinstance(document.data, dict) and "__loader__" in document.data):
         yield from schema_references(document.data, location)
     # Tokenizer files hold a million keys and no pointer; a key that is spelled with escapes is looked for as well.
@@ -116,6 +120,9 @@ def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
             if isinstance(item, dict) and isinstance(item.get("type"), str) and "path" in item:
                 where = Location(location.file, location.member, None, f"[{index}].type")
                 yield Reference(location=where, kind="module", target=item["type"])
+                if isinstance(item["path"], str):
+                    where = Location(location.file, location.member, None, f"[{index}].path")
+                    yield Reference(location=where, kind="file", target=item["path"])
     elif isinstance(data, dict) and isinstance(data.get("class"), str) and "uid" in data:  # Spark imports the class
         if not data["class"].startswith("org.apache.spark."):
             where = Location(location.file, location.member, None, "class")
@@ -124,6 +131,7 @@ def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
         for key, value in data.items():
             if isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value):
                 where = Location(location.file, location.member, None, key)
+                yield Reference(location=where, kind="file", target=key)  # the folder of the component
                 kind = "code" if key == "_class_name" else "module"
                 yield Reference(location=where, kind=kind, target=".".join(value))
 

@@ -18,12 +18,22 @@ _DIRECT = re.compile(
     r"|(?:^|\s)(--?(?:index-url|extra-index-url|find-links|trusted-host|i|f)[ =][^\s'\"]{1,500})",
     re.MULTILINE,
 )
+_LOCAL = re.compile(
+    r"^[ \t]{0,80}(?:-[ \t]{1,8})?[\"']?((?:-e|--editable)[ =][^\s#]{1,400}|(?:-r|-c|--requirement|--constraint)[ =]{0,8}"
+    r"(?:[^\s#]{0,400}[/\\])?\.\.[/\\][^\s#]{1,400}|(?:-r|-c|--requirement|--constraint)[ =]{0,8}[/~][^\s#]{1,400}"
+    r"|\.{1,2}[/\\][^\s#\"']{0,400}|\.(?=[ \t]*$)|/[^\s#\"']{1,400})",
+    re.MULTILINE,
+)
+"""Packages of a folder, whose set-up runs when they are installed, and lists that lie elsewhere."""
 _MOST = 1_000
 
 
 def dependencies(text: str, location: Location) -> Iterator[Part]:
     """Addresses that installing what a file lists would fetch from, instead of the usual package index."""
     ascii = text.isascii()
+    for found in itertools.islice(_LOCAL.finditer(text), _MOST):
+        where = location.at(found.start(1)) if ascii else location
+        yield Reference(location=where, kind="dependency", target=found[1])
     for found in itertools.islice(_DIRECT.finditer(text), _MOST):
         target = found[1] or found[2]
         line = text.rfind("\n", 0, found.start(1 if found[1] else 2)) + 1

@@ -113,6 +113,28 @@ IN_YAML = (
 """Those that are read from YAML; the others mean something only to libraries that read JSON."""
 MENTIONS = tuple(key.encode() for key in (*KEYS, *PREFIXES, "weight_map", "chat_template"))
 
+HINTS = (
+    *(b"..", b"//", b"\\\\", b"/etc", b"/proc", b"/dev", b"/root", b"~/", b"HOME", b"/.", b"ommand", b"cmd", b"CMD"),
+    *(
+        b"ntry",
+        b"xec",
+        b"shell",
+        b"hook",
+        b"Hook",
+        b"script",
+        b"backbone",
+        b"tower",
+        b"vocoder",
+        b"draft",
+        b"assistant",
+    ),
+    *(b"encoder", b"_path", b"repo", b"plugin", b"Plugin", b"middleware", b"callback", b"handler", b"class", b"code"),
+    *(b"import", b"lambda", b"rust", b"bash", b"sh ", b"python", b"curl", b"wget", b"npx", b"tool", b"_type", b"node"),
+    *(b"eval", b"func", b"actory", b"dangerous", b"rompt", b"nstruct", b"ersona", b"essage"),
+    *(b"dataset", b"registry", b"index", b"langchain", b"\\u"),
+)
+"""Every document that points anywhere holds one of these; the others are not looked at."""
+
 
 def _keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -47,8 +48,13 @@ _ANYWHERE = re.compile(
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
 _NAMES = re.compile(
-    rf"(?<![\w.])(?:{'|'.join(_GATES)})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE
+    rf"(?<![\w.])(?:{'|'.join(_GATES)})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])",
+    re.MULTILINE,
 )
+
+
+_SHORT = re.compile(rf"(?m)^(?:(?:{'|'.join(_GATES)})[.:/][A-Za-z_]\w*|[^\s'\"]*__import__\s?\(.*)$")
+"""Words of a long list that name what runs code; one look at all of them costs less than one at each."""
 
 
 def suspect_values(data: Any) -> list[str]:
@@ -62,6 +68,8 @@ def suspect_values(data: Any) -> list[str]:
             waiting.extend([child for child in value.values() if type(child) is not int])
         elif kind is list and len(value) > _VOCABULARY:
             waiting.extend([item for item in value if type(item) is not str or len(item) >= _SPELLED])
+            short = "\n".join([item for item in value if type(item) is str and len(item) < _SPELLED])
+            found.extend([found[0] for found in itertools.islice(_SHORT.finditer(short), _VOCABULARY)])
         elif kind is list:
             waiting.extend(value)
         elif kind is str and len(value) >= _SHORTEST and _suspect(value):

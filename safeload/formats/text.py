@@ -14,6 +14,9 @@ from safeload.formats.suspects import steers_in, suspect_text
 
 _WRITTEN = (".md", ".rst", ".csv", ".tsv", ".tex", ".log", ".bib", "license", "notice")
 """Names of texts that people read, or that hold rows of data."""
+_SETTINGS = (".toml", ".ini", ".cfg", ".conf", ".properties", ".env", ".hcl", ".tf", ".config", ".rc", ".dvc", ".lock")
+"""Names of texts that hold settings, line by line; so do those that begin with a dot."""
+_NAMED = ("procfile", "crontab", "brewfile", "caddyfile", "tiltfile", "earthfile", "env", "cmd_flags.txt", "llamafile")
 _VOCABULARIES = ("vocab", "merges", "tokens", "bpe", "dict", "sentencepiece", "spm", "tokenizer", "tiktoken")
 
 
@@ -34,10 +37,19 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             from safeload.formats.yaml_config import steering_in
 
             yield from steering_in(text, location)
+        if _is_settings(called(location)):
+            from safeload.formats.yaml_config import settings_in
+
+            yield from settings_in(text, location)
         if text.lstrip("\ufeff \t\r\n").startswith("<"):
             from safeload.formats.pmml import active_xml
 
             yield from active_xml(text, location, model=False)
+
+
+def _is_settings(file: str) -> bool:
+    name = file.rpartition("/")[2].lower()
+    return (name.startswith(".") and not name.endswith("ignore")) or name.endswith(_SETTINGS) or name in _NAMED
 
 
 def _is_vocabulary(file: str) -> bool:

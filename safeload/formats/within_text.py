@@ -47,6 +47,7 @@ _IMPORTS = re.compile(r"__import__\s{0,8}\(")
 _BEGINS_WITHIN = 80
 _BEFORE = re.compile(r"(?:\$\{[\w.]{1,40}:|lambda\b[^:]{0,40}:|\w{1,40}\(|[^\w\s])*\s{0,4}")
 """What stands before the call in an expression; sentences have words there."""
+_ATTRIBUTE = re.compile(r"=\s{0,8}[\"']([^\"'<>\s]{1,300}\.(?:so|dll|dylib|pyd))[\"']")
 _VALUE = re.compile(r"[ \t]{0,80}(?:[-\w.\"' ]{1,80}[:=]|-)[ \t]{0,80}([^\s#][^\n\r]{1,400})")
 
 
@@ -67,6 +68,9 @@ def of_text(text: str, location: Location, limits: Limits, *, prose: bool) -> It
         return
     if _reaches(text):
         yield Template(location=location, text=text)
+    if "<" in text:
+        for named in itertools.islice(_ATTRIBUTE.finditer(text), 100):
+            yield Reference(location=location, kind="mention", target=named[1])
     for line in itertools.islice(text.splitlines(), 100_000):
         if (found := _VALUE.match(line)) is not None:
             yield from _named(found[1].strip().strip("\"'"), location)

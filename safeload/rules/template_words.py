@@ -45,13 +45,13 @@ def _look(facts: Facts) -> Iterator[Found]:
         verbatim = facts.text.startswith(text.text, text.offset)
         part = text.text[:_LONGEST]
         left -= len(part)
-        for found, language in _orders(part, others=left >= 0):
+        for found, language in orders_in(part, others=left >= 0):
             words = escape(_SPACE.sub(" ", found[0]), 80)
             said = f"says {words!r}{f' in {language}' if language else ''}"
             yield text.offset + (found.start() if verbatim else 0), said, None, None
 
 
-def _orders(text: str, *, others: bool) -> Iterator[tuple[re.Match[str], str]]:
+def orders_in(text: str, *, others: bool = True) -> Iterator[tuple[re.Match[str], str]]:
     """Every such phrase, and its language where that is not English; `others` are looked for in so much text only."""
     yield from ((found, "") for found in _ORDERS.finditer(text))
     if others:

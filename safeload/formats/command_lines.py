@@ -14,7 +14,10 @@ _INTERPRETERS = (
     r"(?:ba|z|da|k|c|fi)?sh|cmd(?:\.exe)?|powershell(?:\.exe)?|pwsh|python[\d.]*w?|node|deno|bun|perl|ruby|php|lua"
     r"|osascript|mshta|rundll32|regsvr32|certutil|bitsadmin|cscript|wscript|msiexec|xdg-open"
 )
-_FETCHERS = r"curl|wget|nc|ncat|netcat|socat|ssh|scp|rsync|aria2c|npx|bunx|uvx|pipx|pip[\d.]*|npm|docker|podman|git|apt(?:-get)?"
+_FETCHERS = (
+    r"curl|wget|nc|ncat|netcat|socat|ssh|scp|rsync|aria2c|npx|bunx|uvx|pipx|pip[\d.]*|npm|docker|podman|git"
+    r"|apt(?:-get)?"
+)
 _OTHERS = r"sudo|env|nohup|setsid|eval|exec|source|xargs|busybox|timeout|crontab|chmod|chown|rm|dd|tee|mkfifo|base64"
 _BEGINS = re.compile(
     rf"(?:[!@*+-]\s?)?(?:\w+=\S*\s+){{0,8}}(?:(?:[\w.~$]*/)*(?:{_INTERPRETERS}|{_FETCHERS}|{_OTHERS}))\s+"

@@ -53,7 +53,8 @@ _PICKLED = re.compile(r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|exe|p
 _VAGUE = (("dir",), ("path",), ("file",), ("folder",), ("filename",))
 _RUN_DATA = one_of(
     "train training val valid validation test eval dataset datasets data output out log logs logging save saved cache "
-    "results result best last resume work tmp temp runs run wandb tensorboard images image labels annotations corpus root"
+    "results result best last resume work tmp temp runs run wandb tensorboard images image labels annotations corpus "
+    "root"
 )
 """Words of keys for the folders of a training run."""
 _PAGE = frozenset(
@@ -119,9 +120,9 @@ def of_json(data: Any, location: Location) -> Iterator[Part]:
     yield from _found(of_document(data), location, loader=_loader(data))
 
 
-def of_settings(settings: Iterable[Setting], location: Location) -> Iterator[Part]:
-    """What settings point to that were read by their lines."""
-    yield from _found(settings, location, lines=True)
+def of_settings(settings: Iterable[Setting], location: Location, *, lines: bool = True) -> Iterator[Part]:
+    """What settings point to; with `lines`, of a file that was read by its lines."""
+    yield from _found(settings, location, lines=lines)
 
 
 def _loader(data: Any) -> bool:
@@ -155,7 +156,8 @@ def _found(
                 commands.append(target)
             if (kind, target) not in told:
                 told.add((kind, target))
-                if lines and kind == "outside" and _UP.fullmatch(target) and not _PICKLED.search(target):
+                data = not (_PICKLED.search(target) or _PLUGIN & {setting.key, *words_of(setting.key)})
+                if lines and kind == "outside" and data and _UP.fullmatch(target):
                     kind = "aside"
                 where = Location(location.file, location.member, setting.offset, setting.path)
                 yield Reference(location=where, kind=kind, target=target)

@@ -19,7 +19,8 @@ _DIRECT = re.compile(
     re.MULTILINE,
 )
 _LOCAL = re.compile(
-    r"^[ \t]{0,80}(?:-[ \t]{1,8})?[\"']?((?:-e|--editable)[ =][^\s#]{1,400}|(?:-r|-c|--requirement|--constraint)[ =]{0,8}"
+    r"^[ \t]{0,80}(?:-[ \t]{1,8})?[\"']?((?:-e|--editable)[ =][^\s#]{1,400}"
+    r"|(?:-r|-c|--requirement|--constraint)[ =]{0,8}"
     r"(?:[^\s#]{0,400}[/\\])?\.\.[/\\][^\s#]{1,400}|(?:-r|-c|--requirement|--constraint)[ =]{0,8}[/~][^\s#]{1,400}"
     r"|\.{1,2}[/\\][^\s#\"']{0,400}|\.(?=[ \t]*$)|/[^\s#\"']{1,400})",
     re.MULTILINE,

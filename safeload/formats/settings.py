@@ -17,7 +17,8 @@ _MOST = 100_000
 _LONGEST = 16_000
 """Characters of a value that could steer a program; longer ones are texts, which others look at."""
 _VOCABULARY = 1_000
-"""Texts in one list that are words of a vocabulary, and no settings."""
+"""Texts in one list that are words of a vocabulary, and no settings, as long as they are short:"""
+_SPELLED = 16
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -63,9 +64,11 @@ def of_document(data: Any) -> Iterator[Setting]:
             texts = [item for item in value[:_MOST] if isinstance(item, str)]
             if 1 < len(texts) <= 100 and len(texts) == len(value) and step[1]:
                 yield _told(step, " ".join(texts)[:_LONGEST])
-            kinds = (dict, list) if len(texts) > _VOCABULARY else (str, dict, list)
+            words = len(texts) > _VOCABULARY
             for index, child in enumerate(value[:_MOST]):
-                if isinstance(child, kinds):
+                if words and isinstance(child, str) and len(child) < _SPELLED and ".." not in child:
+                    continue
+                if isinstance(child, (str, dict, list)):
                     waiting.append(((step, step[1], f"[{index}]"), child))
                     left -= 1
         elif step[1] and 0 < len(value) <= _LONGEST:

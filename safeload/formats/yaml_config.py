@@ -63,7 +63,7 @@ _PATH = re.compile(r"[^\s:{}\"']*[/\\][^\s{}\"']*|\.\.")
 
 
 def settings_in(text: str, location: Location, *, model: bool = False) -> Iterator[Part]:
-    """What the settings of a text of lines point to. All paths of a `model` are joined to its folder by what loads it."""
+    """What the settings of a text of lines point to. Paths of a `model` are joined to its folder by what loads it."""
     if not model and not any(hint in text for hint in _HINTS):
         return
     from safeload.formats.pointers import of_settings

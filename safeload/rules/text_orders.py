@@ -13,7 +13,6 @@ from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.template_words import orders_in
 
-_LONGEST = 1 << 18
 _HINTS = re.compile(
     r"ignor|disregard|forget|overrid|secret|covert|silent|surrept|without|hide\b|always|subtly|exfiltrat|backdoor"
     r"|jailbreak|developer mode|\bDAN\b|send|post|upload|forward|leak|never|not\b|n't|[^\x00-\x7f]",
@@ -30,7 +29,7 @@ _MOST = 5
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, Text) or part.role not in ("prose", "prompt", "instructions") or len(part.text) > _LONGEST:
+    if not isinstance(part, Text) or part.role not in ("prose", "prompt", "instructions"):
         return
     if not part.text.isascii():
         for found in (*_TAGS.finditer(part.text), *_SELECTORS.finditer(part.text)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from safeload.formats.later import Later
 from safeload.formats.settings import one_of
 
 _INTERPRETERS = (
@@ -19,11 +20,11 @@ _FETCHERS = (
     r"|apt(?:-get)?"
 )
 _OTHERS = r"sudo|env|nohup|setsid|eval|exec|source|xargs|busybox|timeout|crontab|chmod|chown|rm|dd|tee|mkfifo|base64"
-_BEGINS = re.compile(
-    rf"(?:[!@*+-]\s?)?(?:\w+=\S*\s+){{0,8}}(?:(?:[\w.~$]*/)*(?:{_INTERPRETERS}|{_FETCHERS}|{_OTHERS}))\s+"
+_BEGINS = Later(
+    rf"(?:[!@*+-]\s?|exec:)?(?:\w+=\S*\s+){{0,8}}(?:(?:[\w.~$]*/)*(?:{_INTERPRETERS}|{_FETCHERS}|{_OTHERS}))\s+"
     r"(?:-{1,2}[A-Za-z][\w-]*\b|[\"'$<>|&~]|\.{0,2}/\S|[\w.\-]+[/:.@|]\S|(?:install|run|exec|clone|pull|x)\s+\S)",
 )
-_ANYWHERE = re.compile(
+_ANYWHERE = Later(
     r"\b(?:curl|wget|echo|cat|base64|printf|fetch|xxd|openssl|gunzip|i[wr][rm]|tar)\b[^\n]{0,400}\|\s*(?:sudo\s+)?"
     rf"(?:(?:/usr)?/bin/)?(?:{_INTERPRETERS}|iex)\b(?![|>\w])"
     r"|/bin/(?:ba|z|da|k|c)?sh\s+-\w*c\b|/dev/tcp/\S|<\(\s*(?:curl|wget)\b|\$\(\s*(?:curl|wget|base64|echo|cat)\b"
@@ -35,10 +36,10 @@ _KEYS = one_of("command commands cmd cmds entrypoint execstart execstartpre exec
 _AT_END = one_of("command cmd entrypoint")
 _SCRIPTS = one_of("run script scripts shell hook hooks exec execute preinstall postinstall startup launch install")
 """Words of keys that are for commands among other things."""
-_PROGRAM = re.compile(rf"(?:{_INTERPRETERS}|{_FETCHERS}|{_OTHERS})|[^\s/]*/\S+|\S+\.(?:sh|py|js|rb|pl|ps1|bat|cmd|exe)")
+_PROGRAM = Later(rf"(?:{_INTERPRETERS}|{_FETCHERS}|{_OTHERS})|[^\s/]*/\S+|\S+\.(?:sh|py|js|rb|pl|ps1|bat|cmd|exe)")
 """A program without arguments; any other word is the name of something."""
-_WORD = re.compile(r"[\w./~$@-]+\Z")
-_SHELL = re.compile(r"[;&|<>`$]|\s-{1,2}\w|/\w|\.(?:sh|py|js|rb|pl|ps1|bat|exe)\b")
+_WORD = Later(r"[\w./~$@-]+\Z")
+_SHELL = Later(r"[;&|<>`$]|\s-{1,2}\w|/\w|\.(?:sh|py|js|rb|pl|ps1|bat|exe)\b")
 _NOTHING = frozenset({"", "null", "none", "~", "true", "false", "[]", "{}", "command", "none."})
 
 

@@ -20,7 +20,7 @@ from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Pa
 from safeload.formats.inside import called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
-from safeload.formats.steering import HINTS, MENTIONS, references_of, steers
+from safeload.formats.steering import MENTIONS, references_of, steers, steers_somewhere
 from safeload.formats.strict_json import parse_json, walk_json
 from safeload.formats.suspects import suspect_values
 
@@ -51,7 +51,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     known: set[str] = set()
     if is_notebook(document.data):
         yield from cells(document.data, location)
-    elif any(hint in raw for hint in HINTS):
+    elif steers_somewhere(raw.lower()):
         from safeload.formats.pointers import of_json
 
         yield from of_json(document.data, location)

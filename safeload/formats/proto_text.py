@@ -35,9 +35,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         from safeload.formats.pointers import of_settings
         from safeload.formats.settings import Setting
 
-        yield from of_settings(
-            (Setting(key, value, key, offset=at) for key, value, at in strings), location, lines=False
-        )
+        yield from of_settings((Setting(key, value, offset=at) for key, value, at in strings), location, lines=False)
     for key, value, at in strings or _strings(text):
         if (framework := _FIELDS.get(key)) is not None:
             counts.setdefault((framework, value), [0, at])[0] += 1

@@ -7,15 +7,15 @@ nothing becomes *dangerous* by a setting that was only guessed.
 
 from __future__ import annotations
 
-import itertools
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-_MOST = 100_000
-"""Settings of one file that are looked at; beyond them it is data."""
+from safeload.formats.later import Later
+
 _LONGEST = 16_000
-"""Characters of a value that could steer a program; longer ones are texts, which others look at."""
+"""Characters of a value that are looked at; and twice as many of a line."""
 _VOCABULARY = 1_000
 """Texts in one list that are words of a vocabulary, and no settings, as long as they are short:"""
 _SPELLED = 16
@@ -28,11 +28,21 @@ class Setting(NamedTuple):
     key: str
     """The nearest key above it."""
     value: str
-    path: str
-    """Where it stands: a JSON path, or the key alone."""
+    """The text, or the beginning of a very long one."""
+    step: _Step | None = None
     above: str = ""
     """The key above that one, where it is known."""
     offset: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it stands: a JSON path, or the key alone. Spelled only for what is told."""
+        spelled: list[str] = []
+        one = self.step
+        while one is not None:
+            one, _, name = one
+            spelled.append(name)
+        return ".".join(reversed([name for name in spelled if name])).replace(".[", "[") or self.key
 
 
 def one_of(words: str) -> frozenset[str]:
@@ -40,6 +50,7 @@ def one_of(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+@functools.lru_cache(maxsize=4_096)
 def words_of(key: str) -> tuple[str, ...]:
     """The words that a key is made of: `preLaunchTask` and `pre-launch_task` are the same three."""
     return tuple(word.lower() for word in _WORDS.findall(key))
@@ -48,30 +59,27 @@ def words_of(key: str) -> tuple[str, ...]:
 def of_document(data: Any) -> Iterator[Setting]:
     """Every text of a JSON document that stands under a key, at any depth. A list of texts is also told as one line."""
     waiting: list[tuple[_Step, Any]] = [((None, "", ""), data)]
-    left = _MOST
-    while waiting and left > 0:
+    while waiting:
         step, value = waiting.pop()
         if isinstance(value, dict):
             program, arguments = value.get("command"), value.get("args")
             if isinstance(program, str) and isinstance(arguments, list):
                 line = " ".join((program, *(item for item in arguments[:100] if isinstance(item, str))))
-                yield _told((step, "command", "command"), line[:_LONGEST])
-            for key, child in value.items():
-                if isinstance(child, (str, dict, list)):
-                    waiting.append(((step, key, key), child))
-                left -= isinstance(child, (str, dict, list))
+                yield _told((step, "command", "command"), line)
+            waiting.extend(
+                ((step, key, key), child) for key, child in value.items() if isinstance(child, (str, dict, list))
+            )
         elif isinstance(value, list):
-            texts = [item for item in value[:_MOST] if isinstance(item, str)]
+            texts = [item for item in value if isinstance(item, str)]
             if 1 < len(texts) <= 100 and len(texts) == len(value) and step[1]:
-                yield _told(step, " ".join(texts)[:_LONGEST])
+                yield _told(step, " ".join(texts))
             words = len(texts) > _VOCABULARY
-            for index, child in enumerate(value[:_MOST]):
+            for index, child in enumerate(value):
                 if words and isinstance(child, str) and len(child) < _SPELLED and ".." not in child:
                     continue
                 if isinstance(child, (str, dict, list)):
                     waiting.append(((step, step[1], f"[{index}]"), child))
-                    left -= 1
-        elif step[1] and 0 < len(value) <= _LONGEST:
+        elif step[1] and value:
             yield _told(step, value)
 
 
@@ -80,38 +88,32 @@ _Step = tuple["_Step | None", str, str]
 
 
 def _told(step: _Step, value: str) -> Setting:
-    spelled: list[str] = []
-    keys: list[str] = []
-    one: _Step | None = step
-    while one is not None:
-        one, key, name = one
-        spelled.append(name)
-        keys += [key] if not name.startswith("[") else []
-    path = ".".join(reversed([name for name in spelled if name])).replace(".[", "[")
-    above = next((key for key in keys if key and key != step[1]), "")
-    return Setting(step[1], value, path, above)
+    above = step[0]
+    while above is not None and above[1] == step[1]:
+        above = above[0]
+    return Setting(step[1], value[:_LONGEST], step, above[1] if above else "")
 
 
-_LINE = re.compile(
+_LINE = Later(
     r"[ \t]*+(?:-[ \t]++)*+(?:(?:export|set|ENV|ARG)[ \t]++)?+"
     r"(?:[\"']?(@?[\w(][\w.\-/@ ()]{0,80}?)[\"']?[ \t]*+(?:\?|\+|:)?[:=](?=[\s\"'\[{|>]|$|(?<==).)[ \t]*+)?(.*)"
 )
-_INLINE = re.compile(
+_INLINE = Later(
     r"[\"']?([\w.\-@]{1,80})[\"']?[ \t]{0,8}[:=][ \t]{0,8}"
     r"(\"[^\"\n]{1,4000}\"|'[^'\n]{1,4000}'|\[[^\]\n]{1,4000}\]|[^\s,\[\]{}\"'][^,\[\]{}\n]{0,400})"
 )
-_ESCAPED = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
-_COMMENT = re.compile(r"[ \t]*[#;]|[ \t]*//")
+_ESCAPED = Later(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))")
+_COMMENT = Later(r"[ \t]*[#;]|[ \t]*//")
 _EMPTY = ("", "|", ">", "|-", ">-", "|+", ">+", "[", "{", '"""', "'''")
 
 
 def of_lines(text: str) -> Iterator[Setting]:
     """Whatever could be a setting in a text of lines, in the order of the text. Linear in it."""
     offset, key, above = 0, "", ""
-    for line in itertools.islice(text.splitlines(keepends=True), _MOST):
+    for line in text.splitlines(keepends=True):
         start, offset = offset, offset + len(line)
-        line = line.rstrip("\r\n")
-        if not line.strip() or _COMMENT.match(line) or len(line) > 2 * _LONGEST:
+        line = line.rstrip("\r\n")[: 2 * _LONGEST]
+        if not line.strip() or _COMMENT.match(line):
             continue
         if line.lstrip().startswith("[") and line.rstrip().endswith("]") and "=" not in line:
             above = key = line.strip().strip("[]").strip("\"' ").rpartition(".")[2]
@@ -124,14 +126,14 @@ def of_lines(text: str) -> Iterator[Setting]:
         if own and value in _EMPTY:
             above, key = key, own
             continue
-        if value and len(value) <= _LONGEST:
-            yield Setting(own or key, value, own or key, key if own else above, start)
+        if value:
+            yield Setting(own or key, value[:_LONGEST], None, key if own else above, start)
         if "{" in line or "[" in line:
-            for inner in itertools.islice(_INLINE.finditer(line), 1_000):
-                yield Setting(inner[1], _bare(inner[2]), inner[1], own or key, start)
+            for inner in _INLINE.finditer(line):
+                yield Setting(inner[1], _bare(inner[2]), None, own or key, start)
 
 
-_LIST = re.compile(r"\"((?:[^\"\\]|\\.)*+)\"|'([^']*+)'|([^\s,\[\]]+)")
+_LIST = Later(r"\"((?:[^\"\\]|\\.)*+)\"|'([^']*+)'|([^\s,\[\]]+)")
 
 
 def _bare(value: str) -> str:

@@ -114,26 +114,25 @@ IN_YAML = (
 MENTIONS = tuple(key.encode() for key in (*KEYS, *PREFIXES, "weight_map", "chat_template"))
 
 HINTS = (
-    *(b"..", b"//", b"\\\\", b"/etc", b"/proc", b"/dev", b"/root", b"~/", b"HOME", b"/.", b"ommand", b"cmd", b"CMD"),
+    *(b"..", b"//", b"\\\\", b"/etc", b"/proc", b"/dev", b"/root", b"~/", b"home", b"/.", b"command", b"cmd", b"entry"),
+    *(b"exec", b"shell", b"hook", b"script", b"backbone", b"tower", b"vocoder", b"draft", b"assistant", b"encoder"),
+    *(b"_path", b"repo", b"plugin", b"middleware", b"callback", b"handler", b"class", b"code", b"import", b"lambda"),
+    *(b"trust", b"bash", b"sh ", b"python", b"curl", b"wget", b"npx", b"tool", b"type", b"node", b"eval", b"func"),
+    *(b"factory", b"dangerous", b"prompt", b"instruct", b"persona", b"message", b"context", b"dataset", b"registry"),
     *(
-        b"ntry",
-        b"xec",
-        b"shell",
-        b"hook",
-        b"Hook",
-        b"script",
-        b"backbone",
-        b"tower",
-        b"vocoder",
-        b"draft",
-        b"assistant",
+        b"index",
+        b"langchain",
+        b"provider",
+        b"service",
+        b"hf_",
+        b"reward",
+        b"strategy",
+        b"loader",
+        b"\\u",
+        b"description",
     ),
-    *(b"encoder", b"_path", b"repo", b"plugin", b"Plugin", b"middleware", b"callback", b"handler", b"class", b"code"),
-    *(b"import", b"lambda", b"rust", b"bash", b"sh ", b"python", b"curl", b"wget", b"npx", b"tool", b"_type", b"node"),
-    *(b"eval", b"func", b"actory", b"dangerous", b"rompt", b"nstruct", b"ersona", b"essage"),
-    *(b"dataset", b"registry", b"index", b"langchain", b"\\u"),
 )
-"""Every document that points anywhere holds one of these; the others are not looked at."""
+"""Every document that points anywhere holds one of these, in small letters; the others are not looked at."""
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -184,6 +183,11 @@ def references_of(key: str, value: Any, where: Location) -> Iterator[Part]:
     kind, targets = KEYS.get(key) or (("shard", _all) if key == "weight_map" else ("kernel", _with_slash))
     for target in targets(value):
         yield Reference(location=where, kind=kind, target=target)
+
+
+def steers_somewhere(small: bytes) -> bool:
+    """Whether a document, in small letters, may point anywhere at all."""
+    return any(hint in small for hint in HINTS)
 
 
 def steers(key: str) -> bool:

@@ -13,7 +13,7 @@ from safeload.formats.base import Claims, Format, Part, Reference, Template, Tex
 from safeload.formats.inside import called
 from safeload.formats.plain_text import is_text, read_text
 from safeload.formats.requirements import dependencies
-from safeload.formats.steering import HINTS, IN_YAML, references_of
+from safeload.formats.steering import IN_YAML, references_of, steers_somewhere
 from safeload.formats.suspects import suspect_text
 from safeload.formats.yaml_scan import scan
 
@@ -64,7 +64,7 @@ _PATH = re.compile(r"[^\s:{}\"']*[/\\][^\s{}\"']*|\.\.")
 
 def settings_in(text: str, location: Location, *, model: bool = False) -> Iterator[Part]:
     """What the settings of a text of lines point to. Paths of a `model` are joined to its folder by what loads it."""
-    if not model and not any(hint in text for hint in _HINTS):
+    if not model and not steers_somewhere(text.lower().encode()):
         return
     from safeload.formats.pointers import of_settings
     from safeload.formats.settings import of_lines
@@ -79,7 +79,6 @@ def settings_in(text: str, location: Location, *, model: bool = False) -> Iterat
     yield from of_settings(settings, location)
 
 
-_HINTS = tuple(hint.decode() for hint in HINTS)
 _SETTING = re.compile(
     r"^[ \t\-]{0,80}[\"']?(_target_|class_path|loader_module|auto_map)[\"']?[ \t]{0,80}[:=][ \t]{0,80}"
     r"[\"']?([\w.:/\-]{3,200})",

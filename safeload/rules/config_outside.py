@@ -18,7 +18,9 @@ _RUNS = re.compile(
     re.I,
 )
 """Ends of names of what runs code, or may, where it is loaded."""
-_CODE = re.compile(r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|exe|whl|jar|mar|nemo|dpr)(?:[?#]\S*)?\Z", re.I)
+_CODE = re.compile(
+    r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|js|mjs|ts|exe|whl|jar|mar|nemo|dpr)(?:[?#]\S*)?\Z", re.I
+)
 """The same, without the checkpoints that every training configuration fetches."""
 _MACHINE = re.compile(r"\\\\|\$\{|(?:smb|rmi|ldaps?|gopher|jar|dict|jndi|ext):", re.IGNORECASE)
 

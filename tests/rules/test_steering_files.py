@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (each row is one file, and reads best as one line)
 """Files that run nothing by themselves, and make a loader, an editor or an agent do it. Each beside its honest twin."""
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ FORMATS: dict[str, Any] = {
     'plain': (5308, ()),
     'plain_text': (1812, ()),
     'pmml': (2973, (('pmml', ('.pmml',), False, {'holds': (b'PMML',), 'named': ('.pmml',)}),)),
-    'pointers': (16403, ()),
+    'pointers': (16428, ()),
     'proto_text': (3722, (('proto-text', ('.pbtxt', '.prototxt', '.textproto', '.textpb', '.txtpb', '.onnxtxt', '.pbtext'), False, {'begins': (b'node', b'graph_def', b'meta_graphs', b'meta_info_def', b'library', b'saved_model_schema_version'), 'first': b'# \t\n\r\x0b\x0c', 'named': ('.pbtxt', '.prototxt', '.textproto', '.textpb', '.txtpb', '.onnxtxt', '.pbtext')}),)),
     'protobuf': (9461, ()),
     'python': (324, ()),

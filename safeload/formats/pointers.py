@@ -92,7 +92,7 @@ _PLUGIN = one_of(
 _PROGRAM = one_of("script interpreter executable startup handler plugin wrapper")
 _DOTTED = Later(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:[.:][A-Za-z_]\w*)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PLAINLY = Later(
-    r"logging\.(?:handlers\.)?[A-Z]\w*|torch\.(?:float|int|uint|bfloat|complex)\w*|(?:\w+\.)?(?:nn|optim)\.\w+"
+    r"logging\.(?:handlers\.)?[A-Z]\w*|org\.apache\.spark\..*|torch\.(?:float|int|uint|bfloat|complex)\w*|(?:torch\.)?(?:nn|optim)\.\w+"
 )
 _SCRIPT = Later(r"[^\s:]{1,200}\.(?:pyw?|pyc|sh|bash|bat|cmd|ps1|js|mjs|lua|rb|pl|exe|jar|wasm)(?::\w+)?")
 _NAMES = one_of("type class class_type class_name tool tools _type kind node component chain provider executor")

@@ -61,6 +61,7 @@ BAD: list[tuple[str, Content, str, Status]] = [
     ("meta.json", {"requirements": ["x @ https://example.org/x.zip"]}, "config-dependency-address", Status.UNVERIFIED),
     ("pyproject.toml", '[[tool.poetry.source]]\nurl = "https://example.org/simple"\n', "config-dependency-address", Status.UNVERIFIED),
     # programs and plugins
+    ("train.yaml", "plugin: evil.nn.Layer\n", "config-module-reference", Status.UNVERIFIED),
     ("train.yaml", "reward_funcs:\n - evil.reward\n", "config-module-reference", Status.UNVERIFIED),
     ("serve.yaml", "trust-remote-code: true\n", "config-code-reference", Status.UNVERIFIED),
     ("env.json", {"HF_MODEL_TRUST_REMOTE_CODE": "true"}, "config-code-reference", Status.UNVERIFIED),

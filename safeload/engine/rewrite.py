@@ -15,6 +15,7 @@ from typing import Any
 
 from safeload.core.names import escape
 from safeload.core.paths import is_safe_relative
+from safeload.formats.pointers import outside
 
 _NO_CODE = "it asks for code from the model"
 _NO_KERNEL = "it names native code in a repository"
@@ -56,6 +57,11 @@ _REMOVED: Mapping[str, str] = {
 }
 _COMPONENT = "pretrained_model_name_or_path"
 """Where a modular pipeline finds one of its components, when somebody asks for it."""
+_NO_OUTSIDE = "it leads out of the model"
+_INDEXES = ("index_path", "passages_path")
+"""Where RAG looks for its passages, from wherever the program was started; the old format of them is a pickle."""
+_FEW = 100
+"""Texts in a list that may be paths; longer lists are words."""
 _NAME_CODE = ("auto_map", "custom_pipelines")
 _IMPLEMENTATION = re.compile(r"_?(?:attn|experts)_implementation(?:_\w+)?\Z")
 _BUILT_IN = re.compile(r"[A-Za-z0-9_|]*\Z")
@@ -154,6 +160,8 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
         return "" if library in ("transformers", "peft") else _NO_CODE
     if key == "adapters" and isinstance(value, dict) and any(isinstance(item, str) for item in value.values()):
         return _NO_ELSEWHERE
+    if isinstance(value, list) and 0 < len(value) <= _FEW and all(isinstance(item, str) for item in value):
+        return _NO_OUTSIDE if any(outside(key, item) for item in value) else ""
     if not isinstance(value, str):
         return ""
     if key == "prompt_tuning_init" and value == "TEXT":
@@ -166,7 +174,9 @@ def _objection(key: str, value: Any, available: Callable[[str], bool]) -> str:
         return _NO_ELSEWHERE
     if key in _FUNCTIONS and "." in value and not _TORCH_LAYER.match(value):
         return "it names a function to import"
-    return ""
+    if key in _INDEXES and value:
+        return _NO_OUTSIDE
+    return _NO_OUTSIDE if outside(key, value) else ""
 
 
 def _says_nothing(value: Any, why: str) -> bool:

@@ -221,6 +221,10 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_graphs(rest, location, limits or Limits(), claims))
         except LimitExceeded as error:
             fault = fault or error
+    if may_set_up(location.member or location.file) and (what := _set_up(blob, location)):
+        from safeload.formats.parts import Reference
+
+        parts.append(Reference(location=location, kind="set-up", target=what))
     if len(parts) > _TEMPLATES:
         try:
             _without_most_templates(parts, location)
@@ -242,6 +246,24 @@ def _without_most_templates(parts: list[Part], location: Location) -> None:
     if len(kept) < len(parts):
         parts[:] = kept
         raise Overdrawn("text_bytes", "it has more templates than any collection of them", location)
+
+
+def _set_up(blob: Blob, location: Location) -> str:
+    from safeload.formats.set_up import sets_up
+
+    return sets_up(location.member or location.file, blob.read_at(0, _SNIFFED))
+
+
+_USUAL = (
+    *(".json", ".safetensors", ".bin", ".pt", ".pth", ".pkl", ".py", ".gguf", ".onnx", ".npy", ".ckpt"),
+    *(".model", ".h5", ".npz", ".joblib", ".png", ".jpg", ".jinja", ".zip", ".tar", ".keras", ".ipynb", ".msgpack"),
+)
+"""Names of files that set nothing up, unless they lie in a folder of a program."""
+
+
+def may_set_up(path: str) -> bool:
+    """A first look at a path, so that most files need no second."""
+    return "/." in path or path.startswith(".") or not path.endswith(_USUAL)
 
 
 def _hidden_graphs(blob: Blob, location: Location, limits: Limits, claims: tuple[Format, ...]) -> Iterator[Part]:

@@ -86,6 +86,10 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
             from safeload.formats.yaml_config import steering_in
 
             yield from steering_in(text, location)
+        if not lower.endswith(_PAGES):
+            from safeload.formats.yaml_config import settings_in
+
+            yield from settings_in(text, location)
         if lower.endswith(_INSTALLED):
             yield from dependencies(_REQUIRED.sub(" ", text), location)
     else:

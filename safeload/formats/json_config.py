@@ -20,7 +20,7 @@ from safeload.formats.base import Claims, Code, Config, Format, Irregularity, Pa
 from safeload.formats.inside import account, called
 from safeload.formats.notebook import cells, is_notebook
 from safeload.formats.skops_schema import MARK, schema_references
-from safeload.formats.steering import mentions, references_of, steers
+from safeload.formats.steering import mentions, references_of, steers, steers_somewhere
 from safeload.formats.strict_json import parse_json, walk_json
 from safeload.formats.suspects import suspect_values
 
@@ -50,9 +50,13 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         yield Irregularity(location=where, kind="json-duplicate-key", detail=detail, two_readings=True)
     yield from _of_shapes(document.data, location)
     known: set[str] = set()
+    text = document.text  # in which anything is found far faster than in bytes
     if is_notebook(document.data):
         yield from cells(document.data, location)
-    text = document.text  # in which anything is found far faster than in bytes
+    elif steers_somewhere(text.lower()):
+        from safeload.formats.pointers import of_json
+
+        yield from of_json(document.data, location)
     escaped = "\\u" in text
     if MARK in text or (escaped and isinstance(document.data, dict) and "__loader__" in document.data):
         yield from schema_references(document.data, location)
@@ -119,6 +123,9 @@ def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
             if isinstance(item, dict) and isinstance(item.get("type"), str) and "path" in item:
                 where = Location(location.file, location.member, None, f"[{index}].type")
                 yield Reference(location=where, kind="module", target=item["type"])
+                if isinstance(item["path"], str):
+                    where = Location(location.file, location.member, None, f"[{index}].path")
+                    yield Reference(location=where, kind="file", target=item["path"])
     elif isinstance(data, dict) and isinstance(data.get("class"), str) and "uid" in data:  # Spark imports the class
         if not data["class"].startswith("org.apache.spark."):
             where = Location(location.file, location.member, None, "class")
@@ -127,6 +134,7 @@ def _of_shapes(data: Any, location: Location) -> Iterator[Part]:
         for key, value in data.items():
             if isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value):
                 where = Location(location.file, location.member, None, key)
+                yield Reference(location=where, kind="file", target=key)  # the folder of the component
                 kind = "code" if key == "_class_name" else "module"
                 yield Reference(location=where, kind=kind, target=".".join(value))
 

@@ -20,6 +20,9 @@ _GRAPH = re.compile(rb"\s{0,64}(?:#[^\n]{0,500}\n\s{0,64}){0,20}(?:" + b"|".join
 _TOKEN = re.compile(r"""#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[A-Za-z_][\w.]*|[^\s\w"'#]|[^\s"'#A-Za-z_]+""")
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|[xX][0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_SETTINGS = 1 << 16
+"""Characters of settings of a server; graphs are longer."""
+_AWAY = re.compile(r"\.\.|://|/etc|/proc|sh\b|command", re.IGNORECASE)
 _FIELDS = {"op": "tensorflow-text", "op_type": "onnx", "type": "caffe"}
 
 
@@ -27,7 +30,13 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     counts: dict[tuple[str, str], list[int]] = {}
     text = read_text(blob, location, limits)
     yield Text(location=location, text=text, role="prose")  # label maps and settings of servers hold no operator
-    for key, value, at in _strings(text):
+    strings = list(_strings(text)) if len(text) < _SETTINGS else []
+    if strings and (_AWAY.search(text) or "\\" in text):
+        from safeload.formats.pointers import of_settings
+        from safeload.formats.settings import Setting
+
+        yield from of_settings((Setting(key, value, offset=at) for key, value, at in strings), location, lines=False)
+    for key, value, at in strings or _strings(text):
         if (framework := _FIELDS.get(key)) is not None:
             counts.setdefault((framework, value), [0, at])[0] += 1
     for (framework, name), (count, offset) in counts.items():

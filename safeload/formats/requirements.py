@@ -19,12 +19,25 @@ _DIRECT = re.compile(
     re.MULTILINE,
 )
 _COMMENT = re.compile(r"\s*#")
+_LOCAL = re.compile(
+    r"^[ \t]{0,80}(?:-[ \t]{1,8})?[\"']?((?:-e|--editable)[ =][^\s#]{1,400}"
+    r"|(?:-r|-c|--requirement|--constraint)[ =]{0,8}"
+    r"(?:[^\s#]{0,400}[/\\])?\.\.[/\\][^\s#]{1,400}|(?:-r|-c|--requirement|--constraint)[ =]{0,8}[/~][^\s#]{1,400}"
+    r"|\.{1,2}[/\\][^\s#\"']{0,400}|\.(?=[ \t]*$)|/[^\s#\"']{1,400})",
+    re.MULTILINE,
+)
+"""Packages of a folder, whose set-up runs when they are installed, and lists that lie elsewhere."""
 _MOST = 1_000
 
 
 def dependencies(text: str, location: Location) -> Iterator[Part]:
     """Addresses that installing what a file lists would fetch from, instead of the usual package index."""
     ascii = text.isascii()
+    for number, found in enumerate(_LOCAL.finditer(text)):
+        if number == _MOST:
+            raise Overdrawn("nodes", f"it lists more than {_MOST:,} folders", location)
+        where = location.at(found.start(1)) if ascii else location
+        yield Reference(location=where, kind="dependency", target=found[1])
     count = line = 0
     comment = _COMMENT.match(text) is not None
     for found in _DIRECT.finditer(text):

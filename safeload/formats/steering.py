@@ -115,6 +115,27 @@ _MENTIONED = (*KEYS, *PREFIXES, "weight_map", "chat_template")
 MENTIONS = tuple(key for key in _MENTIONED if not any(one in key for one in _MENTIONED if one != key))
 """What a text holds that mentions one of these: of keys that hold each other, the shortest."""
 
+HINTS = (
+    *("..", "//", "\\\\", "/etc", "/proc", "/dev", "/root", "~/", "home", "/.", "command", "cmd", "entry"),
+    *("exec", "shell", "hook", "script", "backbone", "tower", "vocoder", "draft", "assistant", "encoder"),
+    *("_path", "repo", "plugin", "middleware", "callback", "handler", "class", "code", "import", "lambda"),
+    *("trust", "bash", "sh ", "python", "curl", "wget", "npx", "tool", "type", "node", "eval", "func"),
+    *("factory", "dangerous", "prompt", "instruct", "persona", "message", "context", "dataset", "registry"),
+    *(
+        "index",
+        "langchain",
+        "provider",
+        "service",
+        "hf_",
+        "reward",
+        "strategy",
+        "loader",
+        "\\u",
+        "description",
+    ),
+)
+"""Every document that points anywhere holds one of these, in small letters; the others are not looked at."""
+
 
 def _keys(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
@@ -172,6 +193,11 @@ def mentions(text: str) -> bool:
         if mention in text:
             return True
     return False
+
+
+def steers_somewhere(small: str) -> bool:
+    """Whether a document, in small letters, may point anywhere at all."""
+    return any(hint in small for hint in HINTS)
 
 
 def steers(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -53,7 +54,11 @@ NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
 _A_GATE = "|".join(rf"{gate}(?<![\w.]{gate})" for gate in _GATES)
 _A_NAME = re.compile(f"(?:{_A_GATE})[.:/][A-Za-z_]")
-_LIBRARY = re.compile(r"\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE)
+_LIBRARY = re.compile(r"\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])", re.MULTILINE)
+
+
+_SHORT = re.compile(rf"(?m)^(?:(?:{'|'.join(_GATES)})[.:/][A-Za-z_]\w*|[^\s'\"]*__import__\s?\(.*)$")
+"""Words of a long list that name what runs code; one look at all of them costs less than one at each."""
 
 
 def suspect_values(data: Any) -> list[str]:
@@ -70,6 +75,8 @@ def suspect_values(data: Any) -> list[str]:
             continue
         elif kind is list and len(value) > _VOCABULARY:
             waiting.extend([item for item in value if type(item) is not str or len(item) >= _SPELLED])
+            short = "\n".join([item for item in value if type(item) is str and len(item) < _SPELLED])
+            found.extend([found[0] for found in itertools.islice(_SHORT.finditer(short), _VOCABULARY)])
         elif kind is list:
             waiting.extend(value)
         elif kind is str and len(value) >= _SHORTEST and _suspect(value):

@@ -7,6 +7,7 @@ are left alone where a sentence could say the same.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -51,6 +52,7 @@ _LINE = re.compile("[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _CANDIDATE = re.compile(rf"{_GATES}[.:/]|__import__|eval|exec|\.(?:{'|'.join(end[1:] for end in NATIVE)})")
 _LINES = 20_000
 """Different lines that could name something, of one text."""
+_ATTRIBUTE = re.compile(r"=\s{0,8}[\"']([^\"'<>\s]{1,300}\.(?:so|dll|dylib|pyd))[\"']")
 _VALUE = re.compile(r"[ \t]{0,80}(?:[-\w.\"' ]{1,80}[:=]|-)[ \t]{0,80}([^\s#][^\n\r]{1,400})")
 
 
@@ -71,6 +73,9 @@ def of_text(text: str, location: Location, limits: Limits, *, prose: bool) -> It
         return
     if _reaches(text):
         yield Template(location=location, text=text)
+    if "<" in text:
+        for named in itertools.islice(_ATTRIBUTE.finditer(text), 100):
+            yield Reference(location=location, kind="mention", target=named[1])
     told: set[str] = set()
     for each in _LINE.finditer(text):
         line = each[0]

@@ -12,7 +12,7 @@ from safeload.formats.base import Claims, Format, Part, Reference, Template, Tex
 from safeload.formats.inside import Overdrawn, called
 from safeload.formats.plain_text import is_text, read_text
 from safeload.formats.requirements import dependencies
-from safeload.formats.steering import IN_YAML, references_of
+from safeload.formats.steering import IN_YAML, references_of, steers_somewhere
 from safeload.formats.suspects import suspect_text
 from safeload.formats.yaml_scan import scan
 
@@ -53,6 +53,29 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         for template in known[:10]:  # each is judged where it stands
             text = text.replace(template, " ")
         yield from of_text(text, location, limits, prose=False)
+    yield from settings_in(text, location, model=name.lower() in _NAMES)
+
+
+_LINKS = ("uri", "source", "artifact_path", "source_path", "signature", "schema")
+"""Settings of an `MLmodel` that say where it came from; whoever loads it joins every other path to its folder."""
+_PATH = re.compile(r"[^\s:{}\"']*[/\\][^\s{}\"']*|\.\.")
+
+
+def settings_in(text: str, location: Location, *, model: bool = False) -> Iterator[Part]:
+    """What the settings of a text of lines point to. Paths of a `model` are joined to its folder by what loads it."""
+    if not model and not steers_somewhere(text.lower()):
+        return
+    from safeload.formats.pointers import of_settings
+    from safeload.formats.settings import of_lines
+
+    settings = list(of_lines(text))
+    for found in settings if model else ():
+        if found.key not in _LINKS and not found.key.endswith("_uri") and _PATH.fullmatch(found.value):
+            where = Location(location.file, location.member, found.offset, found.path)
+            yield Reference(location=where, kind="file", target=found.value)
+        elif found.key == "model_code_path":
+            yield Reference(location=location, kind="code", target=found.value)
+    yield from of_settings(settings, location)
 
 
 _SETTING = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
@@ -26,6 +27,8 @@ _HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.mod
 """Packages whose classes a library of models looks up by name; importing those runs nobody else's code."""
 
 
+_LAYER = re.compile(r"torch\.(?:nn(?:\.modules\.[a-z_]+)?\.[A-Z]\w*|optim(?:\.[a-z_]+)*\.[A-Z]\w*)")
+"""Layers, losses, optimisers and schedules: making one runs torch's own code, on numbers."""
 _FLAVOURS = "mlflow."
 """MLflow's own loaders, which every model of its names; some of them unpickle what lies beside."""
 
@@ -33,6 +36,10 @@ _FLAVOURS = "mlflow."
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if isinstance(part, Reference) and part.kind == "mention":
         yield from _mentioned(rule, part)
+    if isinstance(part, Reference) and part.kind == "component":
+        yield rule.finding(part.location, f"names {escape(part.target, 120)}, which by its name is or runs code")
+    if isinstance(part, Reference) and part.kind == "plugin" and not part.target.startswith(_HOMES):
+        yield rule.finding(part.location, f"names {escape(part.target, 120)}, which a program could import and call")
     if not isinstance(part, Reference) or part.kind not in ("module", "callable", "import"):
         return
     target = part.target
@@ -49,7 +56,8 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
             severity=Severity.HIGH,
         )
     elif ability(pair) or not (
-        _is_plain(target) and target.startswith(_HOMES) and not (part.kind == "callable" and name.islower())
+        _LAYER.fullmatch(target)
+        or (_is_plain(target) and target.startswith(_HOMES) and not (part.kind == "callable" and name.islower()))
     ):
         yield rule.finding(part.location, f"names {escape(target, 120)}, which a library would import and may call")
 
@@ -80,6 +88,8 @@ def _bad() -> Iterable[Part]:
     yield samples.reference("callable", "subprocess.run", "config.yaml", "_target_")
     yield samples.reference("module", "subprocess.Popen", "model_index.json", "unet")
     yield samples.reference("mention", "os.system", "config.yaml", "")
+    yield samples.reference("plugin", "my_package.rewards.reward", "train.yaml", "reward_funcs")
+    yield samples.reference("component", "PythonREPLTool", "agent.json", "tools[0].type")
     yield samples.reference("mention", "nn.SiLU() if __import__('x') else 0", "config.yaml", "")
     yield samples.reference("mention", "lib/plugin.so", "config.yaml", "")
 
@@ -88,6 +98,8 @@ def _good() -> Iterable[Part]:
     yield samples.reference("module", "sentence_transformers.models.Pooling", "modules.json", "[1].type")
     yield samples.reference("callable", "torch.nn.modules.linear.Identity", path="activation_fn")
     yield samples.reference("module", "diffusers.UNet2DConditionModel", "model_index.json", "unet")
+    yield samples.reference("callable", "torch.nn.Linear", "config.yaml", "_target_")
+    yield samples.reference("callable", "torch.optim.lr_scheduler.OneCycleLR", "config.yaml", "class_path")
     yield samples.reference("mention", "os.path.join", "config.yaml", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
@@ -20,6 +21,8 @@ _WORDS = {
 }
 _ELSEWHERE = frozenset({"repository"})
 """Kinds whose target is not part of this model, so that nobody has looked at it here."""
+_STRANGE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^\\\\|^[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
+"""A base model that is neither a repository nor a folder of the machine that the adapter was trained on."""
 _QUANTISERS = frozenset(
     {
         *("aqlm", "auto-round", "awq", "bitnet", "bitsandbytes", "bitsandbytes_4bit", "bitsandbytes_8bit", "eetq"),
@@ -35,12 +38,15 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
     if part.kind == "quantization" and part.target.lower() in _QUANTISERS:
         return
     status = Status.UNVERIFIED if part.kind in {*_ELSEWHERE, "quantization"} else rule.status
+    if part.kind == "base-model" and _STRANGE.search(part.target):
+        status = Status.UNVERIFIED
     yield rule.finding(part.location, f"{_WORDS[part.kind]} {escape(part.target, 120)}", status=status)
 
 
 def _bad() -> Iterable[Part]:
     yield samples.reference("weights", "other.safetensors", path="transformers_weights")
     yield samples.reference("repository", "org/tokenizer", "processor_config.json", "audio_tokenizer_name_or_path")
+    yield samples.reference("base-model", "../../other", "adapter_config.json", "base_model_name_or_path")
     yield samples.reference("quantization", "my-method", path="quantization_config.quant_method")
 
 

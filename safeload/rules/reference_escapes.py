@@ -11,7 +11,7 @@ from safeload.formats.base import Part, Reference
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
-_FILES = frozenset({"shard", "weights", "config", "tokenizer", "external-data"})
+_FILES = frozenset({"shard", "weights", "config", "tokenizer", "external-data", "file"})
 """Kinds of references whose target is a file of the same model."""
 _OUTSIDE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|^[a-z][a-z0-9+.-]{1,20}://|\x00", re.IGNORECASE)
 
@@ -33,12 +33,14 @@ def _bad() -> Iterable[Part]:
     yield samples.reference("weights", "/etc/passwd", path="transformers_weights")
     yield samples.reference("external-data", "../../secrets.bin", "model.onnx", "graph.initializer")
     yield samples.reference("config", "https://example.org/config.json", path="configuration_files")
+    yield samples.reference("file", "../../other", "modules.json", "[0].path")
 
 
 def _good() -> Iterable[Part]:
     yield samples.reference("shard", "model-00001-of-00002.safetensors", "model.safetensors.index.json", "weight_map.w")
     yield samples.reference("external-data", "model.onnx.data", "model.onnx", "graph.initializer")
     yield samples.reference("config", "config.4.0.0.json", path="configuration_files")
+    yield samples.reference("file", "1_Pooling", "modules.json", "[1].path")
 
 
 RULE = Rule(

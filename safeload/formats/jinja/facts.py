@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from safeload.formats.jinja import folding
 from safeload.formats.jinja.folding import ANY, LOST, OBJECT, Table, Value
+from safeload.formats.jinja.joined import joined
 from safeload.formats.jinja.lexer import Token
 from safeload.formats.jinja.nodes import Expr, Fault, Stmt
 from safeload.formats.jinja.parser import MOST, parse
@@ -91,6 +92,12 @@ class Facts:
     """Expressions of the form `a if … else b`."""
     meanings: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
     """What each variable is set to, as it is written."""
+    outputs: list[Expr] = field(default_factory=list)
+    """What is rendered, or given a name."""
+    joined: str = ""
+    """All that is rendered of the template's own words, put together; what comes from outside is a gap."""
+    computed: str = ""
+    """The part of it that expressions make."""
 
 
 def read_facts(template: str, most: int = MOST) -> Facts:
@@ -106,6 +113,7 @@ def read_facts(template: str, most: int = MOST) -> Facts:
         if not reader.settle():
             break
     reader.collect()
+    facts.joined, facts.computed = joined(facts.body, reader.of, reader.values)
     return facts
 
 
@@ -127,7 +135,8 @@ def statements(body: Iterable[Stmt], *, macros: bool = True) -> Iterator[tuple[S
         loops = (*within.loops, one)[:_DEEPEST] if one.kind == "for" else within.loops
         if one.kind == "macro" and not macros:
             continue
-        inner = [(each, Within(within.asked, loops)) for each in one.body]
+        chosen = [Asked(each, True) for each in one.exprs if one.kind == "for" and _chooses(each)]
+        inner = [(each, Within((*within.asked, *chosen)[-_DEEPEST:], loops)) for each in one.body]
         before = within.asked
         for condition, branch in one.branches:
             here = before if condition is None else (*before, Asked(condition, True))
@@ -135,6 +144,15 @@ def statements(body: Iterable[Stmt], *, macros: bool = True) -> Iterator[tuple[S
             if condition is not None:
                 before = (*before, Asked(condition, False))[-_DEEPEST:]
         pending.extend(reversed(inner))
+
+
+def _chooses(looped: Expr) -> bool:
+    """Whether what a loop goes over is chosen by a condition: one of its own, or a filter's."""
+    return any(
+        one.kind in ("binary", "test", "call")
+        or (one.kind == "filter" and one.value in ("select", "reject", "selectattr", "rejectattr"))
+        for one in expressions(looped)
+    )
 
 
 _DEEPEST = 40
@@ -326,6 +344,8 @@ class _Reader:
                 self.facts.written.append(Written(one.value, one.offset, within))
             if one.kind == "for":
                 self.repeats(self.rounds((*within.loops, one)), one.offset)
+            if one.kind in ("output", "set", "with"):
+                self.facts.outputs += one.exprs
             for expr in (each for top in one.exprs for each in expressions(top)):
                 self.look(expr)
                 if expr.kind == "cond":

@@ -44,7 +44,7 @@ _ANYWHERE = re.compile(
     r"(?<![A-Za-z0-9+/_-])(?:gA[A-X]|e[AFJN]|H4sI|Qlp|/Td6|UEsD|KLUv|BCJN|Y[123]|K[CFGH]|4w|Yw|Z0F|80(?=0[0-5])|63(?=[5-7])|28(?=[4-7])"
     r"|1[fF]8[bB]08|78(?:9[cC]|[dD][aA])|504[bB]0304)[A-Za-z0-9+/_-]{20}"
 )
-NUMBERS = frozenset({int, float, bool, type(None)})
+_NUMBERS = frozenset({int, float, bool, type(None)})
 """What documents hold most, and no text is in."""
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
@@ -61,9 +61,9 @@ def suspect_values(data: Any) -> list[str]:
         value = waiting.pop()
         kind = type(value)
         if kind is dict:
-            if not NUMBERS.issuperset(map(type, value.values())):
+            if not _NUMBERS.issuperset(map(type, value.values())):
                 waiting.extend([child for child in value.values() if type(child) is not int])
-        elif kind is list and NUMBERS.issuperset(map(type, value)):
+        elif kind is list and _NUMBERS.issuperset(map(type, value)):
             continue
         elif kind is list and len(value) > _VOCABULARY:
             waiting.extend([item for item in value if type(item) is not str or len(item) >= _SPELLED])

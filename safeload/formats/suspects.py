@@ -48,7 +48,7 @@ _SPELLING = (
 )
 _FIRST_SPELLED = re.compile(_SPELLING)
 _THEN_SPELLED = re.compile(f"[^A-Za-z0-9+/_-]{_SPELLING}")
-NUMBERS = frozenset({int, float, bool, type(None)})
+_NUMBERS = frozenset({int, float, bool, type(None)})
 """What documents hold most, and no text is in."""
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
@@ -69,9 +69,9 @@ def suspect_values(data: Any) -> list[str]:
         value = waiting.pop()
         kind = type(value)
         if kind is dict:
-            if not NUMBERS.issuperset(map(type, value.values())):
+            if not _NUMBERS.issuperset(map(type, value.values())):
                 waiting.extend([child for child in value.values() if type(child) is not int])
-        elif kind is list and NUMBERS.issuperset(map(type, value)):
+        elif kind is list and _NUMBERS.issuperset(map(type, value)):
             continue
         elif kind is list and len(value) > _VOCABULARY:
             waiting.extend([item for item in value if type(item) is not str or len(item) >= _SPELLED])

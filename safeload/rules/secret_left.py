@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Code, Config, Part, Text
-from safeload.formats.suspects import NUMBERS
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
@@ -42,6 +41,8 @@ _MARKS = {
     "a Weights & Biases key": ("WANDB_API_KEY",),
 }
 """What every secret of a form holds: most texts hold none of it, and no pattern is tried on those."""
+_NUMBERS = frozenset({int, float, bool, type(None)})
+"""What documents hold most, and no text is in."""
 _LONGEST = 1 << 22
 _STRINGS = 20_000
 _SHORTEST = 20
@@ -83,10 +84,10 @@ def _texts(part: Part) -> Iterator[tuple[bool, str]]:
         while waiting and count < _STRINGS:
             value = waiting.pop()
             if isinstance(value, dict):
-                if not NUMBERS.issuperset(map(type, value.values())):
+                if not _NUMBERS.issuperset(map(type, value.values())):
                     waiting.extend(value.values())
             elif isinstance(value, list):
-                if not NUMBERS.issuperset(map(type, value)):
+                if not _NUMBERS.issuperset(map(type, value)):
                     waiting.extend(value)
             elif isinstance(value, str):
                 count += 1

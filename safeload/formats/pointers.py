@@ -121,6 +121,7 @@ _SERIALISED = Later(r"langchain\w*(?: [A-Za-z_]\w*){1,12}")
 """How LangChain writes a class whose constructor is called when the object is loaded again."""
 _ON = ("true", "yes", "on", "1")
 _SOME_COMMAND = one_of("command commands cmd cmds entrypoint cmdline execstart")
+_TELLING = _PLUGIN | _PROGRAM | _CODE_KEYS | _SOME_COMMAND | one_of("run shell install tools args arguments")
 _TRUST = frozenset(
     {("trust", "remote", "code"), ("allow", "all", "kernels"), ("allow", "dangerous", "deserialization")}
 )
@@ -128,12 +129,17 @@ _TRUST = frozenset(
 
 def of_json(data: Any, location: Location) -> Iterator[Part]:
     """What the settings of a JSON document point to."""
-    yield from _found(of_document(data), location, loader=_loader(data))
+    yield from _found(of_document(data, _speaks), location, loader=_loader(data))
 
 
 def of_settings(settings: Iterable[Setting], location: Location, *, lines: bool = True) -> Iterator[Part]:
     """What settings point to; with `lines`, of a file that was read by its lines."""
     yield from _found(settings, location, lines=lines)
+
+
+def _speaks(key: str) -> bool:
+    """Whether a key is for something that runs, so that every text below it is looked at."""
+    return not _TELLING.isdisjoint(words_of(key))
 
 
 def _loader(data: Any) -> bool:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from safeload.formats.later import Later
+from safeload.formats.vocabularies import LONG, telling
 
 _LONGEST = 16_000
 """Characters of a value that are looked at; and twice as many of a line."""
-_VOCABULARY = 1_000
-"""Texts in one list that are words of a vocabulary, and no settings, as long as they are short:"""
-_SPELLED = 16
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -56,8 +54,14 @@ def words_of(key: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORDS.findall(key))
 
 
-def of_document(data: Any) -> Iterator[Setting]:
-    """Every text of a JSON document that stands under a key, at any depth. A list of texts is also told as one line."""
+def of_document(data: Any, speaks: Callable[[str], bool] = bool) -> Iterator[Setting]:
+    """Every text of a JSON document that stands under a key, at any depth. A list of texts is also told as one line.
+
+    Args:
+        data: the document.
+        speaks: whether a key says what its texts are for. Long lists under any other are vocabularies, in which only
+            texts are told that may be more than words; the same file name of many weights is told once.
+    """
     waiting: list[tuple[_Step, Any]] = [((None, "", ""), data)]
     while waiting:
         step, value = waiting.pop()
@@ -66,21 +70,24 @@ def of_document(data: Any) -> Iterator[Setting]:
             if isinstance(program, str) and isinstance(arguments, list):
                 line = " ".join((program, *(item for item in arguments[:100] if isinstance(item, str))))
                 yield _told((step, "command", "command"), line)
-            waiting.extend(
-                ((step, key, key), child) for key, child in value.items() if isinstance(child, (str, dict, list))
-            )
+            items = _once(value) if step[1] == "weight_map" else value.items()
+            waiting.extend(((step, key, key), child) for key, child in items if isinstance(child, (str, dict, list)))
         elif isinstance(value, list):
             texts = [item for item in value if isinstance(item, str)]
             if 1 < len(texts) <= 100 and len(texts) == len(value) and step[1]:
                 yield _told(step, " ".join(texts))
-            words = len(texts) > _VOCABULARY
-            for index, child in enumerate(value):
-                if words and isinstance(child, str) and len(child) < _SPELLED and ".." not in child:
-                    continue
+            for index, child in telling(value) if len(value) > LONG and not speaks(step[1]) else enumerate(value):
                 if isinstance(child, (str, dict, list)):
                     waiting.append(((step, step[1], f"[{index}]"), child))
         elif step[1] and value:
             yield _told(step, value)
+
+
+def _once(weights: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """The files of weights, once for each last word of a name: there are a hundred thousand names, and few files."""
+    texts = {(key.rpartition(".")[2], file): key for key, file in weights.items() if isinstance(file, str)}
+    yield from ((key, file) for (_, file), key in texts.items())
+    yield from ((key, child) for key, child in weights.items() if not isinstance(child, str))
 
 
 _Step = tuple["_Step | None", str, str]

@@ -130,3 +130,40 @@ def test_a_deep_document_is_read_without_recursion() -> None:
     """Its depth costs nothing but itself."""
     document = json.loads('{"a":' * 900 + '"../x"' + "}" * 900)
     assert [part.target for part in of_json(document, HERE)] == ["../x"]  # type: ignore[attr-defined]
+
+
+WORDS = [f"word{number} and" for number in range(5_000)]
+
+
+@pytest.mark.parametrize("kind", ["texts", "pairs", "scores"])
+@pytest.mark.parametrize("place", [0, 2_500, 5_000])
+def test_what_hides_among_the_words_of_a_vocabulary_is_found(kind: str, place: int) -> None:
+    """Wherever it stands in a list of any length, as a text, in a pair of a merge, or beside a score."""
+    words: list[Any] = list(WORDS)
+    words.insert(place, "../../etc/passwd")
+    if kind == "pairs":
+        words = [word.split(" ") for word in words]
+    elif kind == "scores":
+        words = [[word, -1.5] for word in words]
+    found = [one for one in of_json({"model": {"type": "BPE", "vocab_path": words}}, HERE) if one.kind == "outside"]  # type: ignore[attr-defined]
+    assert [one.target for one in found] == ["../../etc/passwd"]  # type: ignore[attr-defined]
+
+
+def test_a_list_for_what_runs_is_no_vocabulary() -> None:
+    """However long it is, each of its texts is looked at."""
+    found = list(of_json({"plugins": [*WORDS, "evil.module"]}, HERE))
+    assert [one.target for one in found] == ["evil.module"]  # type: ignore[attr-defined]
+
+
+def test_words_of_a_vocabulary_cost_little() -> None:
+    """No line of ours for each that is more than putting them together."""
+    small, large = ({"model": {"merges": [word.split(" ") for word in WORDS[:count]]}} for count in (2_000, 4_000))
+    of_small, of_large = (lines(lambda data=data: list(of_json(data, HERE))) for data in (small, large))
+    assert of_large - of_small < 16 * 2_000
+
+
+def test_the_file_of_many_weights_is_told_once() -> None:
+    """A sharded model has a hundred thousand names and few files; what else stands there is told as well."""
+    weights = {f"layers.{number}.weight": f"model-{number % 3}.safetensors" for number in range(3_000)}
+    told = [one.value for one in of_document({"weight_map": {**weights, "x": {"command": "bash -c id"}}})]
+    assert sorted(told) == ["bash -c id", *(f"model-{number}.safetensors" for number in range(3))]

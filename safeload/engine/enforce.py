@@ -292,9 +292,10 @@ def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]], link
     """What each file says of each name of the model, and of a link that leads to it; the same rule once."""
     for file in files:
         seen: list[object] = []
-        for group in (*names, *([link] if link else [])):
-            one = rules.apply(file, group)
-            if one.rule not in seen and (group is not link or one.rule is not None):
+        asked = [rules.apply(file, group) for group in names]
+        by_its_link = [one for one in (rules.apply(file, link),) if one.rule is not None] if link else []
+        for one in (*asked, *by_its_link):
+            if one.rule not in seen:
                 seen.append(one.rule)
                 yield one
 

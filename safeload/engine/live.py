@@ -130,6 +130,8 @@ class Table:
             constants={name: self.constants[name] for name in found if name in self.constants},
             setters={name: self.setters[name] for name in found if name in self.setters},
             named=self.named & found,
+            based={name: self.based[name] for name in found if name in self.based},
+            flat=self.flat & found,
         )
 
     def __contains__(self, name: object) -> bool:

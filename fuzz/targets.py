@@ -137,7 +137,7 @@ def _distributed() -> Iterator[bytes]:
 
 def _hostile(prefix: str, file: str) -> Iterator[bytes]:
     """Small ones of the files that are made to be slow, as far as they have this name."""
-    for case in all_cases(prefix, sequences=False):
+    for case in all_cases(prefix):
         if case.file == file:
             yield case.make(1_000)
 

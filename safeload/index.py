@@ -57,7 +57,7 @@ FORMATS: dict[str, Any] = {
     'plain': (5308, ()),
     'plain_text': (1914, ()),
     'pmml': (3116, (('pmml', ('.pmml',), False, {'holds': (b'PMML',), 'named': ('.pmml',)}),)),
-    'pointers': (16724, ()),
+    'pointers': (16889, ()),
     'proto_text': (3722, (('proto-text', ('.pbtxt', '.prototxt', '.textproto', '.textpb', '.txtpb', '.onnxtxt', '.pbtext'), False, {'begins': (b'node', b'graph_def', b'meta_graphs', b'meta_info_def', b'library', b'saved_model_schema_version'), 'first': b'# \t\n\r\x0b\x0c', 'named': ('.pbtxt', '.prototxt', '.textproto', '.textpb', '.txtpb', '.onnxtxt', '.pbtext')}),)),
     'protobuf': (9608, ()),
     'python': (324, ()),

@@ -112,8 +112,8 @@ def rewrite(
     result = Rewritten(data)
 
     def objection(key: str, value: Any) -> str:
-        if key == _COMPONENT and not late and isinstance(value, str) and value:
-            return _NO_ELSEWHERE
+        if key == _COMPONENT and isinstance(value, str):
+            return _NO_ELSEWHERE if value and not late else ""
         return _objection(key, value, available)
 
     pending: list[tuple[_Step | None, Any]] = [(None, data)]

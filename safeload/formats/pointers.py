@@ -89,6 +89,7 @@ _PLUGIN = one_of(
     "entrypoint factory func function functions funcs loader parser cls callable constructor executor reward rewards "
     "strategy processor processors class user_dir"
 )
+_KERAS = Later(r"(?:tf_)?keras(?:_\w+)?(?:\.\w+)*")
 _PROGRAM = one_of("script interpreter executable startup handler plugin wrapper")
 _DOTTED = Later(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:[.:][A-Za-z_]\w*)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PLAINLY = Later(
@@ -289,6 +290,7 @@ def _runs(setting: Setting, value: str, words: tuple[str, ...]) -> Iterator[tupl
     named = _DOTTED if key.startswith(("module", "import_")) else _CLASS
     deep = key == "name" and value.count(".") > 1
     imported = (key in _CLASSES or deep) and named.fullmatch(value) and not _PLAINLY.fullmatch(value)
+    imported = imported and not (key == "module" and _KERAS.fullmatch(value))  # judged with the class beside it
     if imported or (key in _SERVED and ":" in value and _DOTTED.fullmatch(value)):
         yield "plugin", value.replace(":", ".")
     if key in _NAMES and _NAME.fullmatch(value):

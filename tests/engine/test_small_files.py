@@ -34,7 +34,7 @@ def _archive(number: int) -> bytes:
 
 
 KINDS: dict[str, tuple[Callable[[int], bytes], int, int]] = {
-    ".json": (_config, 540, 300),
+    ".json": (_config, 700, 400),
     ".pkl": (_pickle, 1_650, 750),
     ".pt": (_archive, 1_950, 1_150),
 }

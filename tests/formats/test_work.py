@@ -228,7 +228,7 @@ _SPELLED = re.compile(
 )
 _GATES = "os|posix|nt|subprocess|builtins|__builtin__|importlib|pty|runpy|ctypes|pickle|marshal|_posixsubprocess"
 _NAMED = re.compile(
-    rf"(?<![\w.])(?:{_GATES})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?\s*$", re.MULTILINE
+    rf"(?<![\w.])(?:{_GATES})[.:/][A-Za-z_]|__import__|\w\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])", re.MULTILINE
 )
 PIECES = [
     "os",

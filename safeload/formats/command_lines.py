@@ -30,6 +30,7 @@ _ANYWHERE = Later(
     r"|/bin/(?:ba|z|da|k|c)?sh\s+-\w*c\b|/dev/tcp/\S|<\(\s*(?:curl|wget)\b|\$\(\s*(?:curl|wget|base64|echo|cat)\b"
     r"|(?:&&|;)\s*(?:curl|wget|nc|ncat|bash|sh)\s+\S|\b(?:iex|invoke-expression)\b.{0,80}\b(?:irm|iwr|http|download)",
     re.IGNORECASE,
+    needs=(*"|(&;/", "ex", "EX", "Ex", "eX"),
 )
 _KEYS = one_of("command commands cmd cmds entrypoint execstart execstartpre execstop cmdline")
 """Words of keys that are for commands and nothing else."""
@@ -48,7 +49,7 @@ def is_command(value: str, words: tuple[str, ...]) -> bool:
     text = value.strip()
     if text.lower() in _NOTHING:
         return False
-    if _BEGINS.match(text) or _ANYWHERE.search(text):
+    if (len(text.split(None, 1)) > 1 and _BEGINS.match(text)) or _ANYWHERE.search(text):
         return True
     if words and (words[-1] in _AT_END or (len(words) == 1 and words[0] in _KEYS) or words[-1] in _KEYS):
         first, _, rest = text.partition(" ")

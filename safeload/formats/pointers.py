@@ -32,28 +32,36 @@ _SPECIAL = frozenset("/\\ .:|$(<>=@-\n")
 """What a value has that is more than a word."""
 
 # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────
-_UP = Later(r"(?:[^\s<>|\"'`$]{1,400}[/\\])?\.\.[/\\][^\s<>|\"'`]{1,400}|\.\.|[^\s<>|\"'`]{1,400}[/\\]\.\.")
-_HOST = Later(r"\\\\[\w.\-$]+\\\S+|(?:file|smb|rmi|ldaps?|gopher|jar|dict|jndi|ext)://?\S+", re.IGNORECASE)
+_UP = Later(
+    r"(?:[^\s<>|\"'`$]{1,400}[/\\])?\.\.[/\\][^\s<>|\"'`]{1,400}|\.\.|[^\s<>|\"'`]{1,400}[/\\]\.\.", needs=("..",)
+)
+_HOST = Later(
+    r"\\\\[\w.\-$]+\\\S+|(?:file|smb|rmi|ldaps?|gopher|jar|dict|jndi|ext)://?\S+", re.IGNORECASE, needs=("\\\\", ":/")
+)
 """Another machine, or a file of this one, by address; `\\\\host\\share` sends a password's digest there."""
-_LOOKUP = Later(r"\$\{.{0,80}(?:jndi|ldap|rmi|dns)\b.{0,8}://", re.IGNORECASE)
+_LOOKUP = Later(r"\$\{.{0,80}(?:jndi|ldap|rmi|dns)\b.{0,8}://", re.IGNORECASE, needs=("${",))
 _PRIVATE = Later(
     r"(?:/(?:etc|proc|sys|dev(?!/(?:null|stdin|stdout|stderr|shm)\b)|boot|root/\.(?!cache)\w*|var/run|run/secrets)(?:/|\Z)"
     r"|(?:~|/home/[^/\s]+|/Users/[^/\s]+|\$\{?HOME\}?)/\.(?!cache/|keras|torch|local/)\w"
     r"|[A-Za-z]:[\\/]+Windows\b).*",
     re.IGNORECASE,
+    needs=("/", ":\\"),
 )
 """Places of a machine that no model has business in. Caches and homes stand in every configuration."""
 _LOADED = Later(
     r"https?://\S+\.(?:pkl|pickle|pt|pth|ckpt|bin|joblib|dill|npy|npz|so|dll|dylib|py|sh|js|mjs|ts|exe|whl|tar|gz|tgz|zip|jar|h5"
     r"|keras|pdparams|faiss|onnx|engine|mar|nemo)(?:[?#]\S*)?",
     re.IGNORECASE,
+    needs=("://",),
 )
-_PLAIN = Later(r"(?:http|ftp)://(?!localhost|127\.|0\.0\.0\.0|\[::1?\])\S+", re.IGNORECASE)
+_PLAIN = Later(r"(?:http|ftp)://(?!localhost|127\.|0\.0\.0\.0|\[::1?\])\S+", re.IGNORECASE, needs=("://",))
 _SERVES = one_of(
     "base endpoint weights pretrained model checkpoint ckpt source path index mirror proxy lib api backbone"
 )
 """Words of keys for where something is loaded from, without encryption."""
-_PICKLED = Later(r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|exe|pt|pth|ckpt|bin)\Z", re.IGNORECASE)
+_PICKLED = Later(
+    r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|exe|pt|pth|ckpt|bin)\Z", re.IGNORECASE, needs=(".",)
+)
 _VAGUE = (("dir",), ("path",), ("file",), ("folder",), ("filename",))
 _RUN_DATA = one_of(
     "train training val valid validation test eval dataset datasets data output out log logs logging save saved cache "
@@ -68,7 +76,8 @@ _PAGE = frozenset(
 
 # ── repositories ─────────────────────────────────────────────────────────────────────────────────────────────
 _REPOSITORY = Later(
-    r"(?!(?:text|image|audio|video|application|multipart|font|model)/)[A-Za-z0-9][\w.\-]{0,95}/[\w.\-]{1,95}"
+    r"(?!(?:text|image|audio|video|application|multipart|font|model)/)[A-Za-z0-9][\w.\-]{0,95}/[\w.\-]{1,95}",
+    needs=("/",),
 )
 _PART = Later(
     r"(?:.*_)?(?:backbone|tower|vocoder(?:_\w+)?|(?:draft|assistant|teacher|reward|speculative|reference)_model(?:_\w+)?"
@@ -81,7 +90,7 @@ _OWN = Later(
 )
 _WITHIN = frozenset({"model", "name", "path", "repo", "id", "repo_id", "pretrained"})
 """Keys that say nothing without the one above them."""
-_FILE = Later(r"\.(?:json|txt|model|bin|safetensors|py|yaml|yml|onnx|pt|pth|gguf|csv|npy|md|jinja|xml)\Z")
+_FILE = Later(r"\.(?:json|txt|model|bin|safetensors|py|yaml|yml|onnx|pt|pth|gguf|csv|npy|md|jinja|xml)\Z", needs=(".",))
 
 # ── what runs ────────────────────────────────────────────────────────────────────────────────────────────────
 _PLUGIN = one_of(
@@ -91,11 +100,11 @@ _PLUGIN = one_of(
 )
 _KERAS = Later(r"(?:tf_)?keras(?:_\w+)?(?:\.\w+)*")
 _PROGRAM = one_of("script interpreter executable startup handler plugin wrapper")
-_DOTTED = Later(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:[.:][A-Za-z_]\w*)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_DOTTED = Later(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?:[.:][A-Za-z_]\w*)?|[A-Za-z_][\w.]*:[A-Za-z_]\w*", needs=(".", ":"))
 _PLAINLY = Later(
     r"logging\.(?:handlers\.)?[A-Z]\w*|org\.apache\.spark\..*|torch\.(?:float|int|uint|bfloat|complex)\w*|(?:torch\.)?(?:nn|optim)\.\w+"
 )
-_SCRIPT = Later(r"[^\s:]{1,200}\.(?:pyw?|pyc|sh|bash|bat|cmd|ps1|js|mjs|lua|rb|pl|exe|jar|wasm)(?::\w+)?")
+_SCRIPT = Later(r"[^\s:]{1,200}\.(?:pyw?|pyc|sh|bash|bat|cmd|ps1|js|mjs|lua|rb|pl|exe|jar|wasm)(?::\w+)?", needs=(".",))
 _NAMES = one_of("type class class_type class_name tool tools _type kind node component chain provider executor")
 _NAME = Later(r"[\w.\-]{3,120}")
 _LANGUAGE = one_of("python py code shell bash script js javascript lua terminal command cmd powershell pal")
@@ -113,12 +122,13 @@ _SOURCE = Later(
     r"|\b(?:eval|exec|compile|__import__|getattr)\s{0,4}\(|\b(?:os|subprocess|socket|shutil)\.\w{1,40}\s{0,4}\("
 )
 _DIRECT = Later(
-    r"(?:[\w.\-]{1,80}(?:\[[\w,.\- ]{1,80}\])?\s{0,4}@\s{0,4})(?:git\+|hg\+)?(?:https?|ssh|file)://\S{1,400}|(?:git|hg|svn)\+\w{1,8}://\S{1,400}"
+    r"(?:[\w.\-]{1,80}(?:\[[\w,.\- ]{1,80}\])?\s{0,4}@\s{0,4})(?:git\+|hg\+)?(?:https?|ssh|file)://\S{1,400}|(?:git|hg|svn)\+\w{1,8}://\S{1,400}",
+    needs=("://",),
 )
-_FLAG = Later(r"(?:^|\s)--trust-remote-code\b")
+_FLAG = Later(r"(?:^|\s)--trust-remote-code\b", needs=("--trust",))
 _INDEX = one_of("source sources index indexes registry registries repository repositories channels channel")
 """Words of keys, or of those above them, for where packages come from."""
-_SERIALISED = Later(r"langchain\w*(?: [A-Za-z_]\w*){1,12}")
+_SERIALISED = Later(r"langchain\w*(?: [A-Za-z_]\w*){1,12}", needs=("langchain",))
 """How LangChain writes a class whose constructor is called when the object is loaded again."""
 _ON = ("true", "yes", "on", "1")
 _SOME_COMMAND = one_of("command commands cmd cmds entrypoint cmdline execstart")

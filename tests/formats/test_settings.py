@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeload.core.names import Location
+from safeload.formats import command_lines, pointers
 from safeload.formats.command_lines import is_command
+from safeload.formats.later import Later
 from safeload.formats.pointers import of_json, of_settings, outside
 from safeload.formats.set_up import sets_up
 from safeload.formats.settings import of_document, of_lines, words_of
@@ -167,3 +169,32 @@ def test_the_file_of_many_weights_is_told_once() -> None:
     weights = {f"layers.{number}.weight": f"model-{number % 3}.safetensors" for number in range(3_000)}
     told = [one.value for one in of_document({"weight_map": {**weights, "x": {"command": "bash -c id"}}})]
     assert sorted(told) == ["bash -c id", *(f"model-{number}.safetensors" for number in range(3))]
+
+
+LATER = {
+    f"{module.__name__}.{name}": pattern
+    for module in (pointers, command_lines)
+    for name, pattern in vars(module).items()
+    if isinstance(pattern, Later)
+}
+SIGNS = (
+    r". / : ; | & ( < $ \ @ - _ ~ a 1 .. :// http bash curl python file ${jndi /etc C:\Windows evil iex IeX git+https"
+)
+MORE = "langchain x", ".pkl", ".so", "--trust-remote-code", "sh -c", "/bin/", "/dev/tcp/", "\u3000", " ", "\n"
+PARTS = st.sampled_from([*SIGNS.split(), *MORE])
+
+
+@given(st.lists(PARTS, max_size=8).map("".join))
+def test_what_a_pattern_needs_is_in_all_that_it_matches(text: str) -> None:
+    """Looking for that first changes no answer."""
+    for name, pattern in LATER.items():
+        for how in ("match", "fullmatch", "search"):
+            plain = getattr(pattern.compiled, how)(text) is not None
+            assert (getattr(pattern, how)(text) is not None) is plain, (name, how)
+
+
+@given(st.lists(PARTS, max_size=8).map("".join))
+def test_a_command_has_more_than_one_word(text: str) -> None:
+    """So that one word alone is not searched."""
+    if command_lines._BEGINS.match(text.strip()):
+        assert len(text.split(None, 1)) > 1

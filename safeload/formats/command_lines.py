@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from safeload.formats.later import Later
 from safeload.formats.settings import one_of
+from safeload.later import Later
 
 _INTERPRETERS = (
     r"(?:ba|z|da|k|c|fi)?sh|cmd(?:\.exe)?|powershell(?:\.exe)?|pwsh|python[\d.]*w?|node|deno|bun|perl|ruby|php|lua"

@@ -9,8 +9,9 @@ from typing import Any
 from safeload.core.names import Location
 from safeload.formats.base import Code, Part
 from safeload.formats.inside import Overdrawn
+from safeload.later import Later
 
-_SCRIPT = re.compile(r"<\s*script\b|\bon(?:error|load|click|mouseover)\s*=|javascript\s*:|<\s*iframe\b", re.IGNORECASE)
+_SCRIPT = Later(r"<\s*script\b|\bon(?:error|load|click|mouseover)\s*=|javascript\s*:|<\s*iframe\b", re.IGNORECASE)
 _ACTIVE = ("application/javascript", "application/x-javascript")
 _MOST = 10_000
 

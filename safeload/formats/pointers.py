@@ -15,9 +15,9 @@ from typing import Any
 
 from safeload.core.names import Location
 from safeload.formats.base import Part, Reference, Text
-from safeload.formats.later import Later
 from safeload.formats.settings import Setting, of_document, one_of, words_of
 from safeload.formats.steering import steers
+from safeload.later import Later
 
 _SENTENCE = 20
 _PROMPT = one_of(

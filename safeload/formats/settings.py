@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from safeload.formats.later import Later
 from safeload.formats.vocabularies import LONG, telling
+from safeload.later import Later
 
 _LONGEST = 16_000
 """Characters of a value that are looked at; and twice as many of a line."""

@@ -6,6 +6,8 @@ import itertools
 import re
 from typing import Any
 
+from safeload.later import Later
+
 _SHORTEST = 4
 _VOCABULARY = 1_000
 """Texts in one list that are words: only long ones among them are looked at."""
@@ -47,7 +49,7 @@ _SPELLING = (
     r"|1[fF]8[bB]08|78(?:9[cC]|[dD][aA])|504[bB]0304)[A-Za-z0-9+/_-]{20}"
 )
 _FIRST_SPELLED = re.compile(_SPELLING)
-_THEN_SPELLED = re.compile(f"[^A-Za-z0-9+/_-]{_SPELLING}")
+_THEN_SPELLED = Later(f"[^A-Za-z0-9+/_-]{_SPELLING}")
 _NUMBERS = frozenset({int, float, bool, type(None)})
 """What documents hold most, and no text is in."""
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
@@ -57,7 +59,7 @@ _A_NAME = re.compile(f"(?:{_A_GATE})[.:/][A-Za-z_]")
 _LIBRARY = re.compile(r"\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])", re.MULTILINE)
 
 
-_SHORT = re.compile(rf"(?m)^(?:(?:{'|'.join(_GATES)})[.:/][A-Za-z_]\w*|[^\s'\"]*__import__\s?\(.*)$")
+_SHORT = Later(rf"(?m)^(?:(?:{'|'.join(_GATES)})[.:/][A-Za-z_]\w*|[^\s'\"]*__import__\s?\(.*)$")
 """Words of a long list that name what runs code; one look at all of them costs less than one at each."""
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
-_FETCHES = re.compile(
+_FETCHES = Later(
     r"\b(?:curl|wget|fetch|iwr|irm|invoke-webrequest|invoke-restmethod)\b.{0,400}(?:\|\s*(?:sudo\s+)?\S{0,40}"
     r"(?:sh|python[\d.]*|perl|ruby|node|iex)\b|(?:&&|;)\s*(?:\S{0,40}sh\b|chmod|\./))"
     r"|\S{0,40}sh\b.{0,80}(?:<\(|\$\(|`)\s*(?:curl|wget)\b|\biex\b.{0,200}\b(?:irm|iwr|downloadstring)"
@@ -19,7 +20,7 @@ _FETCHES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Something is fetched and run. Honest installers are installed so, too."""
-_ATTACKS = re.compile(
+_ATTACKS = Later(
     r"/dev/(?:tcp|udp)/\S|\bn(?:et)?c(?:at)?\b.{0,80}\s-\w*e\b|\bsocat\b.{0,200}\bexec:|\bmkfifo\b.{0,200}\bn(?:et)?cat\b"
     r"|\bbase64\b\s+(?:-d|-D|--decode)\b.{0,200}\|\s*\S{0,40}(?:sh|python[\d.]*|perl)\b"
     r"|\bpowershell\b.{0,200}\s-e(?:nc|ncodedcommand)?\s+[A-Za-z0-9+/=]{16}|\bcertutil\b.{0,80}-urlcache"

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
-_USUAL = re.compile(
+_USUAL = Later(
     r"(?:(?:--?(?:index-url|extra-index-url|find-links|i|f))[ =])?https://(?:pypi\.org|files\.pythonhosted\.org|"
     r"download\.pytorch\.org|conda\.anaconda\.org|repo\.anaconda\.com)(?:/.*)?",
     re.DOTALL,

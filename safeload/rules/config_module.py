@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import GlobalName, escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.catalogue import (
@@ -27,7 +27,7 @@ _HOMES = ("sentence_transformers.", "transformers.", "diffusers.", "torch.nn.mod
 """Packages whose classes a library of models looks up by name; importing those runs nobody else's code."""
 
 
-_LAYER = re.compile(r"torch\.(?:nn(?:\.modules\.[a-z_]+)?\.[A-Z]\w*|optim(?:\.[a-z_]+)*\.[A-Z]\w*)")
+_LAYER = Later(r"torch\.(?:nn(?:\.modules\.[a-z_]+)?\.[A-Z]\w*|optim(?:\.[a-z_]+)*\.[A-Z]\w*)")
 """Layers, losses, optimisers and schedules: making one runs torch's own code, on numbers."""
 _FLAVOURS = "mlflow."
 """MLflow's own loaders, which every model of its names; some of them unpickle what lies beside."""

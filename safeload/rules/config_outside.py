@@ -8,21 +8,22 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
-_ADDRESS = re.compile(r"https?://|ftp://|s3://|gs://", re.IGNORECASE)
-_ENCRYPTED = re.compile(r"https://", re.IGNORECASE)
-_RUNS = re.compile(
+_ADDRESS = Later(r"https?://|ftp://|s3://|gs://", re.IGNORECASE)
+_ENCRYPTED = Later(r"https://", re.IGNORECASE)
+_RUNS = Later(
     r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|exe|whl|jar|mar|nemo|dpr|pt|pth|ckpt|bin|npy)(?:[?#]\S*)?\Z",
     re.I,
 )
 """Ends of names of what runs code, or may, where it is loaded."""
-_CODE = re.compile(
+_CODE = Later(
     r"\.(?:pkl|pickle|joblib|dill|so|dll|dylib|pyd|py|sh|js|mjs|ts|exe|whl|jar|mar|nemo|dpr)(?:[?#]\S*)?\Z", re.I
 )
 """The same, without the checkpoints that every training configuration fetches."""
-_MACHINE = re.compile(r"\\\\|\$\{|(?:smb|rmi|ldaps?|gopher|jar|dict|jndi|ext):", re.IGNORECASE)
+_MACHINE = Later(r"\\\\|\$\{|(?:smb|rmi|ldaps?|gopher|jar|dict|jndi|ext):", re.IGNORECASE)
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
@@ -21,7 +22,7 @@ _WORDS = {
 }
 _ELSEWHERE = frozenset({"repository"})
 """Kinds whose target is not part of this model, so that nobody has looked at it here."""
-_STRANGE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^\\\\|^[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
+_STRANGE = Later(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^\\\\|^[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
 """A base model that is neither a repository nor a folder of the machine that the adapter was trained on."""
 _QUANTISERS = frozenset(
     {

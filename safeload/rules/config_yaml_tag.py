@@ -8,17 +8,16 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import GlobalName, escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 from safeload.rules.catalogue import ability, is_stdlib
 
 _CORE = "tag:yaml.org,2002:"
-_PYTHON = re.compile(re.escape(_CORE) + r"python/(object(?:/apply|/new)?|name|module)(?::(.*))?", re.DOTALL)
-_OTHER = re.compile(re.escape(_CORE) + r"(?:java|javax|com|org|net|sun|ruby|perl|php|js|cs)[./:/]", re.IGNORECASE)
+_PYTHON = Later(re.escape(_CORE) + r"python/(object(?:/apply|/new)?|name|module)(?::(.*))?", re.DOTALL)
+_OTHER = Later(re.escape(_CORE) + r"(?:java|javax|com|org|net|sun|ruby|perl|php|js|cs)[./:/]", re.IGNORECASE)
 """Tags by which the readers of other languages make any class."""
-_LOCAL = re.compile(
-    r"!(?:include|import|call|eval|exec|python|py|cmd|shell|env|obj|object|func|class)\b", re.IGNORECASE
-)
+_LOCAL = Later(r"!(?:include|import|call|eval|exec|python|py|cmd|shell|env|obj|object|func|class)\b", re.IGNORECASE)
 """Tags that programs define for themselves, and that say what they do."""
 
 

@@ -20,12 +20,13 @@ class Row:
     """`(module, library)`: a library that one module may import; lazily, unless the row says otherwise."""
 
 
-BELOW = ("registry", "index")
+BELOW = ("registry", "index", "later")
 
 TABLE = {
     # Below everything: what is known of registries without importing them.
     "registry": Row(()),
     "index": Row(()),
+    "later": Row(()),  # patterns that are compiled when they are needed
     "core": Row(("core",), theirs_in=(("core.keys", "cryptography"),)),
     # zstd is what the standard library cannot unpack before Python 3.14; it comes with an extra.
     "formats": Row(("core", "formats", *BELOW), theirs_in=(("formats.unpack_extra", "zstandard"),)),

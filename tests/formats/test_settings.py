@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from safeload.core.names import Location
 from safeload.formats import command_lines, pointers
 from safeload.formats.command_lines import is_command
-from safeload.formats.later import Later
 from safeload.formats.pointers import of_json, of_settings, outside
 from safeload.formats.set_up import sets_up
 from safeload.formats.settings import of_document, of_lines, words_of
+from safeload.later import Later
 from tests.effort import lines
 
 HERE = Location("x")

@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first needed: most files need none of a reader's."""
+"""Regular expressions that are compiled when they are first needed: most files need none of a reader's or rule's."""
 
 from __future__ import annotations
 

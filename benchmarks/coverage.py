@@ -201,6 +201,12 @@ def _peer(peer: Peer, folder: str | None) -> dict[str, dict[str, int] | str]:
     return found
 
 
+def _torch_imports() -> list[str]:
+    """What torch imports if it is installed, such as dill."""
+    code = "import sys, torch; print(*sys.modules)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
 def _share(count: int, files: int) -> str:
     return f"{count:,} ({100 * count / files:.2f} %)"
 
@@ -213,7 +219,8 @@ def page(sums: Sums, scans: dict[str, dict[str, int] | str]) -> str:
     """`docs/coverage.md`."""
     count = sums.files
     named = {name.partition(".")[0] for entry in SETS for name in entry["globals"]}
-    imported = sorted((named - {"torch", "numpy", "__main__", *sys.stdlib_module_names}) & set(sys.modules))
+    known = {"torch", "numpy", "__main__", *sys.stdlib_module_names, *_torch_imports()}
+    imported = sorted((named - known) & set(sys.modules))
     lines = [
         "# Coverage",
         "",
@@ -242,8 +249,8 @@ def page(sums: Sums, scans: dict[str, dict[str, int] | str]) -> str:
         "What safeload and torch import once, when they first need it, was imported by then: the tests watch that.",
         f"While safeload loaded each file twice, an audit hook heard **{sum(_HEARD.values())}** imports, unpickled",
         f"names, compilations, executions, processes, connections or native libraries{_list(_HEARD)}. Of the",
-        f"libraries that the files name, beside torch and numpy, **{len(imported)}** had been imported at the end"
-        f"{_list(imported)}.",
+        f"libraries that the files name, beside torch, numpy and what torch imports itself, **{len(imported)}** had been",
+        f"imported at the end{_list(imported)}.",
         "",
         'What `unknown="refuse"` refuses:',
         "",

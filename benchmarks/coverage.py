@@ -249,7 +249,8 @@ def page(sums: Sums, scans: dict[str, dict[str, int] | str]) -> str:
         "What safeload and torch import once, when they first need it, was imported by then: the tests watch that.",
         f"While safeload loaded each file twice, an audit hook heard **{sum(_HEARD.values())}** imports, unpickled",
         f"names, compilations, executions, processes, connections or native libraries{_list(_HEARD)}. Of the",
-        f"libraries that the files name, beside torch, numpy and what torch imports itself, **{len(imported)}** had been",
+        "libraries that the files name, beside torch, numpy and what torch imports itself, "
+        f"**{len(imported)}** had been",
         f"imported at the end{_list(imported)}.",
         "",
         'What `unknown="refuse"` refuses:',

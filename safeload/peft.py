@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from peft import *  # noqa: F403
 
 HOME = "safeload.peft"
-OLDEST = "0.19"
+OLDEST = "0.20"
 _HUB = ("repo_type", "force_filename", "local_dir", "resume_download", "user_agent", "library_name", "etag_timeout")
 
 

@@ -10,6 +10,16 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.hostile.case import Case, numbered, repeated
 
+HDF5_HEAD = (
+    b"\x89HDF\r\n\x1a\n"
+    + bytes((0, 0, 0, 0, 0, 8, 8, 0))
+    + struct.pack("<HHI", 4, 16, 0)
+    + struct.pack("<QQQQ", 0, (1 << 64) - 1, 1 << 30, (1 << 64) - 1)
+    + struct.pack("<QQII", 0, 96, 0, 0)
+    + bytes(16)
+)
+"""The superblock of an HDF5 file, whose root group begins right behind it."""
+
 
 def varint(number: int) -> bytes:
     out = b""
@@ -301,20 +311,6 @@ def _items() -> Iterator[Case]:
 
 
 def _hdf5() -> Iterator[Case]:
-    head = (
-        b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0\4\0\x10\0\0\0\0\0"
-        + struct.pack("<QQQQ", 0, 1 << 64 - 1, 1 << 40, (1 << 64) - 1)
-        if False
-        else b""
-    )
-    head = (
-        b"\x89HDF\r\n\x1a\n"
-        + bytes((0, 0, 0, 0, 0, 8, 8, 0))
-        + struct.pack("<HHI", 4, 16, 0)
-        + struct.pack("<QQQQ", 0, (1 << 64) - 1, 1 << 30, (1 << 64) - 1)
-        + struct.pack("<QQII", 0, 96, 0, 0)
-        + bytes(16)
-    )
     header = lambda count, size: struct.pack("<BBHII", 1, 0, count, 1, size) + bytes(4)
     for name, unit in {
         "empty messages": struct.pack("<HHB3x", 0, 0, 0),
@@ -325,10 +321,12 @@ def _hdf5() -> Iterator[Case]:
         "filters": struct.pack("<HHB3x", 11, 8, 0) + b"\1\1\0\0\0\0\0\0",
         "external files": struct.pack("<HHB3x", 7, 24, 0) + b"\1\0\0\0\1\0\1\0" + bytes(16),
     }.items():
-        make = lambda size, unit=unit: head + header(min(65_535, size // len(unit)), size) + unit * (size // len(unit))
+        make = lambda size, unit=unit: (
+            HDF5_HEAD + header(min(65_535, size // len(unit)), size) + unit * (size // len(unit))
+        )
         yield Case(f"HDF5 {name}", "m.h5", make)
         lot = lambda size, unit=unit: (
-            head
+            HDF5_HEAD
             + header(2, 32)
             + struct.pack("<HHB3x", 16, 16, 0)
             + struct.pack("<QQ", 144, size)
@@ -349,8 +347,8 @@ def _hdf5() -> Iterator[Case]:
         bytes(8),
         b"\xff",
     ):
-        yield Case(f"HDF5 {unit!r}", "m.h5", repeated(unit, before=head))
-    yield Case("HDF5 noise", "m.h5", lambda size: head + noise(size))
+        yield Case(f"HDF5 {unit!r}", "m.h5", repeated(unit, before=HDF5_HEAD))
+    yield Case("HDF5 noise", "m.h5", lambda size: HDF5_HEAD + noise(size))
 
 
 def _others() -> Iterator[Case]:

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.hostile.binaries import HDF5_HEAD
 from benchmarks.hostile.case import Case, nested, repeated
 
 SEED = 20_261_128
@@ -344,14 +345,7 @@ ALPHABETS = (
             ),
             *(struct.pack("<HHB3x", 16, 16, 0) + struct.pack("<QQ", 112, 4096), struct.pack("<HHB3x", 0, 0, 0)),
         ),
-        before=(
-            b"\x89HDF\r\n\x1a\n"
-            + bytes((0, 0, 0, 0, 0, 8, 8, 0))
-            + struct.pack("<HHI", 4, 16, 0)
-            + struct.pack("<QQQQ", 0, (1 << 64) - 1, 1 << 30, (1 << 64) - 1)
-            + struct.pack("<QQII", 0, 96, 0, 0)
-            + bytes(16)
-        ),
+        before=HDF5_HEAD,
     ),
     Alphabet(
         "zip",

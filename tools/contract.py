@@ -2,10 +2,12 @@
 
     python -m tools.contract sentence-transformers oldest
     python -m tools.contract peft 0.19.0
+    python -m tools.contract science oldest
 
-Puts that one version over the packages of this interpreter, in a folder of its own below `build/contract`, and runs
-every test of what safeload does with that library against it. What the library itself needs stays as it is installed,
-unless its own metadata says that it cannot work with that: then what it asks for lies in the folder, too.
+Puts that one version (of `science`: those of all libraries that arrays go through) over the packages of this
+interpreter, in a folder of its own below `build/contract`, and runs every test of what safeload does with it. What the
+library itself needs stays as it is installed, unless its own metadata says that it cannot work with that: then what it
+asks for lies in the folder, too.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class Contract:
     """Packages that the library needs without saying so, or that `make test` does not have."""
     extras: tuple[str, ...] = ()
     """Extras of the library whose packages `make test` has: they must be in a version that it takes."""
+    together: tuple[str, ...] = ()
+    """Not one library: all of these at once, each at its oldest or its newest version."""
 
 
 _GUARD = ("guarding/test_libraries.py", "guarding/test_adapters.py")
@@ -105,6 +109,17 @@ CONTRACTS = {
     "pandas": Contract(("doors", "allowlists", "guarding/test_guard.py", _GUARD[0])),
     "h5py": Contract(("formats/test_keras.py", "formats/test_hdf5.py", "engine/test_convert_hdf5.py")),
     "safetensors": Contract(("engine", "formats", "adapters/test_loading.py")),
+    # What a machine has that nobody upgraded: compiled libraries of one time, that were made for each other.
+    "science": Contract(
+        (
+            *("doors", "allowlists", "formats", "engine/test_convert_arrays.py", "engine/test_convert_hdf5.py"),
+            *("guarding/test_keras_and_timm.py", "guarding/test_attacks.py", "guarding/test_guard.py", _GUARD[0]),
+        ),
+        together=(
+            *("numpy", "scipy", "pandas", "scikit-learn", "joblib", "skops", "h5py", "keras"),
+            *("cloudpickle", "dill", "lz4", "zstandard"),
+        ),
+    ),
 }
 
 
@@ -156,7 +171,8 @@ def install(folder: Path, library: str, asked: str) -> None:
     """Fill the folder: the library, what it needs beside it, and so on until nothing is unmet."""
     shutil.rmtree(folder, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
-    texts = [wanted(library, asked), *CONTRACTS[library].beside]
+    contract = CONTRACTS[library]
+    texts = [*(wanted(each, asked) for each in contract.together or (library,)), *contract.beside]
     for _ in range(10):
         sys.stderr.write(f"{folder.name}: {', '.join(texts)}\n")
         subprocess.run([*pip, *texts], check=True)

@@ -34,7 +34,7 @@ _ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, Mem
 
 def sklearn_table(names: Iterable[GlobalName]) -> Table:
     """Makers for those of these names that are known; none if scikit-learn is not installed."""
-    wanted = {name for name in names if name.module.partition(".")[0] in ("sklearn", "scipy", "numpy")}
+    wanted = {name for name in names if name.module.partition(".")[0] in ("sklearn", "scipy", "numpy", "_loss")}
     if not wanted:
         return Table()
     from safeload.adapt_sklearn._checks import CHECKS, UNCHECKED
@@ -76,8 +76,10 @@ def _imported(name: GlobalName) -> type | None:
 
 
 def _installed(name: GlobalName) -> bool:
+    from safeload.adapt_sklearn._compiled import home_of
+
     try:
-        return hasattr(import_module(name.module), name.name)
+        return hasattr(import_module(home_of(name)), name.name)
     except ModuleNotFoundError:
         return False
 

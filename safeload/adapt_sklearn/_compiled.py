@@ -154,9 +154,15 @@ def _loss(made: Made) -> object:
     if not all(isinstance(one, int | float) for one in made.args):
         raise _bad("a loss", "its parameters are no numbers")
     try:
-        return getattr(import_module(made.name.module), made.name.name)(*made.args)
+        return getattr(import_module(home_of(made.name)), made.name.name)(*made.args)
     except (TypeError, ValueError):
         raise _bad("a loss", "its parameters are others") from None
+
+
+def home_of(name: GlobalName) -> str:
+    """The module that has a compiled class. scikit-learn 1.7 and older wrote its losses as those of a module `_loss`:
+    whatever is called so is never imported."""
+    return _LOSS_HOME if name.module == LOSS_ALIAS else name.module
 
 
 def _bunch(made: Made) -> object:
@@ -233,6 +239,8 @@ def _no_value(made: Made) -> object:
     return numpy.ma.masked
 
 
+LOSS_ALIAS = "_loss"
+_LOSS_HOME = "sklearn._loss._loss"
 TRIPLET = GlobalName("sklearn.impute._iterative", "_ImputerTriplet")
 _LOSSES = tuple(
     f"Cy{name}"
@@ -250,7 +258,7 @@ MAKERS: dict[GlobalName, Maker] = {
     GlobalName("sklearn.metrics._dist_metrics", "newObj"): _metric,
     GlobalName("sklearn.neighbors._kd_tree", "newObj"): _search_tree,
     GlobalName("sklearn.neighbors._ball_tree", "newObj"): _search_tree,
-    **{GlobalName("sklearn._loss._loss", name): _loss for name in _LOSSES},
+    **{GlobalName(home, name): _loss for home in (_LOSS_HOME, LOSS_ALIAS) for name in _LOSSES},
     **{GlobalName("sklearn.linear_model._sgd_fast", name): _loss for name in _SGD},
     GlobalName("sklearn.utils._bunch", "Bunch"): _bunch,
     TRIPLET: _triplet,

@@ -25,6 +25,7 @@ WIDTHS: Mapping[str, int] = MappingProxyType(
         "float32": 4,
         "float64": 8,
         "complex32": 4,
+        "bcomplex32": 4,
         "complex64": 8,
         "complex128": 16,
         "float8_e4m3fn": 1,

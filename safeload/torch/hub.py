@@ -186,16 +186,34 @@ def load(
         return _entry(code, model)(*args, **kwargs)
 
 
-def help(github: Any, model: Any, force_reload: bool = False, *, source: str = "github", **kwargs: Any) -> Any:
+def help(
+    github: Any,
+    model: Any,
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    trust_repo: Any = None,
+    *,
+    source: str = "github",
+    safeload: Options | None = None,
+) -> Any:
     """The docstring of an entry. To have it, the code runs: so it must be approved. Raises as `load`."""
-    options = checked_options(kwargs.pop("safeload", None))
+    options = checked_options(safeload)
     with _code("torch.hub.help", github, source, force_reload, options) as code:
         return _entry(code, model).__doc__
 
 
-def list(github: Any, force_reload: bool = False, *, source: str = "github", **kwargs: Any) -> Any:
+def list(
+    github: Any,
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    trust_repo: Any = None,
+    verbose: bool = True,
+    *,
+    source: str = "github",
+    safeload: Options | None = None,
+) -> Any:
     """The names of all entries. To have them, the code runs: so it must be approved. Raises as `load`."""
-    options = checked_options(kwargs.pop("safeload", None))
+    options = checked_options(safeload)
     with _code("torch.hub.list", github, source, force_reload, options) as code:
         found = vars(_module(code))
         return [name for name, value in found.items() if callable(value) and not name.startswith("_")]

@@ -8,12 +8,17 @@ import importlib
 import importlib.util
 import itertools
 import pickle
+import re
 import sysconfig
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
+import safeload
 from safeload import Options
 from safeload import torch as safe_torch
 from safeload.adapt_numpy import numpy_table
@@ -61,15 +66,31 @@ IMPORTED = ("torch", "numpy", "transformers", "accelerate", "scipy", "pandas")
 """Libraries whose names are made when they are imported, so that their sources do not show them all."""
 
 
+ALLOWLISTS = Path(safeload.__file__).parent / "allowlists"
+
+
 def _installed(top: str) -> bool:
     return importlib.util.find_spec(top) is not None
 
 
+def _to_come() -> set[GlobalName]:
+    """Names that a file lists for newer versions than the installed one."""
+    found = set()
+    for file in ALLOWLISTS.glob("*.toml"):
+        for table in tomllib.loads(file.read_text("utf-8"))["globals"]:
+            first = re.fullmatch(r"([\d.]+) and later", table.get("versions", ""))
+            top = table["module"].partition(".")[0]
+            if first and top in IMPORTED and _installed(top) and Version(metadata.version(top)) < Version(first[1]):
+                found |= {GlobalName(table["module"], name) for name in table["names"]}
+    return found
+
+
 def _by_module() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    to_come = _to_come()
     for entry in default_allowlist():
         top = entry.name.module.partition(".")[0]
-        if top in IMPORTED and _installed(top):
+        if top in IMPORTED and _installed(top) and entry.name not in to_come:
             found.setdefault(entry.name.module, []).append(entry.name.name)
     return found
 

@@ -6,6 +6,7 @@ import base64
 import builtins
 import copyreg
 import datetime
+import inspect
 import io
 import json
 import os
@@ -36,6 +37,7 @@ from pandas.core.internals.managers import BlockManager, SingleBlockManager  # n
 from safeload.adapt_pandas._table import table  # noqa: E402
 
 TESTING = pandas.testing
+NEWER_TEXT = "na_value" in inspect.signature(pandas.StringDtype).parameters
 _BACKED = NDArrayBacked.__reduce__(pandas.array([0], dtype="datetime64[ns]"))[0]
 
 
@@ -139,7 +141,8 @@ def test_series_and_indexes_come_back(name: str, protocol: int) -> None:
         pandas.Interval(0, 1.5, "both"),
         pandas.CategoricalDtype(["a", "b"], ordered=True),
         pandas.DatetimeTZDtype("ms", "UTC"),
-        pandas.StringDtype("python", na_value=numpy.nan),
+        # Before 2.3 there is one value that is missing, and no word for it.
+        pandas.StringDtype("python", **{"na_value": numpy.nan} if NEWER_TEXT else {}),
         pandas.PeriodDtype("D"),
         pandas.IntervalDtype("int64", "left"),
         pandas.UInt8Dtype(),

@@ -15,6 +15,7 @@ from safeload import torch as safe_torch  # noqa: E402
 from safeload.core.construct import Record  # noqa: E402
 from safeload.core.errors import MalformedInput, SafeloadError  # noqa: E402
 from safeload.engine.scan import scan_stream  # noqa: E402
+from safeload.formats.dtypes import WIDTHS  # noqa: E402
 
 
 def _saved(value: Any) -> bytes:
@@ -188,3 +189,49 @@ def test_tuples_of_another_length_are_refused(args: Any) -> None:
     """torch would take more than there are names for."""
     with pytest.raises(SafeloadError):
         safe_torch.load(_saved([_Returned(*args)]))
+
+
+# ── what the installed torch has, whichever it is ───────────────────────────────────────────────────────────────────
+
+DTYPES = sorted({value for value in vars(torch).values() if isinstance(value, torch.dtype)}, key=str)
+QUANTISED = {dtype for dtype in DTYPES if str(dtype).startswith(("torch.qint", "torch.quint"))}
+"""They have scales, and are tested where those are."""
+WRITTEN = sorted({*torch.storage._dtype_to_storage_type_map(), *torch.storage._new_dtypes()} - QUANTISED, key=str)
+"""Those of which torch writes tensors."""
+
+
+def _comes_back(value: object, zipped: bool = True) -> Any:
+    """The value that `load` makes of what torch writes, which the scan calls safe."""
+    written = io.BytesIO()
+    torch.save(value, written, _use_new_zipfile_serialization=zipped)
+    assert str(scan_stream(io.BytesIO(written.getvalue())).files[0].status) == "safe"
+    return safe_torch.load(written.getvalue(), unknown="refuse")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_element_type_is_known(dtype: torch.dtype) -> None:
+    """By name, and as wide as torch says."""
+    assert _comes_back([dtype])[0] is dtype
+    assert WIDTHS[str(dtype).removeprefix("torch.")] == dtype.itemsize
+
+
+@pytest.mark.filterwarnings("ignore:.*Complex.*support")
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("dtype", WRITTEN, ids=str)
+def test_tensors_of_every_element_type_come_back(dtype: torch.dtype, zipped: bool) -> None:
+    """Bit for bit, in either format that torch writes."""
+    value = torch.arange(12 * dtype.itemsize, dtype=torch.uint8).view(dtype).reshape(3, 4).t()
+    found = _comes_back(value, zipped)
+    assert found.dtype is dtype and found.stride() == value.stride()
+    assert found.contiguous().view(torch.uint8).tolist() == value.contiguous().view(torch.uint8).tolist()
+
+
+@pytest.mark.parametrize("name", [name for name, kind in vars(torch.return_types).items() if isinstance(kind, type)])
+def test_every_tuple_with_names_comes_back(name: str) -> None:
+    """What `torch.max` and its kin of the installed version return: listed by name, made of as many tensors."""
+    kind = getattr(torch.return_types, name)
+    if not issubclass(kind, tuple) or kind.__module__ != "torch.return_types":
+        pytest.skip("a helper, not a result")
+    value = kind(tuple(torch.tensor(float(at)) for at in range(kind.n_fields)))
+    found = _comes_back(value)
+    assert type(found) is kind and [one.item() for one in found] == [one.item() for one in value]

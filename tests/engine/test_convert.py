@@ -284,10 +284,17 @@ def test_packed_floats_of_four_bits(tmp_path: Path) -> None:
         assert file.get_slice("w").get_shape() == [3, 8]
 
 
-@pytest.mark.filterwarnings("ignore:ComplexHalf support")
+@pytest.mark.filterwarnings("ignore:.*Complex.*support")
 @pytest.mark.parametrize(
     ("dtype", "seen", "wide"),
-    [("complex128", "float64", 2), ("complex64", "float32", 2), ("complex32", "float16", 2), ("bits8", "uint8", 1)],
+    [
+        *(("complex128", "float64", 2), ("complex64", "float32", 2), ("complex32", "float16", 2)),
+        ("bits8", "uint8", 1),
+        pytest.param(
+            *("bcomplex32", "bfloat16", 2),
+            marks=pytest.mark.skipif(not hasattr(torch, "bcomplex32"), reason="newer than the installed torch"),
+        ),
+    ],
 )
 def test_types_that_safetensors_lacks_can_be_seen_as_others(tmp_path: Path, dtype: str, seen: str, wide: int) -> None:
     """A view writes the same bytes as another type: a complex number as a last dimension of two."""

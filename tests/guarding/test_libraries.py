@@ -23,6 +23,8 @@ THERE = {
     "safeload.pickle.loads",
     "safeload.torch.distributed.checkpoint.load",
     "safeload.torch.export.load",
+    "safeload.torch.hub.help",
+    "safeload.torch.hub.list",
     "safeload.torch.hub.load",
     "safeload.torch.hub.load_state_dict_from_url",
     "safeload.torch.jit.load",

@@ -13,7 +13,7 @@ from safeload.formats.base import Chunk, ShardedTensor, Storage, TensorView
 from safeload.formats.dtypes import width_of
 from safeload.formats.tensors import contiguous
 
-_HALF = {"complex32": 2, "complex64": 4, "complex128": 8}
+_HALF = {"complex32": 2, "bcomplex32": 2, "complex64": 4, "complex128": 8}
 
 Run = tuple[int, int, int]
 """Where a run of elements begins in the tensor, where in its chunk, and how long it is."""

@@ -16,7 +16,10 @@ from safeload.formats.base import TensorView
 from safeload.formats.dtypes import WIDTHS
 
 _WINDOW = 1 << 20
-_HALVES = {"complex32": ("float16", 2), "complex64": ("float32", 4), "complex128": ("float64", 8)}
+_HALVES = {
+    "complex32": ("float16", 2), "bcomplex32": ("bfloat16", 2),
+    "complex64": ("float32", 4), "complex128": ("float64", 8),
+}  # fmt: skip
 _ARRAYS = {
     "bool": "B", "uint8": "B", "int8": "b", "uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q",
     "int64": "q", "float32": "f", "float64": "d", "qint8": "b", "quint8": "B", "qint32": "i",

@@ -22,6 +22,7 @@ VIEWS: Mapping[str, tuple[str, int]] = MappingProxyType(
         "complex128": ("float64", 2),
         "complex64": ("float32", 2),
         "complex32": ("float16", 2),
+        "bcomplex32": ("bfloat16", 2),
         "qint8": ("int8", 1),
         "quint8": ("uint8", 1),
         "qint32": ("int32", 1),

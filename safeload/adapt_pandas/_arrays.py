@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import pandas
 
-from safeload.adapt_pandas._arrow import text_type
+from safeload.adapt_pandas._arrow import kept_as, text_type
 from safeload.adapt_pandas._checks import (
     BESIDE,
     CLOSED,
@@ -67,9 +67,9 @@ def string_type(made: Made) -> object:
         args = only_args(made)
     match args:
         case () | ("python",):
-            return pandas.StringDtype("python")
+            return kept_as("python", pandas.NA)
         case ("python", missing) if missing is pandas.NA or _no_number(missing):
-            return pandas.StringDtype("python", na_value=missing)
+            return kept_as("python", missing)
         case ("pyarrow",):
             return text_type(pandas.NA)
         case ("pyarrow", missing) if missing is pandas.NA or _no_number(missing):
@@ -132,10 +132,19 @@ def backed(kinds: dict[Any, str]) -> Maker:
         match state:
             case (numpy.ndarray() as values, kept, *rest) | (kept, numpy.ndarray() as values, *rest) if len(rest) <= 1:
                 if all(isinstance(one, dict) and not set(one) - BESIDE for one in rest):
-                    return _BACKED[kind](values, kept)
+                    return _regular(kind, _BACKED[kind](values, kept), *rest)
         raise bad(f"a {kind}", "its state is another one")
 
     return make
+
+
+def _regular(kind: str, found: Any, beside: dict[str, Any] | None = None) -> object:
+    """An array of times with its frequency, which pandas looks at; since pandas 3 only indexes have one."""
+    frequency = (beside or {}).get("_freq")
+    timed = kind in ("DatetimeArray", "TimedeltaArray") and found.ndim == 1 and hasattr(found, "freq")
+    if timed and isinstance(frequency, pandas.offsets.BaseOffset):
+        found.freq = frequency
+    return found
 
 
 def _categorical(values: Any, kept: Any) -> object:

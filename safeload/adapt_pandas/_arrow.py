@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 import numpy
 import pandas
 
 from safeload.adapt_pandas._checks import bad, cache_only, one_state, only_args, whole
+from safeload.core.errors import MalformedInput
 from safeload.engine.live import Made
 
 _OFFSETS: dict[str, numpy.dtype[Any]] = {"string": numpy.dtype("<i4"), "large_string": numpy.dtype("<i8")}
@@ -112,9 +114,24 @@ def chunks(made: Made) -> object:
     return made.record()
 
 
+def kept_as(storage: str, missing: Any) -> Any:
+    """A type of text.
+
+    Raises:
+        MalformedInput: its missing value is not `pandas.NA`, and this pandas knows no other.
+    """
+    if missing is pandas.NA:
+        return pandas.StringDtype(storage)
+    if "na_value" not in signature(pandas.StringDtype).parameters:
+        raise MalformedInput(
+            "text was not loaded", why="a newer pandas wrote it, with nan for what is missing", remedy="pandas 2.3"
+        )
+    return pandas.StringDtype(storage, na_value=missing)
+
+
 def text_type(missing: Any) -> Any:
     """The type of such text, where it is kept here."""
-    return pandas.StringDtype("pyarrow" if find_spec("pyarrow") else "python", na_value=missing)
+    return kept_as("pyarrow" if find_spec("pyarrow") else "python", missing)
 
 
 def text_array(made: Made) -> object:

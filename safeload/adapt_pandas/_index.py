@@ -101,7 +101,7 @@ def _timed(kind: Any, parts: dict[Any, Any]) -> Any:
     values = _values(data)
     if values.dtype.kind not in "mM":
         raise bad("an index", "its data counts no time")
-    return kind(values, name=label(name), freq=frequency)
+    return kind(values, name=label(name), **({} if frequency is None else {"freq": frequency}))
 
 
 def _periods(parts: dict[Any, Any]) -> Any:

@@ -29,6 +29,8 @@ _KINDS = {
     GlobalName("numpy.random._philox", "Philox"),
     GlobalName("numpy.random._sfc64", "SFC64"),
 }
+_NAMES = {one.name for one in _KINDS}
+_SOURCE = GlobalName("numpy.random._pickle", "__bit_generator_ctor")
 
 
 def _bad(what: str = "its state is another one") -> MalformedInput:
@@ -52,7 +54,7 @@ def _bits(made: Made) -> object:
     if isinstance(named, Named) and named.name not in _KINDS:
         return made.record()
     kind = named if isinstance(named, str) else named.name.name
-    if kind not in {one.name for one in _KINDS} or state.get("bit_generator") != kind:
+    if kind not in _NAMES or state.get("bit_generator") != kind:
         return made.record()
     found: Any = getattr(numpy.random, kind)(seed if isinstance(seed, numpy.random.SeedSequence) else 0)
     found.state = {"bit_generator": kind, **_checked(kind, state)}
@@ -97,13 +99,29 @@ def _twister(inner: dict[Any, Any]) -> dict[str, Any]:
     return {"key": key, "pos": int(place)}
 
 
+def _source(made: Made) -> numpy.random.BitGenerator | None:
+    """What a generator is made around. numpy before 2 names its kind, and since 1.24 also what makes it."""
+    match made.args:
+        case (numpy.random.BitGenerator() as bits,):
+            return bits
+        case (str() as kind, *rest) if kind in _NAMES and (not rest or _is_source(*rest)):
+            found: numpy.random.BitGenerator = getattr(numpy.random, kind)(0)
+            return found
+    return None
+
+
+def _is_source(*args: object) -> bool:
+    return len(args) == 1 and isinstance(args[0], Named) and args[0].name == _SOURCE
+
+
 def _random_state(made: Made) -> object:
-    match made.args, made.states:
-        case (numpy.random.MT19937() as bits,), () | (None,):
+    bits = _source(made)
+    if not isinstance(bits, numpy.random.MT19937):
+        return made.record()
+    match made.states:
+        case () | (None,):
             return numpy.random.RandomState(bits)
-        case (numpy.random.MT19937() as bits,), (
-            {"has_gauss": has, "gauss": float() as gauss, "state": state, **_rest},
-        ):
+        case ({"has_gauss": has, "gauss": float() as gauss, "state": state, **_rest},):
             if has not in (0, 1) or not isinstance(state, dict):
                 raise _bad()
             key: Any = state.get("key")
@@ -117,8 +135,12 @@ def _random_state(made: Made) -> object:
 
 
 def _generator(made: Made) -> object:
-    match made.args, made.states:
-        case (numpy.random.BitGenerator() as bits,), () | (None,):
+    bits = _source(made)
+    match made.states:
+        case () | (None,) if bits is not None and isinstance(made.args[0], numpy.random.BitGenerator):
+            return numpy.random.Generator(bits)
+        case (dict() as state,) if bits is not None and state.get("bit_generator") == type(bits).__name__:
+            bits.state = {"bit_generator": type(bits).__name__, **_checked(type(bits).__name__, state)}
             return numpy.random.Generator(bits)
     return made.record()
 
@@ -157,7 +179,7 @@ def _entropy(value: Any) -> bool:
 
 
 RANDOM_MAKERS: dict[GlobalName, Maker] = {
-    GlobalName("numpy.random._pickle", "__bit_generator_ctor"): _bits,
+    _SOURCE: _bits,
     GlobalName("numpy.random._pickle", "__randomstate_ctor"): _random_state,
     GlobalName("numpy.random._pickle", "__generator_ctor"): _generator,
     GlobalName("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"): _seeds,

@@ -30,7 +30,7 @@ _CLASSES = frozenset(
     | {GlobalName("numpy._core.memmap", "memmap"), GlobalName("numpy", "matrix")}
     | {GlobalName("numpy.matrixlib.defmatrix", "matrix")}
 )
-"""What the arrays were; joblib gives back plain arrays for all of these."""
+"""What the arrays were; joblib gives back plain arrays for all of these, but matrices with a numpy before 2."""
 _OLD = ("NDArrayWrapper", "ZNDArrayWrapper")
 
 
@@ -167,6 +167,8 @@ class _Arrays:
         array = array_of(owned(blob, start, max(0, length)), kind, lengths, fortran=order == "F")
         if self._native and array.dtype.byteorder == _OTHER:
             array = array.byteswap().view(array.dtype.newbyteorder("="))
+        if subclass.name.name == "matrix" and array.ndim == 2 and hasattr(numpy.ndarray, "__array_prepare__"):
+            return array.view(numpy.matrix)
         return array
 
 

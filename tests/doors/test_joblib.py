@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import pickle
@@ -30,6 +31,7 @@ VALUE: dict[str, Any] = {
     "number": numpy.float64(2),
     "data": [1, {2}, (None, "x")],
 }
+BYTE_ORDER = "ensure_native_byte_order" in inspect.signature(joblib.load).parameters
 WAYS = [0, 3, ("gzip", 3), ("bz2", 3), ("lzma", 3), ("xz", 3), ("lz4", 3), ("zlib", 9)]
 
 
@@ -75,7 +77,8 @@ def test_arrays_are_mapped_where_that_is_asked_for(tmp_path: Path) -> None:
     for name in ("plain", "columns", "table", "turned"):
         assert isinstance(found[name], numpy.memmap)
         assert not found[name].flags.writeable
-        same(found[name], expected[name])
+        if name != "turned" or BYTE_ORDER:  # before it could be told, joblib turned mapped arrays as well
+            same(found[name], expected[name])
     same(found["objects"], expected["objects"])
     joblib.dump(VALUE, path, compress=3)
     with pytest.raises(UsageError, match="compressed"):
@@ -84,6 +87,7 @@ def test_arrays_are_mapped_where_that_is_asked_for(tmp_path: Path) -> None:
         safe_joblib.load(path, mmap_mode="r+")
 
 
+@pytest.mark.skipif(not BYTE_ORDER, reason="newer than the installed joblib")
 def test_byte_order_is_turned_as_joblib_turns_it(tmp_path: Path) -> None:
     """Arrays of the other order come back in this machine's, unless that is not wanted."""
     path = tmp_path / "a.joblib"

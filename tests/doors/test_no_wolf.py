@@ -217,10 +217,12 @@ def test_generators_go_on_where_they_were(kind: str, seed: int, drawn: int, prot
     data = pickle.dumps(generator, protocol)
     assert status(data) == "safe"
     found = safe_pickle.loads(data)
-    assert found.spawn(1)[0].integers(0, 1 << 60) == generator.spawn(1)[0].integers(0, 1 << 60)
+    if b"SeedSequence" in data:  # numpy before 2 does not write what it was seeded from
+        assert found.spawn(1)[0].integers(0, 1 << 60) == generator.spawn(1)[0].integers(0, 1 << 60)
     assert found.integers(0, 1 << 60, 5).tolist() == generator.integers(0, 1 << 60, 5).tolist()
 
 
+@pytest.mark.skipif(not hasattr(numpy.dtypes, "StringDType"), reason="newer than the installed numpy")
 def test_text_of_any_length_in_arrays() -> None:
     """numpy's own type of text, with and without a value for what is missing."""
     for kind in (numpy.dtypes.StringDType(), numpy.dtypes.StringDType(na_object=None)):
@@ -252,7 +254,12 @@ def _frames() -> list[Any]:
 def test_frames_with_named_zones_are_safe(number: int, protocol: int) -> None:
     """Zones by name, sparse columns, and frequencies of working days."""
     value = _frames()[number]
-    data = pickle.dumps(value, protocol)
+    if number in (0, 1, 3) and b"pytz" in pickle.dumps(value):
+        pytest.skip("this pandas makes zones of pytz; what is loaded has those of the standard library")
+    try:
+        data = pickle.dumps(value, protocol)
+    except TypeError:
+        pytest.skip("this pandas cannot write it so")
     assert status(data) == "safe"
     found = safe_pickle.loads(data)
     assert type(found) is type(value)

@@ -37,6 +37,10 @@ from pandas.core.internals.managers import BlockManager, SingleBlockManager  # n
 from safeload.adapt_pandas._table import table  # noqa: E402
 
 TESTING = pandas.testing
+UNTOLD: dict[str, Any] = (
+    {"check_freq": False} if "check_freq" in inspect.signature(TESTING.assert_index_equal).parameters else {}
+)
+"""pandas 3 compares frequencies of indexes if it is not told otherwise; before, it did not."""
 NEWER_TEXT = "na_value" in inspect.signature(pandas.StringDtype).parameters
 _BACKED = NDArrayBacked.__reduce__(pandas.array([0], dtype="datetime64[ns]"))[0]
 
@@ -109,7 +113,7 @@ def _equal(found: Any, wanted: Any) -> None:
     elif isinstance(wanted, pandas.Series):
         TESTING.assert_series_equal(found, wanted, check_freq=True)
     else:
-        TESTING.assert_index_equal(found, wanted, exact=True, check_freq=True)
+        TESTING.assert_index_equal(found, wanted, exact=True, **({"check_freq": True} if UNTOLD else {}))
         assert getattr(found, "freq", None) == getattr(wanted, "freq", None)
     assert getattr(found, "attrs", {}) == getattr(wanted, "attrs", {})
 
@@ -185,6 +189,8 @@ def _old() -> list[tuple[str, str, bytes]]:
 def test_older_pandas_is_read(version: str, name: str, data: bytes) -> None:
     """What pandas 1.5 and 2.3 wrote is what pandas itself reads from it, and is called safe."""
     found = safe_pickle.loads(data)
+    if name == "strings" and version == "2.3.3" and not NEWER_TEXT:
+        return  # this pandas cannot read it
     if name == "utc":  # pandas needs pytz for what it wrote itself before version 2
         wanted: Any = pandas.Series(pandas.to_datetime(["2020", "2021"], utc=True).as_unit("ns"))
     else:
@@ -192,7 +198,7 @@ def test_older_pandas_is_read(version: str, name: str, data: bytes) -> None:
     if name == "scalars":
         assert repr(found) == repr(wanted)
     elif name == "days":  # its frequency is not kept
-        TESTING.assert_index_equal(found, wanted, exact=True, check_freq=False)
+        TESTING.assert_index_equal(found, wanted, exact=True, **UNTOLD)
     else:
         _equal(found, wanted)
     assert str(scan_of(data)) == "safe"
@@ -538,7 +544,7 @@ def test_without_pandas_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"pip install 'safeload\[pandas\]'"):
         safe_pickle.loads(data)
     found = safe_pickle.loads(data, unknown="record")
-    assert isinstance(found, Record) and found.name == GlobalName("pandas", "Series")
+    assert isinstance(found, Record) and found.name == GlobalName(pandas.Series.__module__, "Series")
 
 
 def test_plain_data_does_not_import_pandas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ installed to read it, and is not here.
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import json
 import pickle
@@ -24,6 +25,7 @@ from safeload.engine.scan import scan_stream
 
 pandas = pytest.importorskip("pandas")
 
+NEWER_TEXT = "na_value" in inspect.signature(pandas.StringDtype).parameters
 LONG = "long text " * 3
 TEXT = ["a", None, "é", "", LONG]
 
@@ -61,7 +63,11 @@ def _wanted(name: str) -> Any:
 @pytest.mark.parametrize(("version", "name", "data"), _written(), ids=lambda one: one if isinstance(one, str) else "")
 def test_what_real_versions_wrote_is_read(version: str, name: str, data: bytes) -> None:
     """The same values, and nothing to find in the file; text is kept by Python where pyarrow is missing."""
-    found, wanted = safe_pickle.loads(data), _wanted(name)
+    try:
+        found, wanted = safe_pickle.loads(data), _wanted(name)
+    except MalformedInput as error:
+        assert not NEWER_TEXT and "a newer pandas wrote it" in str(error)
+        return
     assert type(found) is type(wanted)
     if isinstance(wanted, pandas.DataFrame):
         pandas.testing.assert_frame_equal(found, wanted, check_column_type=False)
@@ -118,7 +124,7 @@ def _text(
         [buffer(marks), buffer(held), buffer(data)],
     )
     array = _Call("pyarrow.lib", "_restore_array", (*parts, [], None))
-    kept = _Call("pandas", "StringDtype", "pyarrow", float("nan"))
+    kept = _Call("pandas", "StringDtype", "pyarrow", *([float("nan")] if NEWER_TEXT else []))
     return _Call("pandas.arrays", "ArrowStringArray", state={"_pa_array": array, "_dtype": kept, "_cache": {}})
 
 

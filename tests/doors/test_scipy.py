@@ -65,9 +65,17 @@ def test_empty_and_odd_shapes_come_back(form: str) -> None:
 
 def test_arrays_of_one_and_three_dimensions_come_back() -> None:
     """Where scipy has them."""
-    for value in (sparse.coo_array(TABLE[0]), sparse.coo_array(numpy.ones((2, 3, 2))), sparse.dok_array(TABLE[0])):
+    made = 0
+    for kind, table in ((sparse.coo_array, TABLE[0]), (sparse.coo_array, numpy.ones((2, 3, 2))),
+                        (sparse.dok_array, TABLE[0])):  # fmt: skip
+        try:
+            value = kind(table)
+        except (ValueError, TypeError):
+            continue
+        made += 1
         found = safe_pickle.loads(standard.dumps(value))
         assert found.shape == value.shape and (found.toarray() == value.toarray()).all()
+    assert made
 
 
 def test_names_from_before_scipy_1_8_are_read() -> None:

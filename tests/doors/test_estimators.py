@@ -7,6 +7,7 @@ import io
 import pickle as standard
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -35,6 +36,7 @@ from safeload import PolicyDenied, pickle
 from safeload import joblib as safe_joblib
 from safeload.core.construct import Record
 from safeload.core.errors import MalformedInput, SafeloadError
+from safeload.engine.scan import scan_stream
 from tests.doors.estimators import CLASSES, NAMES, VALUES, X, fitted, results, same
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -346,6 +348,72 @@ def test_random_generators_go_on_where_they_were() -> None:
         made.random(5)
         found = pickle.loads(standard.dumps(made))
         assert found.random(5).tolist() == made.random(5).tolist()
+
+
+class _Old:
+    """A generator as numpy before 2 wrote it: its kind by name, since 1.24 with what makes it, and its numbers."""
+
+    def __init__(self, maker: str, *args: object, state: object) -> None:
+        self.reduced = getattr(numpy.random._pickle, maker), args, state
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+_SOURCE = getattr(numpy.random._pickle, "__bit_generator_ctor")
+
+
+@pytest.mark.parametrize("more", [(), (_SOURCE,)], ids=["1.17", "1.24"])
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_generators_of_numpy_1_go_on_where_they_were(more: tuple[object, ...], protocol: int) -> None:
+    """Whichever numpy is installed, the next numbers are the same; the scan calls the file safe."""
+    for kind in ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"):
+        made = numpy.random.Generator(getattr(numpy.random, kind)(3))
+        made.integers(0, 9, 5, dtype=numpy.uint8)
+        data = standard.dumps(_Old("__generator_ctor", kind, *more, state=made.bit_generator.state), protocol)
+        assert pickle.loads(data).random(5).tolist() == made.random(5).tolist()
+    state = numpy.random.RandomState(3)
+    state.normal()
+    data = standard.dumps(_Old("__randomstate_ctor", "MT19937", *more, state=state.get_state(legacy=False)), protocol)
+    assert pickle.loads(data).normal(size=5).tolist() == state.normal(size=5).tolist()
+    assert str(scan_stream(io.BytesIO(data)).files[0].status) == "safe"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("PCG64", _SOURCE),
+        ("no such",),
+        ("Generator", _SOURCE),
+        ("MT19937", numpy.random._pickle.__dict__["__generator_ctor"]),
+        ("MT19937", "x"),
+        ("MT19937", _SOURCE, _SOURCE),
+        (1, _SOURCE),
+    ],
+    ids=["another kind", "no kind", "another class", "another maker", "text", "two makers", "number"],
+)
+def test_a_generator_of_another_making_is_refused(args: tuple[object, ...]) -> None:
+    """A kind that numpy has none of, one with the numbers of another, or another maker than numpy's."""
+    state = numpy.random.RandomState(3).get_state(legacy=False)
+    for maker in ("__randomstate_ctor", "__generator_ctor"):
+        with pytest.raises(SafeloadError):
+            pickle.loads(standard.dumps(_Old(maker, *args, state=state)))
+
+
+@pytest.mark.parametrize("name", ["GradientBoostingClassifier", "PoissonRegressor"])
+def test_losses_by_their_old_name_come_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """scikit-learn 1.7 and older wrote them as those of a module `_loss`. Whatever is called so is not imported."""
+    (tmp_path / "_loss.py").write_text("raise SystemExit('imported')\n", "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    estimator, data = fitted(name)
+    written = standard.dumps(estimator, 2).replace(b"csklearn._loss._loss\n", b"c_loss\n")
+    assert b"c_loss\n" in written
+    got, expected = results(pickle.loads(written), data), results(estimator, data)
+    assert all(same(got[method], expected[method]) for method in expected)
+    with pytest.raises(PolicyDenied, match="_loss"):
+        pickle.loads(b"\x80\x02c_loss\nAnother\n)\x81.")
+    with pytest.raises(SafeloadError):
+        pickle.loads(b"\x80\x02c_loss\nCyPinballLoss\nX\x01\x00\x00\x00x\x85R.")
 
 
 def test_masked_arrays_come_back() -> None:

@@ -160,15 +160,27 @@ def inner_would_be_guarded() -> bool:
     return _started and VARIABLE in os.environ
 
 
+_LISTS = "/sbin/ldconfig"
+"""What `ctypes.util.find_library` asks, in an environment of two words; builds of torch for GPUs do when imported. It
+prints a list, and starts nothing."""
+
+
+def _only_speaks(environ: object) -> bool:
+    """Whether an environment says the language alone, and no library to load first."""
+    from collections.abc import Mapping
+
+    return isinstance(environ, Mapping) and {_text(key) for key in environ} <= {"LC_ALL", "LANG"}
+
+
 def would_be_guarded(executable: object, command: object, environ: object) -> bool:
     """Whether a process that is about to start is under this guard, if it is Python at all.
 
     A program that is not Python may start one: so an environment without the guard is none for it either.
     """
-    if not _has_guard(environ):
-        return False
     words = [command] if isinstance(command, str | bytes | os.PathLike) else list(command)  # type: ignore[call-overload]
     program = _text(executable) if executable is not None else _text(words[0]) if words else ""
+    if not _has_guard(environ):
+        return program == _LISTS and list(map(_text, words)) == [_LISTS, "-p"] and _only_speaks(environ)
     name = os.path.basename(program)
     if not (name.startswith(("python", "pypy")) or (sys.executable and program == sys.executable)):
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import sys
 from pathlib import Path
@@ -159,6 +160,25 @@ def test_an_interpreter_within_the_process(how: str, guarded: str, tmp_path: Pat
     words = how.split()[1:] if how.startswith("run") else []
     result = programs.guarded(*words, program) if how.startswith("run") else programs.python(program)
     assert result.stdout.split() == [guarded], result.stderr
+
+
+def test_strictly_libraries_are_found() -> None:
+    """`ctypes.util.find_library` asks the system for its list; that program, in that way, and no other, may start."""
+    found = ctypes.util.find_library("c")
+    with safeload.guard(strict=True) as guard:
+        assert ctypes.util.find_library("c") == found
+    assert not guard.refused
+    quiet = {"LC_ALL": "C", "LANG": "C"}
+    assert would_be_guarded("/sbin/ldconfig", ["/sbin/ldconfig", "-p"], quiet)
+    for program, command, environ in (
+        ("/sbin/ldconfig", ["/sbin/ldconfig", "-C", "a"], quiet),
+        ("/sbin/ldconfig", ["/sbin/ldconfig", "-p"], quiet | {"LD_PRELOAD": "/tmp/a.so"}),
+        ("/tmp/sbin/ldconfig", ["/sbin/ldconfig", "-p"], quiet),
+        ("sbin/ldconfig", ["sbin/ldconfig", "-p"], quiet),
+        ("/bin/sh", ["/sbin/ldconfig", "-p"], quiet),
+        ("/sbin/ldconfig", "/sbin/ldconfig -p", quiet),
+    ):
+        assert not would_be_guarded(program, command, environ)
 
 
 def test_strictly_such_a_python_is_not_started() -> None:

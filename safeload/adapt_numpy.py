@@ -237,6 +237,8 @@ def _text_type(made: Made) -> object:
     """The type of text of any length: whether it takes other things for text, and what stands for missing text."""
     import numpy
 
+    if not hasattr(numpy.dtypes, "StringDType"):
+        raise bad("text of any length needs numpy 2, and an older one is installed")
     match made.args:
         case (bool() | int() as coerce,):
             return numpy.dtypes.StringDType(coerce=bool(coerce))

@@ -174,7 +174,7 @@ def install(folder: Path, library: str, asked: str) -> None:
     contract = CONTRACTS[library]
     texts = [*(wanted(each, asked) for each in contract.together or (library,)), *contract.beside]
     for _ in range(10):
-        sys.stderr.write(f"{folder.name}: {', '.join(texts)}\n")
+        sys.stderr.write(f"{folder.parent.name}: {', '.join(texts)}\n")
         subprocess.run([*pip, *texts], check=True)
         texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)})
         if not texts:
@@ -188,7 +188,8 @@ def main() -> int:
     parser.add_argument("version", help="oldest, newest, or a version")
     parser.add_argument("rest", nargs="*", metavar="OPTION", help="options of pytest, after --")
     parsed = parser.parse_args()
-    folder = BUILD / f"{parsed.library}-{parsed.version}"
+    # Named as what it stands for: whether code is a library's is told by its folder.
+    folder = BUILD / f"{parsed.library}-{parsed.version}" / "site-packages"
     install(folder, parsed.library, parsed.version)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
     # Versions of other days warn about each other.

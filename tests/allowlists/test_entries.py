@@ -74,10 +74,16 @@ def _installed(top: str) -> bool:
 
 
 def _to_come() -> set[GlobalName]:
-    """Names that a file lists for newer versions than the installed one."""
+    """Names that a file lists for newer versions than the installed one; all of a file, if it is of the next series."""
     found = set()
     for file in ALLOWLISTS.glob("*.toml"):
-        for table in tomllib.loads(file.read_text("utf-8"))["globals"]:
+        document = tomllib.loads(file.read_text("utf-8"))
+        library = document["library"]
+        if library in ("numpy", "pandas") and _installed(library):
+            series = max(Version(text).major for text in re.findall(r"\d+(?:\.\d+)*", document["versions"]))
+            if Version(metadata.version(library)).major < series:
+                found |= {GlobalName(one["module"], name) for one in document["globals"] for name in one["names"]}
+        for table in document["globals"]:
             first = re.fullmatch(r"([\d.]+) and later", table.get("versions", ""))
             top = table["module"].partition(".")[0]
             if first and top in IMPORTED and _installed(top) and Version(metadata.version(top)) < Version(first[1]):

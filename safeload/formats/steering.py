@@ -12,6 +12,7 @@ from typing import Any
 
 from safeload.core.names import Location
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -160,7 +161,7 @@ def _mapping(value: Any) -> Iterator[str]:
     yield from (text for text in _all(value) if "." in text)
 
 
-_PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_PATH = Later(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", needs=(".",))
 
 
 def _import_path(value: Any) -> Iterator[str]:

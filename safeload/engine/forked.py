@@ -7,18 +7,20 @@ returns into the program that it was copied from.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 from safeload.core.blob import MemoryBlob
 from safeload.core.limits import Limits
 from safeload.engine.inspect import inspect
 from safeload.engine.worker import serve
 
-_THREADS = "/proc/self/task"
+_THREADS, _DESCRIPTORS = "/proc/self/task", "/proc/self/fd"
 _PICKLE = b"\x80\x02ccollections\nOrderedDict\n)R."
 _ARCHIVE = b"PK\5\6" + bytes(18)
 _SAMPLES = {
@@ -75,16 +77,16 @@ def _serve(channel: int, answers: int) -> None:
     try:
         gc.freeze()  # what was there before is not searched for garbage: that would copy its memory
         os.setsid()  # an interrupt is for the process that it was copied from
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for asked in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(asked, signal.SIG_DFL)
+        channel, answers = (fcntl.fcntl(one, fcntl.F_DUPFD, 3) for one in (channel, answers))
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1):
             os.dup2(nothing, standard)
-        first = 3
-        for kept in sorted((channel, answers)):
-            os.closerange(first, kept)
-            first = kept + 1
-        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        for number in map(int, os.listdir(_DESCRIPTORS)):
+            if number > 2 and number not in (channel, answers):
+                with suppress(OSError):  # that of the listing is closed already
+                    os.close(number)
         serve(channel, answers)
         code = 0
     finally:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.frozen import Frozen, replace
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -63,7 +63,7 @@ _TEMPLATES = 10_000
 """Templates of a file that are judged; models have a few, and collections of prompts hundreds."""
 
 
-class FileReading(Frozen):
+class FileReading(NamedTuple):
     """Everything that the formats claiming a file found in it."""
 
     formats: tuple[str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -88,6 +89,13 @@ def scanning(what: str, *, after: float = 1.0) -> Iterator[Callable[[int, int], 
     import threading
 
     bar = _Bar(what)
+    if os.path.isdir(what):  # without a thread, so that workers can be copies of this process
+        bar.due = time.monotonic() + after
+        try:
+            yield bar.move
+        finally:
+            bar.end()
+        return
     timer = threading.Timer(after, bar.show)
     timer.daemon = True
     timer.start()
@@ -109,8 +117,13 @@ class _Bar:
         self._at: tuple[int, int | None] = (0, None)
         self._over = False
         self._shown: Progress | None = None
+        self.due: float | None = None
+        """When moving it shows it, if nothing else does."""
 
     def move(self, done: int, total: int) -> None:
+        if self.due is not None and time.monotonic() >= self.due:
+            self.due = None
+            self.show()
         with self._lock:
             self._at = (done, total)
             if self._shown is not None:

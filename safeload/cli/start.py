@@ -15,6 +15,13 @@ def run() -> NoReturn:
         from safeload.cli.run import straight
 
         straight(sys.argv[2:])
+    import gc
+
+    # A reading makes many objects that all live until its end: looking for garbage among them costs more than reading.
+    gc.set_threshold(100_000, 50, 1_000)
     from safeload.cli import main
 
-    main.run()
+    try:
+        main.run()
+    finally:
+        gc.freeze()  # all that there is ends now: nobody has to look for garbage in it

@@ -29,7 +29,7 @@ _INDEX = re.compile(r"\.index(?:\.[^/.]+)?\.json\Z")
 """Names of files that say which files hold a model's weights."""
 _CONNECTIONS = 8
 _LIMITS = Limits()
-_WORTH = 300
+_WORTH = 100
 """Files that are worth the start of another process."""
 
 

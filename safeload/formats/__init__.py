@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from safeload.core.blob import Blob, Extent
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.frozen import Frozen, replace
+from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
@@ -24,6 +24,7 @@ from safeload.formats.inside import Inner, Overdrawn, account, called
 from safeload.formats.nested import nested_streams
 from safeload.formats.pickle_head import OPCODES, calls_something
 from safeload.index import FORMATS
+from safeload.later import Later
 from safeload.registry import indexed, modules
 
 _SNIFFED = 1 << 16
@@ -48,7 +49,7 @@ _PROTOBUF: dict[str, frozenset[int]] = {
 each, the numbers of the fields that hold what it runs."""
 _LIKE_PROTOBUF = _PROTOBUF.keys() | {"sentencepiece", "opaque"}
 _ARCHIVE = r"zip|7z|rar|tar|t?gz|t?bz2|t?xz|zst"
-_SPLIT = re.compile(
+_SPLIT = Later(
     rf"(?:\.(?:{_ARCHIVE})\.(?:[0-9]{{2,4}}|a[a-z])|\.[rz][0-9]{{2}}|-split-[a-z]"
     rf"|\.part[-_.]?(?:[0-9]{{1,4}}|a[a-z])(?:of[0-9]{{1,4}})?(?:\.(?:{_ARCHIVE}|exe))?)\Z",
     re.IGNORECASE,
@@ -62,7 +63,7 @@ _TEMPLATES = 10_000
 """Templates of a file that are judged; models have a few, and collections of prompts hundreds."""
 
 
-class FileReading(Frozen):
+class FileReading(NamedTuple):
     """Everything that the formats claiming a file found in it."""
 
     formats: tuple[str, ...]
@@ -181,7 +182,8 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
     kind `name-disagrees` where its name announces another format than its content is.
     """
     limits = account(limits or Limits(), blob)
-    claims = identify(blob, called(location))
+    base = called(location)
+    claims = identify(blob, base)
     if len(claims) > 1:
         from safeload.formats.overlap import independent
 
@@ -192,7 +194,7 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
         detail = "it is at once " + " and ".join(format.title for format in claims)
         parts.append(Irregularity(location=location, kind="polyglot", detail=detail, two_readings=True))
     names = {format.name for format in claims}
-    if (announced := _announced(called(location))) and names.isdisjoint(announced):
+    if (announced := _announced(base)) and names.isdisjoint(announced):
         parts.extend(_disagreement(location, claims))
     for format in claims:
         try:
@@ -205,7 +207,7 @@ def read(blob: Blob, location: Location, limits: Limits | None = None) -> FileRe
             parts.extend(_hidden_pickles(blob, location, limits, claims[0]))
         except MalformedInput as error:
             fault = fault or error
-    if _SPLIT.search(called(location)):
+    if _may_be_cut(base) and _SPLIT.search(base):
         from safeload.formats.parts import Opaque
 
         parts = [part for part in parts if not isinstance(part, Opaque)]
@@ -259,6 +261,11 @@ _USUAL = (
     *(".model", ".h5", ".npz", ".joblib", ".png", ".jpg", ".jinja", ".zip", ".tar", ".keras", ".ipynb", ".msgpack"),
 )
 """Names of files that set nothing up, unless they lie in a folder of a program."""
+
+
+def _may_be_cut(name: str) -> bool:
+    """A first look at a name that `_SPLIT` could match, so that most files need no second."""
+    return name[-2:-1] in "0123456789aA-" or ".part" in name.lower() or not name.isascii()
 
 
 def may_set_up(path: str) -> bool:

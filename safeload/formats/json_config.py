@@ -23,17 +23,18 @@ from safeload.formats.skops_schema import MARK, schema_references
 from safeload.formats.steering import mentions, references_of, steers, steers_somewhere
 from safeload.formats.strict_json import parse_json, walk_json
 from safeload.formats.suspects import suspect_values
+from safeload.later import Later
 
 _SUFFIXES = (".json", ".ipynb", ".webmanifest")
 _LOOKS = re.compile(rb'\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]\-0-9]|true|false|null))')
 _LIVELY = ("package.json", "tasks.json", "devcontainer.json")
-_LIFECYCLE = re.compile(
+_LIFECYCLE = Later(
     rb'"(?:pre|post)?(?:install|prepare|pack)"\s*:\s*"|"runOn"\s*:\s*"folderOpen"'
     rb'|"(?:postCreate|postStart|postAttach|initialize|onCreate|updateContent)Command"\s*:'
 )
 """Commands that installing a package, or opening a folder in an editor, runs."""
 _PROSE = (".md", ".txt", ".py", ".jinja", ".j2", ".jsonl", ".yaml", ".yml", ".csv", ".tsv", ".html", ".js")
-_TABLES = re.compile(rb"\s*\[\[\s*(?!(?:true|false|null|NaN|Infinity)\b)[A-Za-z_]")
+_TABLES = Later(rb"\s*\[\[\s*(?!(?:true|false|null|NaN|Infinity)\b)[A-Za-z_]", needs=(b"[[",))
 """A table of TOML, as lists of locked packages begin."""
 
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable
 
 from safeload.core.blob import Blob, MemoryBlob
+from safeload.core.errors import LimitExceeded
 from safeload.core.frozen import replace
 from safeload.core.graph import Acting, Call, Global, Reading
 from safeload.core.limits import Limits
@@ -30,6 +31,8 @@ _MAGIC_BYTES = _MAGIC.to_bytes(10, "little")
 _BEGIN = 512
 _SMALL = 64
 """Beginnings up to this length are remembered: archives hold the same small files again and again."""
+_FIRST = 20
+"""Bytes in which most pickles have those few opcodes: before any that differ from one file to the next."""
 _SOME = 4
 """Opcodes in a row that text does not spell by chance."""
 
@@ -65,6 +68,8 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     import in a stream that ends well, makes a pickle; the name only decides about what acts on nothing.
     """
     if begins_with_protocol(head):
+        if _goes_on(head[:_FIRST]):
+            return True
         # Two right bytes may be chance (the length of a safetensors header): a few opcodes in a row are not.
         begun, cut = _try(head[:_FEW_BYTES], size, _BEGUN)
         return cut or begun.fault is None or bool(begun.trace) or begun.opcodes > _SOME
@@ -81,6 +86,14 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     if ended:
         return bool(reading.trace) or reading.end == size or lower.endswith(_PICKLES)
     return cut and reading.opcodes >= _SOME
+
+
+@functools.lru_cache(maxsize=256)
+def _goes_on(begin: bytes) -> bool:
+    """Whether those few opcodes, with all that belongs to them, are in the first bytes, which many pickles share."""
+    reading = _trial(begin, _BEGUN)
+    stopped = isinstance(reading.fault, LimitExceeded) and reading.fault.limit == "opcodes"
+    return stopped and all(anomaly.kind != "line-unterminated" for anomaly in reading.anomalies)
 
 
 def calls_something(reading: Reading) -> bool:

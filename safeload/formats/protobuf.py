@@ -16,6 +16,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.inside import account
 from safeload.formats.window import Window
+from safeload.later import Later
 
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = range(6)
 _AHEAD = 2048
@@ -30,7 +31,7 @@ def _tags(wire: int) -> bytes:
     return b"[" + re.escape(bytes(number << 3 | wire for number in range(1, 16))) + b"]"
 
 
-_NUMBERS = re.compile(
+_NUMBERS = Later(
     b"(?:%s[\x80-\xff]{0,9}[\x00-\x7f]|%s.{4}|%s.{8})+" % (_tags(VARINT), _tags(FIXED32), _tags(FIXED64)), re.DOTALL
 )
 """A run of fields that hold numbers: most of what a forest of decision trees has."""
@@ -88,7 +89,7 @@ class Messages:
             if at - base + 2 > len(data):
                 data, base = self.window.bytes(at, min(_AHEAD, end - at)), at
             tag = data[at - base] if at - base < len(data) else 0x80
-            if not numbers and not groups and tag & 7 != BYTES and (run := _NUMBERS.match(data, at - base)):
+            if not numbers and not groups and tag & 7 != BYTES and (run := _NUMBERS.compiled.match(data, at - base)):
                 at = base + run.end()
                 continue
             if tag < 0x80:
@@ -219,7 +220,7 @@ def fits(head: _Head | None, known: Mapping[int, int], *, needs: tuple[int, ...]
     return all(known.get(number) == wire for number, (wire, _) in head.items())
 
 
-_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
+_PRINTABLE = Later(rb"[\x20-\x7e]+")
 
 
 def is_name(data: bytes, allowed: Callable[[bytes], object] = _PRINTABLE.fullmatch) -> bool:

@@ -17,7 +17,7 @@ from safeload.later import Later
 
 _LONGEST = 16_000
 """Characters of a value that are looked at; and twice as many of a line."""
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORDS = Later(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 class Setting(NamedTuple):
@@ -51,7 +51,7 @@ def one_of(words: str) -> frozenset[str]:
 @functools.lru_cache(maxsize=4_096)
 def words_of(key: str) -> tuple[str, ...]:
     """The words that a key is made of: `preLaunchTask` and `pre-launch_task` are the same three."""
-    return tuple(word.lower() for word in _WORDS.findall(key))
+    return tuple(word.lower() for word in _WORDS.compiled.findall(key))
 
 
 def of_document(data: Any, speaks: Callable[[str], bool] = bool) -> Iterator[Setting]:

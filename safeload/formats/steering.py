@@ -12,6 +12,7 @@ from typing import Any
 
 from safeload.core.names import Location
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -160,7 +161,7 @@ def _mapping(value: Any) -> Iterator[str]:
     yield from (text for text in _all(value) if "." in text)
 
 
-_PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_PATH = Later(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", needs=(".",))
 
 
 def _import_path(value: Any) -> Iterator[str]:
@@ -197,7 +198,10 @@ def mentions(text: str) -> bool:
 
 def steers_somewhere(small: str) -> bool:
     """Whether a document, in small letters, may point anywhere at all."""
-    return any(hint in small for hint in HINTS)
+    for hint in HINTS:  # noqa: SIM110 (as above)
+        if hint in small:
+            return True
+    return False
 
 
 def steers(key: str) -> bool:

@@ -17,8 +17,9 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import Location
 from safeload.formats.inside import Overdrawn, account
 from safeload.formats.pickle_head import OPCODES, calls_something
+from safeload.later import Later
 
-_BEGINS = re.compile(
+_BEGINS = Later(
     rb"\x80[\x00-\x05](?=[" + re.escape(bytes(sorted(OPCODES))) + rb"])"
     rb"|[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n"
 )

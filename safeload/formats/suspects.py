@@ -48,15 +48,15 @@ _SPELLING = (
     r"(?:gA[A-X]|e[AFJN]|H4sI|Qlp|/Td6|UEsD|KLUv|BCJN|Y[123]|K[CFGH]|4w|Yw|Z0F|80(?=0[0-5])|63(?=[5-7])|28(?=[4-7])"
     r"|1[fF]8[bB]08|78(?:9[cC]|[dD][aA])|504[bB]0304)[A-Za-z0-9+/_-]{20}"
 )
-_FIRST_SPELLED = re.compile(_SPELLING)
+_FIRST_SPELLED = Later(_SPELLING)
 _THEN_SPELLED = Later(f"[^A-Za-z0-9+/_-]{_SPELLING}")
 _NUMBERS = frozenset({int, float, bool, type(None)})
 """What documents hold most, and no text is in."""
 NATIVE = (".so", ".dll", ".dylib", ".pyd")
 """Ends of names of native code, which a program could load."""
 _A_GATE = "|".join(rf"{gate}(?<![\w.]{gate})" for gate in _GATES)
-_A_NAME = re.compile(f"(?:{_A_GATE})[.:/][A-Za-z_]")
-_LIBRARY = re.compile(r"\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])", re.MULTILINE)
+_A_NAME = Later(f"(?:{_A_GATE})[.:/][A-Za-z_]")
+_LIBRARY = Later(r"\.(?:so|dll|dylib|pyd)[\"']?(?:\s*$|[\s/>])", re.MULTILINE)
 
 
 _SHORT = Later(rf"(?m)^(?:(?:{'|'.join(_GATES)})[.:/][A-Za-z_]\w*|[^\s'\"]*__import__\s?\(.*)$")

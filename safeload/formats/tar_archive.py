@@ -7,7 +7,6 @@ that override names and sizes, numbers that are not plain octal, and what follow
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Claims, Irregularity
 from safeload.formats.window import Notes, Window
+from safeload.later import Later
 
 TORCH_MEMBERS = ("sys_info", "pickle", "tensors", "storages")
 """The members of torch's own archives, which it looks up by these names."""
@@ -31,8 +31,8 @@ _DIGITS = b"01234567+-\0\x80\xff \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """What a number of a header may begin with, as `_number` reads it."""
 TAR = Claims(at=tuple((148, bytes((byte,))) for byte in _DIGITS))
 """The checksum of the first header begins like a number."""
-_OCTAL = re.compile(rb"[ \0]*[0-7]*[ \0]*")
-_RECORD = re.compile(rb"([0-9]{1,6}) ([^=]+)=")
+_OCTAL = Later(rb"[ \0]*[0-7]*[ \0]*")
+_RECORD = Later(rb"([0-9]{1,6}) ([^=]+)=")
 _HARMLESS = frozenset({b"mtime", b"atime", b"ctime", b"uid", b"gid", b"uname", b"gname", b"comment"})
 """What an extended header may say without changing any member's name or content."""
 
@@ -160,7 +160,7 @@ def _redefines(records: bytes) -> bool:
     """Whether an extended header could say anything about the name, size or content of what follows."""
     at = 0
     while at < len(records):
-        found = _RECORD.match(records, at)
+        found = _RECORD.compiled.match(records, at)
         if found is None or not int(found[1]) or found[2] not in _HARMLESS:
             return True
         at += int(found[1])

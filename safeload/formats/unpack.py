@@ -7,10 +7,8 @@ however large the content is.
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import threading
 import zlib
+from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -41,13 +39,38 @@ class Method(NamedTuple):
     """Whether streams may follow each other, possibly with zeros between them."""
 
 
+def _bzip2() -> Any:
+    import bz2  # few files need these, which import more than all of this module
+
+    return bz2.BZ2Decompressor()
+
+
+def _xz() -> Any:
+    import lzma
+
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_DICTIONARY)
+
+
+def _lzma() -> Any:
+    import lzma
+
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_DICTIONARY)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What decompressors raise for damaged data."""
+    import lzma
+
+    return zlib.error, lzma.LZMAError, OSError, EOFError, ValueError
+
+
 DEFLATE = Method("deflated", lambda: zlib.decompressobj(-zlib.MAX_WBITS), keeps_input=False, several=False)
 ZLIB = Method("zlib", zlib.decompressobj, keeps_input=False)
 GZIP = Method("gzip", lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), keeps_input=False)
-BZIP2 = Method("bzip2", bz2.BZ2Decompressor, keeps_input=True)
-XZ = Method("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_DICTIONARY), keeps_input=True)
+BZIP2 = Method("bzip2", _bzip2, keeps_input=True)
+XZ = Method("xz", _xz, keeps_input=True)
 LZ4 = Method("LZ4", Lz4Decompressor, keeps_input=True)
-LZMA = Method("lzma", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_DICTIONARY), keeps_input=True)
+LZMA = Method("lzma", _lzma, keeps_input=True)
 
 
 class _Mark(NamedTuple):
@@ -69,7 +92,7 @@ class Unpacking:
         self._method = method
         self._size = size
         self._location = location
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self.work: Work | None = None
         """The account that pays for what is unpacked, each time it is."""
         self._marks: list[_Mark] = []
@@ -159,7 +182,7 @@ class Unpacking:
                 self._remember(source)
             try:
                 data: bytes = self._engine.decompress(source, _PIECE)
-            except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+            except _faults() as error:
                 # A ValueError says that an engine which failed before was asked again; not every Python does.
                 if self._fresh:
                     self.trailing = self._ended = True

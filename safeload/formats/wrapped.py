@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
@@ -18,14 +17,15 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Irregularity, Part, PickleStream
 from safeload.formats.inside import account, read_inside
+from safeload.later import Later
 
 _SHORTEST = 16
 _LONGEST = 1 << 26
 _SOME = 48
 _TIMES = 4
 """Spellings of spellings that are followed."""
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*|[A-Za-z0-9_\-\s]+={0,2}\s*")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}\s*)+")
+_BASE64 = Later(rb"[A-Za-z0-9+/\s]+={0,2}\s*|[A-Za-z0-9_\-\s]+={0,2}\s*")
+_HEX = Later(rb"(?:[0-9a-fA-F]{2}\s*)+")
 _FIRST = frozenset(b"gYKHQ/_eUkZWSLXV8621435f7F9")
 """First letters of what decodes to an opcode that pickles begin with, or to a mark below; also when spelled twice."""
 _ZLIB = tuple(b"x" + bytes((second,)) for second in (0x01, 0x5E, 0x9C, 0xDA))

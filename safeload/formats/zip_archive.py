@@ -43,6 +43,9 @@ _UNICODE_PATH = 0x7075
 _UNICODE_PATH_BYTES = b"up"
 _LAYOUTS = (struct.Struct("<IQQ"), struct.Struct("<III"))
 """What stands in a descriptor: checksum and both sizes."""
+_LONG_DESCRIPTOR, _SHORT_DESCRIPTOR = struct.Struct("<4sIQQ"), struct.Struct("<4sIII")
+_NONE = [0, 0, 0]
+"""What a local header says of checksum and sizes that come later."""
 _UNKNOWN = 1 << 20
 """What is unpacked of a deflated member whose size nobody says."""
 _RECORD_BYTES = 512
@@ -171,7 +174,9 @@ def _read_records(scan: _Scan, start: int, end: End, *, shift: int) -> None:
             scan.notes.add("zip-multi-disk", "a member claims to be on another disk", start + at)
         if record[15] >> 16 & _KIND == _LINK:
             scan.notes.add("zip-link", "a member is a link, which unpacking makes", start + at)
-        _add_member(scan, _Header(name, flags, method, crc, packed, size, extra), header + shift)
+        central = _Header(name, flags, method, crc, packed, size, extra)
+        if not _add_regular(scan, central, header + shift):
+            _add_member(scan, central, header + shift)
         at = stop
     if count != end.number or at != end.size:
         said = f"its end record says {end.number:,} in {end.size:,}"
@@ -219,6 +224,40 @@ def _read_local(scan: _Scan, at: int) -> tuple[_Header, int] | None:
     size, packed = _widen(extra, [size, packed])
     start = at + _LOCAL_HEAD.size + name_length + extra_length
     return _Header(rest[:name_length], flags, method, crc, packed, size, extra), start
+
+
+def _add_regular(scan: _Scan, central: _Header, at: int) -> bool:
+    """Add a member that is stored and of which all readers say the same; whether it is one, as nearly all are."""
+    name, flags, method, crc, packed, size, extra = central
+    if method or packed != size or packed >= _FULL or flags & _ENCRYPTED or b"\0" in name or not name.isascii():
+        return False
+    head = scan.window.bytes(at, _LOCAL_HEAD.size)
+    if len(head) < _LOCAL_HEAD.size:
+        return False
+    mark, _, own_flags, own_method, _, _, *own, name_length, extra_length = _LOCAL_HEAD.unpack(head)
+    if mark != LOCAL or own_method or own_flags != flags or name_length != len(name):
+        return False
+    sizes = [crc, packed, size]
+    if own != sizes and (own != _NONE or not flags & _LATER):
+        return False
+    rest = scan.window.bytes(at + _LOCAL_HEAD.size, name_length + extra_length)
+    if not rest.startswith(name) or _may_name(extra) or _may_name(rest):
+        return False
+    start = at + _LOCAL_HEAD.size + name_length + extra_length
+    end = start + packed
+    if end > scan.window.size:
+        return False
+    if flags & _LATER:
+        after = scan.window.bytes(end, 24)
+        if after == _LONG_DESCRIPTOR.pack(_DESCRIPTOR, *sizes):
+            end += _LONG_DESCRIPTOR.size
+        elif after.startswith(_SHORT_DESCRIPTOR.pack(_DESCRIPTOR, *sizes)):
+            end += _SHORT_DESCRIPTOR.size
+        else:
+            return False
+    scan.entries.append(Entry(name.decode("ascii"), 0, False, crc, packed, size, at, start))
+    scan.ranges.append((at, end))
+    return True
 
 
 def _add_member(scan: _Scan, central: _Header, at: int) -> None:

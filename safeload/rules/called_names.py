@@ -6,10 +6,9 @@ has a limit: a stream of a megabyte can name a hundred thousand things, and hand
 
 from __future__ import annotations
 
-import re
-
 from safeload.core.allowlist import Allowlist, Entry
 from safeload.core.names import GlobalName, escape
+from safeload.later import Later
 from safeload.rules.catalogue import ALIASES, ability, is_stdlib, looks_like, whatever_it_is
 
 _LOOKS = 1_000_000
@@ -62,8 +61,8 @@ class Kind:
         """What is said of a name outside the allowlist, once it was said."""
 
 
-_CLASS = re.compile(r"_{0,2}[A-Z]")
-_REBUILDER = re.compile(
+_CLASS = Later(r"_{0,2}[A-Z]")
+_REBUILDER = Later(
     r"_\w{0,80}?(?:re)?(?:build|construct|ctor|unpickle|unreduce|restore|new|make|create|from|load_type)"
     r"|build_|restore_type_tag|newObj"
 )

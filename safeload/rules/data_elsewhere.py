@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
 _KINDS = {"hdf5-external": "links to", "hdf5-virtual": "is put together from"}
-_OUTSIDE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|://|\x00")
+_OUTSIDE = Later(
+    r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|://|\x00",
+    needs=("..", "/", "\\", "~", ":", "\0"),
+)
 _ITSELF = "."
 
 

@@ -35,7 +35,9 @@ def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findi
     if not isinstance(part, PickleStream):
         return
     groups: dict[str, list[Deed]] = {}
-    for deed in studied(part, context).of(kind):
+    if not (found := studied(part, context).of(kind)):
+        return
+    for deed in found:
         groups.setdefault(deed.subject, []).append(deed)
     for deeds in _few(groups):
         first = _in_order(deeds)
@@ -50,7 +52,9 @@ def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findin
     if not isinstance(part, PickleStream):
         return
     groups: dict[tuple[str, Status], list[Deed]] = {}
-    for deed in studied(part, context).of(kind):
+    if not (found := studied(part, context).of(kind)):
+        return
+    for deed in found:
         groups.setdefault((deed.subject, deed.status), []).append(deed)
     for deeds in _few(groups):
         yield _finding(rule, part, _in_order(deeds), _times(deeds))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from safeload.core.allowlist import Allowlist, Effect, Entry
 from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Node, Set, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.later import Later
 from safeload.rules.traps import makes_text
 
 _COMPILED = frozenset({"numpy", "torch", "pandas"})
@@ -38,7 +39,7 @@ _LAYERS = 8
 _ATTRIBUTES = ("__array", "__cuda_array", "__dlpack", "__buffer")
 """Beginnings of attributes from which compiled code takes addresses."""
 _TEMPLATE = "_parse_arg_template"
-_PARSERS = re.compile(
+_PARSERS = Later(
     r"\ndef _parse_args\(self, (?P<shapes>(?:\w{1,40}, ){0,20}) (?P<rest>loc=0(?:, scale=1)?)\):\n"
     r"    return \((?P=shapes)\), (?P<found>loc, (?:scale|1))\n\n"
     r"def _parse_args_rvs\(self, (?P=shapes) (?P=rest), size=None\):\n"
@@ -46,6 +47,7 @@ _PARSERS = re.compile(
     r"def _parse_args_stats\(self, (?P=shapes) (?P=rest), moments='mv'\):\n"
     r"    return \((?P=shapes)\), (?P=found), moments\n\Z",
     re.ASCII,
+    needs=("\ndef _parse_args(self, ",),
 )
 """The text that scipy writes into the state of a distribution, and runs when it restores one: names of parameters."""
 

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.core.names import escape
 from safeload.formats.base import Part, Reference
+from safeload.later import Later
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
 
 _FILES = frozenset({"shard", "weights", "config", "tokenizer", "external-data", "file"})
 """Kinds of references whose target is a file of the same model."""
-_OUTSIDE = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|^[a-z][a-z0-9+.-]{1,20}://|\x00", re.IGNORECASE)
+_OUTSIDE = Later(
+    r"(?:^|[/\\])\.\.(?:[/\\]|\Z)|^[/\\~]|^[A-Za-z]:|^[a-z][a-z0-9+.-]{1,20}://|\x00",
+    re.IGNORECASE,
+    needs=("..", "/", "\\", "~", ":", "\0"),
+)
 
 
 def leads_outside(target: str) -> bool:

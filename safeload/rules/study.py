@@ -86,11 +86,13 @@ class Study(NamedTuple):
     """From where on nothing was judged, because that would have taken too long, and why."""
 
     def of(self, kind: str) -> list[Deed]:
-        return [deed for deed in self.deeds if deed.kind == kind]
+        return [deed for deed in self.deeds if deed.kind == kind] if self.deeds else []
 
 
 def study(reading: Reading, allowlist: Allowlist, *, level: int = 0) -> Study:
     """Judge every act of a reading. Total, and proportional to its bytes; see `Account`."""
+    if not reading.trace:  # it only holds data
+        return Study([], None)
     student = _Student(reading, allowlist, level)
     student.run()
     return Study(student.deeds, student.unjudged)

@@ -18,11 +18,12 @@ from collections.abc import Collection
 
 from safeload.core.graph import Build, Call, Dict, Global, How, Node, Persistent, Reading, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.later import Later
 from safeload.rules.values import inside
 
 ZONE = GlobalName("zoneinfo", "ZoneInfo")
 _LOOKED_UP = "_unpickle"
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,31}){0,3}\Z", re.ASCII)
+_KEY = Later(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,31}){0,3}\Z", re.ASCII)
 """Every name of the IANA database, and of `posix/` and `right/` beside it."""
 
 

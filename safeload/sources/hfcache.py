@@ -13,7 +13,6 @@ finds corruption. It is not trust in a publisher: whoever can write the cache ca
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -22,17 +21,18 @@ from safeload.core.errors import LimitExceeded, SourceError
 from safeload.core.frozen import replace
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
+from safeload.later import Later
 from safeload.sources.base import Listed, Recorded
 from safeload.sources.folder import FolderSnapshot, walk
 from safeload.sources.pinned import GIT_SHA1, SHA256, pin
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = Later(r"[0-9a-f]{40}")
 Kind = Literal["models", "kernels"]
 """What a repository holds; the hub and its cache call it so."""
-_SNAPSHOT = re.compile(r"/[a-z]+--[A-Za-z0-9._-]+/snapshots/[0-9a-f]{40}(?:/|\Z)")
-_REPOSITORY = re.compile(r"models--([A-Za-z0-9._-]+)")
-_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SHARED_BLOB = re.compile(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}")
+_SNAPSHOT = Later(r"/[a-z]+--[A-Za-z0-9._-]+/snapshots/[0-9a-f]{40}(?:/|\Z)", needs=("/snapshots/",))
+_REPOSITORY = Later(r"models--([A-Za-z0-9._-]+)", needs=("models--",))
+_BLOB = Later(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHARED_BLOB = Later(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}", needs=("blobs/",))
 _TREE_VERSION = 1
 
 

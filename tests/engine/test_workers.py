@@ -2,39 +2,96 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from safeload.core.errors import SourceError, UsageError
 from safeload.core.finding import FileReport, Finding, Report, Status
-from safeload.engine import carry, workers
+from safeload.engine import carry, forked, workers
 from safeload.engine.options import Options
 from safeload.engine.scan import scan
 
 POISONED = b"cos\nsystem\n(S'true'\ntR."
 SABOTAGE = """
 import os, sys, time
-sys.path[:] = sys.argv[3:]
 from safeload.engine import worker
-honest = worker.look
-def look(file, path, limits, **rest):
-    if "killer" in path:
-        os.kill(os.getpid(), 9)
-    if "quitter" in path:
-        os._exit(7)
-    if "sleeper" in path:
-        time.sleep(60)
-    if "liar" in path:
-        os.write(int(sys.argv[2]), b'{"status": "safe"}\\n')
-    if "other" in path:
-        return honest(file, "another.pkl", limits, **rest)
-    return honest(file, path, limits, **rest)
-worker.look = look
-worker.serve(int(sys.argv[1]), int(sys.argv[2]))
+honest, serve = worker.look, worker.serve
+def sabotaged(channel, answers):
+    def look(file, path, limits, **rest):
+        if "killer" in path:
+            os.kill(os.getpid(), 9)
+        if "quitter" in path:
+            os._exit(7)
+        if "sleeper" in path:
+            time.sleep(60)
+        if "liar" in path:
+            os.write(answers, b'{"status": "safe"}\\n')
+        if "other" in path:
+            return honest(file, "another.pkl", limits, **rest)
+        if "nosy" in path:
+            assert not os.read(0, 1) and os.getsid(0) == os.getpid()
+            for number in os.listdir("/proc/self/fd"):
+                try:
+                    assert "secret" not in os.readlink(f"/proc/self/fd/{number}")
+                except FileNotFoundError:  # the listing itself
+                    pass
+        return honest(file, path, limits, **rest)
+    worker.look = look
+    serve(channel, answers)
 """
+"""What a worker does with files of these names."""
+FRESH = "import sys; sys.path[:] = sys.argv[3:]" + SABOTAGE + "sabotaged(int(sys.argv[1]), int(sys.argv[2]))"
+COPIES = (
+    SABOTAGE
+    + """
+import json
+from safeload.core.finding import Status
+from safeload.engine import forked, workers
+from safeload.engine.carry import packed
+from safeload.engine.scan import scan
+forked.serve = sabotaged
+workers.PATIENCE = 3.0
+workers._fresh = None
+assert forked.is_single()
+os.dup2(os.open(sys.argv[1] + "-secret", os.O_RDWR | os.O_CREAT), 100)
+def done(count, total):
+    if count == int(sys.argv[2]):
+        raise KeyboardInterrupt
+try:
+    print(json.dumps([packed(file) for file in scan(sys.argv[1], workers=2, progress=done).files]))
+except KeyboardInterrupt:
+    print("interrupted")
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    pass
+else:
+    raise SystemExit("a worker is left")
+"""
+)
+"""A scan whose workers are copies of a process with one thread, which the tests' own may not be."""
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells how many threads there are")
+
+
+def in_copies(folder: Path, stop: int = -1) -> str:
+    """What a scan of a folder by copies printed; `stop`: after how many files somebody interrupts it."""
+    command = [sys.executable, "-c", COPIES, str(folder), str(stop)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are interpreters of their own, as where this process has threads."""
+    monkeypatch.setattr(workers, "is_single", lambda: False)
 
 
 @pytest.fixture
@@ -66,7 +123,7 @@ def test_limits_and_digests_reach_the_workers(folder: Path) -> None:
     assert all(file.sha256 for file in both[0].files if file.status is Status.DANGEROUS)
 
 
-@pytest.mark.parametrize(
+FAILURES = pytest.mark.parametrize(
     ("name", "why"),
     [
         ("killer.pkl", "was ended by SIGKILL"),
@@ -76,12 +133,16 @@ def test_limits_and_digests_reach_the_workers(folder: Path) -> None:
         ("other.pkl", "about another file"),
     ],
 )
+
+
+@FAILURES
+@pytest.mark.usefixtures("fresh")
 def test_a_worker_that_fails_costs_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str) -> None:
     """The file that a worker ended, hung or lied over is undecided, with the reason; all others are as they were."""
     alone = scan(folder)
     (folder / name).write_bytes(pickle.dumps(1))
     (folder / f"a-{name}").write_bytes(pickle.dumps(1))
-    monkeypatch.setattr(workers, "_PROGRAM", SABOTAGE)
+    monkeypatch.setattr(workers, "_PROGRAM", FRESH)
     monkeypatch.setattr(workers, "PATIENCE", 3.0)
     report = scan(folder, workers=2)
     for lost in (name, f"a-{name}"):
@@ -89,6 +150,59 @@ def test_a_worker_that_fails_costs_one_file(folder: Path, monkeypatch: pytest.Mo
         assert why in report.file(lost).findings[0].message
     others = tuple(file for file in report.files if name not in file.path)
     assert others == alone.files
+
+
+@linux
+@FAILURES
+def test_a_copy_that_fails_costs_one_file(folder: Path, name: str, why: str) -> None:
+    """The same where workers are copies of the process."""
+    alone = scan(folder)
+    (folder / name).write_bytes(pickle.dumps(1))
+    (folder / f"a-{name}").write_bytes(pickle.dumps(1))
+    files = [carry.unpacked(row) for row in json.loads(in_copies(folder))]
+    lost = [file for file in files if name in file.path]
+    assert len(lost) == 2 and all(file.status is Status.UNDECIDED for file in lost)
+    assert all(why in file.findings[0].message for file in lost)
+    assert tuple(file for file in files if name not in file.path) == alone.files
+
+
+@linux
+def test_a_copy_keeps_nothing_open(folder: Path) -> None:
+    """A copy has a session of its own, reads nothing from standard input, and no descriptor of the process it was."""
+    (folder / "nosy.pkl").write_bytes(pickle.dumps(1))
+    files = [carry.unpacked(row) for row in json.loads(in_copies(folder))]
+    assert next(file for file in files if file.path == "nosy.pkl").status is Status.SAFE
+
+
+@linux
+def test_an_interrupt_ends_the_copies(folder: Path) -> None:
+    """What a callback raises comes out of the scan, and no copy is left, running or ended."""
+    assert in_copies(folder, stop=5) == "interrupted\n"
+
+
+def test_a_copy_that_cannot_be_made_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system makes no more processes, the scan says so instead of scanning otherwise."""
+
+    def full() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "is_single", lambda: True)
+    monkeypatch.setattr("os.fork", full)
+    with pytest.raises(SourceError, match="a worker could not be started"):
+        scan(folder, workers=2)
+
+
+@linux
+def test_a_process_with_threads_is_not_copied() -> None:
+    """A thread of Python, or one that Python knows nothing of, may hold a lock."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert not forked.is_single()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_progress_counts_every_file_once(folder: Path) -> None:
@@ -115,6 +229,7 @@ def test_a_scan_without_workers_is_refused(folder: Path, number: int) -> None:
         scan(folder, workers=number)
 
 
+@pytest.mark.usefixtures("fresh")
 def test_without_an_interpreter_more_workers_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody knows the interpreter, asking for more than one worker is an error, not one worker."""
     monkeypatch.setattr("sys.executable", "")
@@ -122,6 +237,7 @@ def test_without_an_interpreter_more_workers_are_refused(folder: Path, monkeypat
         scan(folder, workers=2)
 
 
+@pytest.mark.usefixtures("fresh")
 def test_a_worker_does_not_look_in_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the folder that is scanned from is not imported by a worker."""
     (folder / "json.py").write_text("raise SystemExit(3)")
@@ -185,6 +301,7 @@ def test_what_is_no_report_is_refused(folder: Path, change: dict[str, object]) -
         carry.unpacked([packed])
 
 
+@pytest.mark.usefixtures("fresh")
 def test_a_worker_that_cannot_be_started_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no process can be started, the scan says so instead of scanning otherwise."""
     monkeypatch.setattr("sys.executable", str(folder / "no-python"))

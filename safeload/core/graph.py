@@ -27,6 +27,10 @@ class Node:
     depth: int
 
 
+FLAT = frozenset({int, str, float, bool, type(None), bytes})
+"""The types of constants."""
+
+
 def depth_over(items: Sequence[Value]) -> int:
     """The depth of a container that holds `items`."""
     depth = 0

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from safeload.core import graph
-from safeload.core.graph import Call, Dict, Global, How, List, Node, Set, Tuple, Value, depth_over
+from safeload.core.graph import Call, Dict, Global, How, List, Set, Tuple, Value, depth_over
 from safeload.core.names import GlobalName, escape
 
 if TYPE_CHECKING:
@@ -166,7 +166,16 @@ class Memo(dict[int, Value]):
         raise Fault(f"memo entry {index} is used before it is set")
 
 
-@_fixed({b"q": "B", b"r": "<I"})
+@_opcode(b"q", 1)
+def _binput(m: Machine, position: int) -> int:
+    index = m.buffer[position]
+    if index > m.most_memo:
+        raise Limit("memo", index)
+    m.memo[index] = m.stack[-1]
+    return position + 1
+
+
+@_fixed({b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
@@ -182,9 +191,8 @@ def _put(m: Machine, data: bytes) -> None:
     _remember(m, 0, index)
 
 
-@_opcode(b"\x94")
-def _memoize(m: Machine, position: int) -> None:
-    m.memo[len(m.memo)] = m.stack[-1]
+MEMOIZE = b"\x94"[0]
+"""Takes no argument and puts the top of the stack into the memo; `Machine.run` does it without a call."""
 
 
 @_fixed({b"j": "<I"})
@@ -218,10 +226,18 @@ def _binint1(m: Machine, position: int) -> int:
     return position + 1
 
 
-@_fixed({b"M": "<H", b"J": "<i", b"G": ">d"})
-def _number(m: Machine, position: int, value: float) -> int:
-    m.stack.append(value)
-    return position
+def _number(code: bytes, form: struct.Struct) -> None:
+    def action(m: Machine, position: int) -> int:
+        m.stack.append(unpack(m.buffer, position)[0])
+        return position + width
+
+    width, unpack = form.size, form.unpack_from
+    _opcode(code, width)(action)
+
+
+_number(b"M", struct.Struct("<H"))
+_number(b"J", struct.Struct("<i"))
+_number(b"G", struct.Struct(">d"))
 
 
 @_fixed({b"\x8a": "B", b"\x8b": "<i"})
@@ -292,10 +308,19 @@ def _decode(data: bytes, encoding: str, errors: str = "strict") -> str:
         raise Fault(f"text is not {encoding}: {error.reason}") from None
 
 
-@_fixed({b"X": "<I", b"\x8c": "B", b"\x8d": "<Q"})
+@_fixed({b"X": "<I", b"\x8d": "<Q"})
 def _text(m: Machine, position: int, length: int) -> int:
     m.stack.append(_decode(m.take(position, length, "text_bytes"), "utf-8", "surrogatepass"))
     return position + length
+
+
+@_opcode(b"\x8c", 1)
+def _short_text(m: Machine, position: int) -> int:
+    end = position + 1 + m.buffer[position]
+    if end > m.pause_of_short or not (data := m.buffer[position + 1 : end]).isascii():
+        return _text(m, position + 1, m.buffer[position])
+    m.stack.append(data.decode())
+    return end
 
 
 @_line(b"V")
@@ -378,29 +403,33 @@ _opcode(b"}")(lambda m, position: m.make(Dict()))
 _opcode(b"\x8f")(lambda m, position: m.make(Set()))
 
 
-def _made(kind: type[Tuple] | type[graph.FrozenSet], items: list[Value] | tuple[Value, ...]) -> Node:
-    return kind(tuple(items), depth_over(items))
-
-
 @_opcode(b"\x85")
 def _tuple1(m: Machine, position: int) -> None:
-    m.make(_made(Tuple, (m.stack.pop(),)))
+    items = (m.stack.pop(),)
+    m.make(Tuple(items, depth_over(items)))
 
 
 @_opcode(b"\x86")
 def _tuple2(m: Machine, position: int) -> None:
     second = m.stack.pop()
-    m.make(_made(Tuple, (m.stack.pop(), second)))
+    items = (m.stack.pop(), second)
+    m.make(Tuple(items, depth_over(items)))
 
 
 @_opcode(b"\x87")
 def _tuple3(m: Machine, position: int) -> None:
     third, second = m.stack.pop(), m.stack.pop()
-    m.make(_made(Tuple, (m.stack.pop(), second, third)))
+    items = (m.stack.pop(), second, third)
+    m.make(Tuple(items, depth_over(items)))
 
 
-_opcode(b"t")(lambda m, position: m.make(_made(Tuple, _pop_mark(m))))
-_opcode(b"\x91")(lambda m, position: m.make(_made(graph.FrozenSet, _pop_mark(m))))
+def _whole(m: Machine, kind: type[Tuple] | type[graph.FrozenSet]) -> None:
+    items = tuple(_pop_mark(m))
+    m.make(kind(items, depth_over(items)))
+
+
+_opcode(b"t")(lambda m, position: _whole(m, Tuple))
+_opcode(b"\x91")(lambda m, position: _whole(m, graph.FrozenSet))
 
 
 @_opcode(b"l")
@@ -454,8 +483,12 @@ def _set_pairs(m: Machine, items: list[Value]) -> None:
         raise Fault("a key without its value")
     if isinstance(target, (Dict, Call)):
         m.deepen(target, items)
-        target.pairs = target.pairs or []
-        target.pairs.extend(zip(items[::2], items[1::2], strict=True))
+        half = iter(items)
+        pairs = list(zip(half, half))  # noqa: B905 (they are even)
+        if target.pairs:
+            target.pairs.extend(pairs)
+        else:
+            target.pairs = pairs
     elif items:
         _note_target(m, target)
 
@@ -554,8 +587,12 @@ def _inst(m: Machine, position: int) -> int:
     m.trace.append(callee)
     if not m.below:
         m.note("mark-missing")
-    _call(m, callee, _made(Tuple, _pop_mark(m)), How.INSTANCE)
+    _instance(m, callee, _pop_mark(m))
     return position
+
+
+def _instance(m: Machine, callee: Value, items: list[Value]) -> None:
+    _call(m, callee, Tuple(tuple(items), depth_over(items)), How.INSTANCE)
 
 
 @_opcode(b"o")
@@ -563,7 +600,7 @@ def _obj(m: Machine, position: int) -> None:
     items = _pop_mark(m)
     if not items:
         raise Fault("OBJ without a class")
-    _call(m, items[0], _made(Tuple, items[1:]), How.INSTANCE)
+    _instance(m, items[0], items[1:])
 
 
 @_opcode(b"b")

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
 from safeload.core.evidence import Difference, Evidence, LockMatch, VerifiedSignature
@@ -22,17 +23,17 @@ from safeload.core.names import Location, escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf, NothingDiffers, Policy, Verdict
 from safeload.engine.held import Held
 from safeload.engine.identity import by_link, entry_for, targets
-from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
 from safeload.engine.restricted import Restricted
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import in_cache
-from safeload.sources.hub import is_hub_id
-from safeload.trust import layers, rules
-from safeload.trust.lockfile import Lock, LockedModel
-from safeload.trust.policy_file import PolicyFile
-from safeload.trust.rules import Applied
+from safeload.trust import layers
 from safeload.trust.signature_store import bundles_in
+
+if TYPE_CHECKING:  # where no file says anything, nothing is needed that knows what files may say
+    from safeload.trust.lockfile import Lock, LockedModel
+    from safeload.trust.policy_file import PolicyFile
+    from safeload.trust.rules import Applied
 
 INTEGRITIES: tuple[Integrity, ...] = ("auto", "pinned", "private")
 """From the least to the most."""
@@ -108,6 +109,8 @@ class Guard:
         own = self.options.policy if isinstance(self.options.policy, AllOf | Policy) else DEFAULT_POLICY
         if self.is_silent:
             return own
+        from safeload.trust import rules
+
         return AllOf((own, NothingDiffers(), *(rules.decision(one, self.now.date()) for one in self.applied)))
 
     def restricted(self) -> Snapshot:
@@ -147,6 +150,8 @@ class Guard:
 
     def _unlike_the_lock(self, digests: Mapping[str, str], tree: Callable[[], str]) -> Iterator[Difference]:
         """What is not as the locks say."""
+        from safeload.engine.lockcheck import differences
+
         apart = bundles_of(self.snapshot)
         for _, entry in self.entries:
             if entry is not None:
@@ -174,8 +179,12 @@ class Guard:
 
     def _shadowed(self) -> Iterator[Difference]:
         """A path that stands before the model on the hub that a lock names."""
+        if not self.entries or self.snapshot.kind not in ("directory", "file"):
+            return
+        from safeload.sources.hub import is_hub_id
+
         reference = self.snapshot.reference
-        if self.snapshot.kind in ("directory", "file") and is_hub_id(reference):
+        if is_hub_id(reference):
             for lock, entry in self.entries:
                 if entry is None and any(model.hub for model in lock.of(reference)):
                     yield Difference(
@@ -203,6 +212,8 @@ class Guard:
 
     def _needs_live(self, applied: Applied, match: LockMatch) -> bool:
         """Whether what the lock recorded is not enough for this layer."""
+        from safeload.trust import rules
+
         need = applied.settings.require
         names = {rules.qualified(applied.policy, name) for name in need.of}
         recorded = {one.signer for one in match.signatures} & names
@@ -230,6 +241,8 @@ class Guard:
 
 
 def _revoked(applied: Applied, now: datetime) -> tuple[tuple[str, str], ...]:
+    from safeload.trust import rules
+
     return rules.revocations(applied.policy, now.date()).revoked
 
 
@@ -290,6 +303,10 @@ def guard_for(
 
 def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]], link: tuple[str, ...]) -> Iterator[Applied]:
     """What each file says of each name of the model, and of a link that leads to it; the same rule once."""
+    if not files:
+        return
+    from safeload.trust import rules
+
     for file in files:
         seen: list[object] = []
         asked = [rules.apply(file, group) for group in names]

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.graph import FLAT, NOTHING, Acting, Anomaly, Call, Fillable, Node, Reading, Span, Value, depth_over
+from safeload.core.graph import NOTHING, Acting, Anomaly, Call, Fillable, Node, Reading, Span, Value, depth_over
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.core.opcodes import ACTIONS, MEMOIZE, WIDTHS, Fault, Limit, Memo, Truncated
@@ -58,9 +58,7 @@ class Machine:
     """
 
     def __init__(self, blob: Blob, offset: int, limits: Limits, inline: InlineHook | None) -> None:
-        self.blob = blob
-        self.limits = limits
-        self.inline = inline
+        self.blob, self.limits, self.inline = blob, limits, inline
         self.start = self.base = offset
         self.buffer = b""
         self.at = 0  # the current opcode
@@ -72,14 +70,9 @@ class Machine:
         self.trace: list[Acting] = []
         self.anomalies: list[Anomaly] = []
         self.names: dict[Value, str] = {}  # what was imported, as it was given
-        self.protocol = 0
-        self.nodes = 0
-        self.most_nodes = limits.nodes
-        self.most_memo = limits.memo
-        self.most_text = limits.text_bytes
-        self.pause_of_short = 0  # where a short argument must be looked at more closely
-        self.deepest = limits.depth
-        self.buffers = 0
+        self.protocol = self.nodes = self.buffers = 0
+        self.most_nodes, self.most_memo = limits.nodes, limits.memo
+        self.most_text, self.deepest = limits.text_bytes, limits.depth
 
     def run(self, location: Location) -> Reading:
         value: Value = NOTHING
@@ -166,7 +159,6 @@ class Machine:
 
     def set_pause(self) -> None:
         self.pause = min(len(self.buffer) - _WIDEST + 1, self.frame_end - self.base)
-        self.pause_of_short = self.pause if self.most_text > 0xFF else 0
 
     def leave_frame(self, position: int) -> None:
         """Forget the current frame if it ends at or before `position`."""
@@ -217,8 +209,6 @@ class Machine:
         At the end of the file Python's `pickle` takes what is there for a line and cuts off its last byte.
         """
         end = self.buffer.find(b"\n", position)
-        if 0 <= end < self.pause and end - position < self.most_text:
-            return self.buffer[position:end], end + 1
         searched = max(position, len(self.buffer))
         while end < 0:
             remaining = self.blob.size - self.base - searched
@@ -255,7 +245,7 @@ class Machine:
         """
         if isinstance(target, Call) and target.states:
             self.note("state-not-last")
-        depth = 1 if FLAT.issuperset(map(type, items)) else depth_over(items)
+        depth = depth_over(items)
         if depth > target.depth:
             target.depth = depth
             if depth > self.deepest:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from safeload.core import graph
-from safeload.core.graph import Call, Dict, Global, How, List, Set, Tuple, Value, depth_over
+from safeload.core.graph import Call, Dict, Global, How, List, Node, Set, Tuple, Value, depth_over
 from safeload.core.names import GlobalName, escape
 
 if TYPE_CHECKING:
@@ -166,16 +166,7 @@ class Memo(dict[int, Value]):
         raise Fault(f"memo entry {index} is used before it is set")
 
 
-@_opcode(b"q", 1)
-def _binput(m: Machine, position: int) -> int:
-    index = m.buffer[position]
-    if index > m.most_memo:
-        raise Limit("memo", index)
-    m.memo[index] = m.stack[-1]
-    return position + 1
-
-
-@_fixed({b"r": "<I"})
+@_fixed({b"q": "B", b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
@@ -226,18 +217,10 @@ def _binint1(m: Machine, position: int) -> int:
     return position + 1
 
 
-def _number(code: bytes, form: struct.Struct) -> None:
-    def action(m: Machine, position: int) -> int:
-        m.stack.append(unpack(m.buffer, position)[0])
-        return position + width
-
-    width, unpack = form.size, form.unpack_from
-    _opcode(code, width)(action)
-
-
-_number(b"M", struct.Struct("<H"))
-_number(b"J", struct.Struct("<i"))
-_number(b"G", struct.Struct(">d"))
+@_fixed({b"M": "<H", b"J": "<i", b"G": ">d"})
+def _number(m: Machine, position: int, value: float) -> int:
+    m.stack.append(value)
+    return position
 
 
 @_fixed({b"\x8a": "B", b"\x8b": "<i"})
@@ -317,7 +300,7 @@ def _text(m: Machine, position: int, length: int) -> int:
 @_opcode(b"\x8c", 1)
 def _short_text(m: Machine, position: int) -> int:
     end = position + 1 + m.buffer[position]
-    if end > m.pause_of_short or not (data := m.buffer[position + 1 : end]).isascii():
+    if end > m.pause or m.most_text < 0x100 or not (data := m.buffer[position + 1 : end]).isascii():
         return _text(m, position + 1, m.buffer[position])
     m.stack.append(data.decode())
     return end
@@ -403,33 +386,27 @@ _opcode(b"}")(lambda m, position: m.make(Dict()))
 _opcode(b"\x8f")(lambda m, position: m.make(Set()))
 
 
-@_opcode(b"\x85")
-def _tuple1(m: Machine, position: int) -> None:
-    items = (m.stack.pop(),)
-    m.make(Tuple(items, depth_over(items)))
+def _made(kind: type[Tuple] | type[graph.FrozenSet], items: list[Value] | tuple[Value, ...]) -> Node:
+    return kind(tuple(items), depth_over(items))
+
+
+_opcode(b"\x85")(lambda m, position: m.make(_made(Tuple, (m.stack.pop(),))))
 
 
 @_opcode(b"\x86")
 def _tuple2(m: Machine, position: int) -> None:
     second = m.stack.pop()
-    items = (m.stack.pop(), second)
-    m.make(Tuple(items, depth_over(items)))
+    m.make(_made(Tuple, (m.stack.pop(), second)))
 
 
 @_opcode(b"\x87")
 def _tuple3(m: Machine, position: int) -> None:
     third, second = m.stack.pop(), m.stack.pop()
-    items = (m.stack.pop(), second, third)
-    m.make(Tuple(items, depth_over(items)))
+    m.make(_made(Tuple, (m.stack.pop(), second, third)))
 
 
-def _whole(m: Machine, kind: type[Tuple] | type[graph.FrozenSet]) -> None:
-    items = tuple(_pop_mark(m))
-    m.make(kind(items, depth_over(items)))
-
-
-_opcode(b"t")(lambda m, position: _whole(m, Tuple))
-_opcode(b"\x91")(lambda m, position: _whole(m, graph.FrozenSet))
+_opcode(b"t")(lambda m, position: m.make(_made(Tuple, _pop_mark(m))))
+_opcode(b"\x91")(lambda m, position: m.make(_made(graph.FrozenSet, _pop_mark(m))))
 
 
 @_opcode(b"l")
@@ -446,12 +423,7 @@ def _dict(m: Machine, position: int) -> None:
     _set_pairs(m, items)
 
 
-@_opcode(b"a")
-def _append(m: Machine, position: int) -> None:
-    item = m.stack.pop()
-    _extend(m, List, [item])
-
-
+_opcode(b"a")(lambda m, position: _extend(m, List, [m.stack.pop()]))
 _opcode(b"e")(lambda m, position: _extend(m, List, _pop_mark(m)))
 _opcode(b"\x90")(lambda m, position: _extend(m, Set, _pop_mark(m)))
 
@@ -459,21 +431,14 @@ _opcode(b"\x90")(lambda m, position: _extend(m, Set, _pop_mark(m)))
 def _extend(m: Machine, kind: type[List] | type[Set], items: list[Value]) -> None:
     target = m.stack[-1]
     if isinstance(target, kind) or (items and isinstance(target, Call)):
-        if not target.items:
-            target.items = items
-        else:
-            target.items.extend(items)
+        target.items = target.items or []
+        target.items.extend(items)
         m.deepen(target, items)
     else:  # for no items, C does not even look
         _note_target(m, target)
 
 
-@_opcode(b"s")
-def _setitem(m: Machine, position: int) -> None:
-    value = m.stack.pop()
-    _set_pairs(m, [m.stack.pop(), value])
-
-
+_opcode(b"s")(lambda m, position: _set_pairs(m, [m.stack.pop(), m.stack.pop()][::-1]))
 _opcode(b"u")(lambda m, position: _set_pairs(m, _pop_mark(m)))
 
 
@@ -484,11 +449,8 @@ def _set_pairs(m: Machine, items: list[Value]) -> None:
     if isinstance(target, (Dict, Call)):
         m.deepen(target, items)
         half = iter(items)
-        pairs = list(zip(half, half))  # noqa: B905 (they are even)
-        if target.pairs:
-            target.pairs.extend(pairs)
-        else:
-            target.pairs = pairs
+        target.pairs = target.pairs or []
+        target.pairs.extend(zip(half, half))  # noqa: B905 (they are even)
     elif items:
         _note_target(m, target)
 
@@ -587,12 +549,8 @@ def _inst(m: Machine, position: int) -> int:
     m.trace.append(callee)
     if not m.below:
         m.note("mark-missing")
-    _instance(m, callee, _pop_mark(m))
+    _call(m, callee, _made(Tuple, _pop_mark(m)), How.INSTANCE)
     return position
-
-
-def _instance(m: Machine, callee: Value, items: list[Value]) -> None:
-    _call(m, callee, Tuple(tuple(items), depth_over(items)), How.INSTANCE)
 
 
 @_opcode(b"o")
@@ -600,7 +558,7 @@ def _obj(m: Machine, position: int) -> None:
     items = _pop_mark(m)
     if not items:
         raise Fault("OBJ without a class")
-    _instance(m, items[0], items[1:])
+    _call(m, items[0], _made(Tuple, items[1:]), How.INSTANCE)
 
 
 @_opcode(b"b")

@@ -52,6 +52,8 @@ class Found:
     failures: tuple[str, ...] = ()
 
     def into(self, evidence: Evidence) -> Evidence:
+        if self is NOTHING:
+            return evidence
         return replace(
             evidence,
             lock=self.lock,
@@ -60,6 +62,10 @@ class Found:
             marks=self.marks,
             failures=self.failures,
         )
+
+
+NOTHING = Found()
+"""What is found where neither a policy file nor a lock has anything to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +135,7 @@ class Guard:
             UsageError: a signer needs a library that is not installed.
         """
         if self.is_silent:
-            return Found()
+            return NOTHING
         apart = bundles_of(self.snapshot)
         whole = _Tree(everything, apart)
         differing = [*self._renamed(), *self._unlike_the_lock(digests, whole.digest)]
@@ -286,8 +292,9 @@ def guard_for(
         ConfigError: a policy file or lock cannot be read or used, or lies in the model.
     """
     own = None if isinstance(options.policy, AllOf | Policy) else os.fspath(options.policy)
-    files = layers.policies(own, formats=format_names)
-    locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
+    roots: dict[str, bool] = {}
+    files = layers.policies(own, formats=format_names, roots=roots)
+    locks = layers.locks(None if options.lock is None else os.fspath(options.lock), roots=roots) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:
         refuse_within(snapshot, path)
     names = targets(snapshot) if files else ()

@@ -84,8 +84,11 @@ def exists(path: str) -> bool:
     return True
 
 
-def nearest(name: str, start: str | None = None) -> str | None:
+def nearest(name: str, start: str | None = None, *, roots: dict[str, bool] | None = None) -> str | None:
     """The nearest file of this name, from the working directory up to the root of its project.
+
+    Args:
+        roots: which folders are known to begin a project, or not to. For one who looks for several names at once.
 
     Raises:
         ConfigError: the working directory is gone, so nobody can say which project's file counts.
@@ -98,13 +101,16 @@ def nearest(name: str, start: str | None = None) -> str | None:
             why="the working directory is not there any more, so nobody can say what project this is",
             remedy="cd to a directory that is there",
         ) from error
+    roots = {} if roots is None else roots
     found: str | None = None
     here = False
     while True:
         base = at if at.endswith("/") else f"{at}/"
         if exists(base + name) and found is None:
             found, here = base + name, at == folder
-        if _is_root(base):
+        if base not in roots:
+            roots[base] = _is_root(base)
+        if roots[base]:
             return found
         parent = os.path.dirname(at)
         if parent == at:  # no project: what lies above the working directory may be anybody's
@@ -128,16 +134,20 @@ def project_root() -> str:
 
 
 def policies(
-    chosen: str | None = None, *, formats: Formats | None = None, system: str | None = None
+    chosen: str | None = None,
+    *,
+    formats: Formats | None = None,
+    system: str | None = None,
+    roots: dict[str, bool] | None = None,
 ) -> tuple[PolicyFile, ...]:
-    """Every policy file that counts. `chosen` stands in for the project's.
+    """Every policy file that counts. `chosen` stands in for the project's; `roots` as for `nearest`.
 
     Raises:
         ConfigError: one of them cannot be read or used, or the chosen one is not there.
     """
     found: list[PolicyFile] = []
     places = [("system", system or SYSTEM), *(("user", path) for path in user_files())]
-    for layer, path in (*places, ("project", chosen or nearest(file_names.POLICY))):
+    for layer, path in (*places, ("project", chosen or nearest(file_names.POLICY, roots=roots))):
         if path is not None and (path == chosen or exists(path)):
             found.append(read_policy(path, layer=layer, formats=formats))
     return tuple(found)
@@ -180,7 +190,7 @@ def read_lock(path: str) -> Lock:
     return _cached("lock", path, lockfile.LARGEST, lambda data, _: lockfile.parse_lock(data, file=path))
 
 
-def locks(chosen: str | None = None) -> tuple[Lock, ...]:
+def locks(chosen: str | None = None, *, roots: dict[str, bool] | None = None) -> tuple[Lock, ...]:
     """The locks that count: the chosen one; else that of the project and that of `SAFELOAD_LOCK`, where they exist.
 
     Raises:
@@ -189,7 +199,7 @@ def locks(chosen: str | None = None) -> tuple[Lock, ...]:
     if chosen is not None:
         return (read_lock(chosen),)
     named = os.environ.get(LOCK_VARIABLE) or None
-    found = [path for path in (nearest(file_names.LOCK), named) if path is not None]
+    found = [path for path in (nearest(file_names.LOCK, roots=roots), named) if path is not None]
     return tuple(read_lock(path) for path in dict.fromkeys(map(os.path.abspath, found)))
 
 

@@ -95,6 +95,24 @@ def test_what_an_opcode_reads(data: bytes, value: object) -> None:
     assert got == value and type(got) is type(value)
 
 
+def test_one_byte_chooses_a_memo_entry_within_the_limit() -> None:
+    """Also the shortest way of putting something into the memo keeps to the highest index that is allowed."""
+    within, beyond = (read(b"\x80\2]q" + bytes((index,)) + b".", limits=Limits(memo=9)) for index in (9, 10))
+    assert within.fault is None
+    assert beyond.fault is not None and "memo" in str(beyond.fault)
+
+
+@pytest.mark.parametrize("longest", [3, 255, 256])
+@pytest.mark.parametrize("text", ["abcd", "abc\xe9", "abc\ud800"])
+def test_a_short_text_is_what_the_long_one_would_be(longest: int, text: str) -> None:
+    """Whether a text of one length byte fits in the limit, and is ASCII or not, it is read as one of four is."""
+    data = text.encode("utf-8", "surrogatepass")
+    short = read(b"\x8c" + bytes((len(data),)) + data + b".", limits=Limits(text_bytes=longest))
+    long = read(b"X" + struct.pack("<I", len(data)) + data + b".", limits=Limits(text_bytes=longest))
+    assert short.value == long.value
+    assert (short.fault is None) == (long.fault is None) == (longest > 3)
+
+
 def test_every_opcode_is_known() -> None:
     """The table has an action for exactly the opcodes that `pickletools` lists."""
     assert {ord(opcode.code) for opcode in pickletools.opcodes} == KNOWN

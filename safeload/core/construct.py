@@ -216,7 +216,7 @@ class _Builder:
         self.run()
         self.steps, self.late = self.late or [], None
         self.run()
-        return self.live(value)
+        return self.live((value,))[0]
 
     def run(self) -> None:
         while self.steps:
@@ -229,35 +229,36 @@ class _Builder:
                 error.where = error.where or (self.location.at(node.offset) if type(node) is Call else self.location)
                 raise
 
-    def postpone(self, action: Callable[[_Builder, Any], None], node: Node, parts: Sequence[Value]) -> bool:
-        """Whether filling `node` has to wait for the end, because it is part of one of its own parts."""
-        if self.late is None or all(not isinstance(part, Node) or part in self.made for part in parts):
-            return False
-        self.late.append((action, node))
-        return True
-
-    def live(self, value: Value) -> Any:
-        if not isinstance(value, Node):
-            return value
-        if value not in self.made:
+    def live(self, values: Iterable[Value], later: _Step | None = None) -> Any:
+        """What was made of each; `None` if a step has to wait for the end, because one is not there yet."""
+        made = self.made
+        try:
+            return [made[value] if isinstance(value, Node) else value for value in values]
+        except KeyError:
+            if later is not None and self.late is not None:
+                return self.late.append(later)
             raise MalformedInput(
                 "a pickle describes an object that contains itself before it exists",
                 where=self.location,
                 why="a tuple, key or argument refers back to what it is part of",
-            )
-        return self.made[value]
+            ) from None
 
     def want(self, values: Iterable[Value]) -> None:
-        self.steps.extend((_begin, value) for value in values if isinstance(value, Node) and value not in self.made)
+        """Make what holds no nodes, and have the rest begun."""
+        made = self.made
+        for value in values:
+            if isinstance(value, Node) and value not in made:
+                flat = _KINDS[type(value)].flat if value.depth == 1 else None
+                if flat is None:
+                    self.steps.append((_begin, value))
+                else:
+                    made[value] = flat(value)
 
 
 def _begin(b: _Builder, node: Node) -> None:
     """First visit: make what needs no parts, ask for the parts, and come back."""
     kind = _KINDS[type(node)]
     if node in b.made or node in b.begun:
-        return
-    if kind.flat is not None and node.depth == 1:
-        b.made[node] = kind.flat(node)
         return
     b.begun.add(node)
     if kind.empty is not None:
@@ -271,28 +272,32 @@ def _flat(pairs: Sequence[tuple[Value, Value]]) -> list[Value]:
     return [part for pair in pairs for part in pair]
 
 
+def _pairs(parts: Sequence[Any]) -> list[tuple[object, Any]]:
+    return list(zip(map(checked_key, parts[::2]), parts[1::2], strict=True))
+
+
 def _fill_list(b: _Builder, node: List) -> None:
-    if not b.postpone(_fill_list, node, node.items):
-        b.made[node].extend(map(b.live, node.items))
+    if (items := b.live(node.items, (_fill_list, node))) is not None:
+        b.made[node].extend(items)
 
 
 def _fill_dict(b: _Builder, node: Dict) -> None:
-    if not b.postpone(_fill_dict, node, _flat(node.pairs)):
-        b.made[node].update((checked_key(b.live(key)), b.live(value)) for key, value in node.pairs)
+    if (parts := b.live(_flat(node.pairs), (_fill_dict, node))) is not None:
+        b.made[node].update(_pairs(parts))
 
 
 def _fill_set(b: _Builder, node: Set) -> None:
-    if not b.postpone(_fill_set, node, node.items):
-        b.made[node].update(checked_key(b.live(item)) for item in node.items)
+    if (items := b.live(node.items, (_fill_set, node))) is not None:
+        b.made[node].update(map(checked_key, items))
 
 
 def _make_tuple(b: _Builder, node: Tuple | graph.FrozenSet) -> None:
-    items = map(b.live, node.items)
+    items = b.live(node.items)
     b.made[node] = tuple(items) if isinstance(node, Tuple) else frozenset(map(checked_key, items))
 
 
 def _make_persistent(b: _Builder, node: Persistent) -> None:
-    b.made[node] = b.persistent(b.live(node.id), node)
+    b.made[node] = b.persistent(b.live((node.id,))[0], node)
 
 
 def _parts_of_call(node: Call) -> Iterable[Value]:
@@ -301,11 +306,11 @@ def _parts_of_call(node: Call) -> Iterable[Value]:
 
 def _make_call(b: _Builder, node: Call) -> None:
     handler = b.handlers.get(node.callee.name) if isinstance(node.callee, Global) else None
-    args, kwargs = b.live(node.args), b.live(node.kwargs)
+    args, kwargs = b.live((node.args, node.kwargs))
     if handler is not None and isinstance(args, tuple):
         b.made[node] = handler(args, _keywords(kwargs), node)
     else:
-        callee = Named(name=node.callee.name) if isinstance(node.callee, Global) else b.live(node.callee)
+        callee = Named(name=node.callee.name) if isinstance(node.callee, Global) else b.live((node.callee,))[0]
         b.made[node] = Record(callee, node.how, args, kwargs)
     if node.states or node.items or node.pairs:
         b.steps.append((_finish_call, node))
@@ -322,21 +327,21 @@ def _keywords(kwargs: object) -> dict[str, Any]:
 
 def _finish_call(b: _Builder, node: Call) -> None:
     """Give the object what the stream puts into it, in the order in which picklers write it."""
-    if b.postpone(_finish_call, node, (*node.states, *node.items, *_flat(node.pairs))):
+    parts = b.live((*node.states, *node.items, *_flat(node.pairs)), (_finish_call, node))
+    if parts is None:
         return
-    target = b.made[node]
-    items = [b.live(item) for item in node.items]
-    pairs = [(checked_key(b.live(key)), b.live(value)) for key, value in node.pairs]
+    target, filled = b.made[node], len(node.states) + len(node.items)
+    states, items, pairs = parts[: len(node.states)], parts[len(node.states) : filled], _pairs(parts[filled:])
     if items:
         _extend(target, items)
     if pairs and not isinstance(target, (dict, Stateful)):
         raise MalformedInput("a pickle puts entries into something that takes none", why=type(target).__name__)
     if pairs:
         target.update(pairs)
-    for state in node.states:
+    for state in states:
         if not isinstance(target, Stateful):
             raise MalformedInput("a pickle sets state on something that has none", why=type(target).__name__)
-        target.set_state(b.live(state))
+        target.set_state(state)
 
 
 def _extend(target: object, items: Sequence[object]) -> None:

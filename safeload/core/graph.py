@@ -27,8 +27,13 @@ class Node:
     depth: int
 
 
+_CONSTANTS = frozenset({int, str, float, bool, type(None), bytes})
+
+
 def depth_over(items: Sequence[Value]) -> int:
     """The depth of a container that holds `items`."""
+    if len(items) > 3 and _CONSTANTS.issuperset(map(type, items)):
+        return 1
     depth = 0
     for item in items:
         if isinstance(item, Node) and item.depth > depth:

@@ -182,9 +182,8 @@ def _put(m: Machine, data: bytes) -> None:
     _remember(m, 0, index)
 
 
-@_opcode(b"\x94")
-def _memoize(m: Machine, position: int) -> None:
-    m.memo[len(m.memo)] = m.stack[-1]
+MEMOIZE = b"\x94"[0]
+"""Takes no argument and puts the top of the stack into the memo; `Machine.run` does it without a call."""
 
 
 @_fixed({b"j": "<I"})
@@ -292,10 +291,19 @@ def _decode(data: bytes, encoding: str, errors: str = "strict") -> str:
         raise Fault(f"text is not {encoding}: {error.reason}") from None
 
 
-@_fixed({b"X": "<I", b"\x8c": "B", b"\x8d": "<Q"})
+@_fixed({b"X": "<I", b"\x8d": "<Q"})
 def _text(m: Machine, position: int, length: int) -> int:
     m.stack.append(_decode(m.take(position, length, "text_bytes"), "utf-8", "surrogatepass"))
     return position + length
+
+
+@_opcode(b"\x8c", 1)
+def _short_text(m: Machine, position: int) -> int:
+    end = position + 1 + m.buffer[position]
+    if end > m.pause or m.most_text < 0x100 or not (data := m.buffer[position + 1 : end]).isascii():
+        return _text(m, position + 1, m.buffer[position])
+    m.stack.append(data.decode())
+    return end
 
 
 @_line(b"V")
@@ -382,9 +390,7 @@ def _made(kind: type[Tuple] | type[graph.FrozenSet], items: list[Value] | tuple[
     return kind(tuple(items), depth_over(items))
 
 
-@_opcode(b"\x85")
-def _tuple1(m: Machine, position: int) -> None:
-    m.make(_made(Tuple, (m.stack.pop(),)))
+_opcode(b"\x85")(lambda m, position: m.make(_made(Tuple, (m.stack.pop(),))))
 
 
 @_opcode(b"\x86")
@@ -417,12 +423,7 @@ def _dict(m: Machine, position: int) -> None:
     _set_pairs(m, items)
 
 
-@_opcode(b"a")
-def _append(m: Machine, position: int) -> None:
-    item = m.stack.pop()
-    _extend(m, List, [item])
-
-
+_opcode(b"a")(lambda m, position: _extend(m, List, [m.stack.pop()]))
 _opcode(b"e")(lambda m, position: _extend(m, List, _pop_mark(m)))
 _opcode(b"\x90")(lambda m, position: _extend(m, Set, _pop_mark(m)))
 
@@ -430,21 +431,14 @@ _opcode(b"\x90")(lambda m, position: _extend(m, Set, _pop_mark(m)))
 def _extend(m: Machine, kind: type[List] | type[Set], items: list[Value]) -> None:
     target = m.stack[-1]
     if isinstance(target, kind) or (items and isinstance(target, Call)):
-        if not target.items:
-            target.items = items
-        else:
-            target.items.extend(items)
+        target.items = target.items or []
+        target.items.extend(items)
         m.deepen(target, items)
     else:  # for no items, C does not even look
         _note_target(m, target)
 
 
-@_opcode(b"s")
-def _setitem(m: Machine, position: int) -> None:
-    value = m.stack.pop()
-    _set_pairs(m, [m.stack.pop(), value])
-
-
+_opcode(b"s")(lambda m, position: _set_pairs(m, [m.stack.pop(), m.stack.pop()][::-1]))
 _opcode(b"u")(lambda m, position: _set_pairs(m, _pop_mark(m)))
 
 
@@ -454,8 +448,9 @@ def _set_pairs(m: Machine, items: list[Value]) -> None:
         raise Fault("a key without its value")
     if isinstance(target, (Dict, Call)):
         m.deepen(target, items)
+        half = iter(items)
         target.pairs = target.pairs or []
-        target.pairs.extend(zip(items[::2], items[1::2], strict=True))
+        target.pairs.extend(zip(half, half))  # noqa: B905 (they are even)
     elif items:
         _note_target(m, target)
 

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
 from safeload.core.evidence import Difference, Evidence, LockMatch, VerifiedSignature
@@ -22,17 +23,17 @@ from safeload.core.names import Location, escape
 from safeload.core.policy import DEFAULT_POLICY, AllOf, NothingDiffers, Policy, Verdict
 from safeload.engine.held import Held
 from safeload.engine.identity import by_link, entry_for, targets
-from safeload.engine.lockcheck import differences
 from safeload.engine.options import Integrity, Options
 from safeload.engine.restricted import Restricted
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import in_cache
-from safeload.sources.hub import is_hub_id
-from safeload.trust import layers, rules
-from safeload.trust.lockfile import Lock, LockedModel
-from safeload.trust.policy_file import PolicyFile
-from safeload.trust.rules import Applied
+from safeload.trust import layers
 from safeload.trust.signature_store import bundles_in
+
+if TYPE_CHECKING:  # where no file says anything, nothing is needed that knows what files may say
+    from safeload.trust.lockfile import Lock, LockedModel
+    from safeload.trust.policy_file import PolicyFile
+    from safeload.trust.rules import Applied
 
 INTEGRITIES: tuple[Integrity, ...] = ("auto", "pinned", "private")
 """From the least to the most."""
@@ -51,6 +52,8 @@ class Found:
     failures: tuple[str, ...] = ()
 
     def into(self, evidence: Evidence) -> Evidence:
+        if self is NOTHING:
+            return evidence
         return replace(
             evidence,
             lock=self.lock,
@@ -59,6 +62,10 @@ class Found:
             marks=self.marks,
             failures=self.failures,
         )
+
+
+NOTHING = Found()
+"""What is found where neither a policy file nor a lock has anything to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,8 @@ class Guard:
         own = self.options.policy if isinstance(self.options.policy, AllOf | Policy) else DEFAULT_POLICY
         if self.is_silent:
             return own
+        from safeload.trust import rules
+
         return AllOf((own, NothingDiffers(), *(rules.decision(one, self.now.date()) for one in self.applied)))
 
     def restricted(self) -> Snapshot:
@@ -126,7 +135,7 @@ class Guard:
             UsageError: a signer needs a library that is not installed.
         """
         if self.is_silent:
-            return Found()
+            return NOTHING
         apart = bundles_of(self.snapshot)
         whole = _Tree(everything, apart)
         differing = [*self._renamed(), *self._unlike_the_lock(digests, whole.digest)]
@@ -147,6 +156,8 @@ class Guard:
 
     def _unlike_the_lock(self, digests: Mapping[str, str], tree: Callable[[], str]) -> Iterator[Difference]:
         """What is not as the locks say."""
+        from safeload.engine.lockcheck import differences
+
         apart = bundles_of(self.snapshot)
         for _, entry in self.entries:
             if entry is not None:
@@ -174,8 +185,12 @@ class Guard:
 
     def _shadowed(self) -> Iterator[Difference]:
         """A path that stands before the model on the hub that a lock names."""
+        if not self.entries or self.snapshot.kind not in ("directory", "file"):
+            return
+        from safeload.sources.hub import is_hub_id
+
         reference = self.snapshot.reference
-        if self.snapshot.kind in ("directory", "file") and is_hub_id(reference):
+        if is_hub_id(reference):
             for lock, entry in self.entries:
                 if entry is None and any(model.hub for model in lock.of(reference)):
                     yield Difference(
@@ -203,6 +218,8 @@ class Guard:
 
     def _needs_live(self, applied: Applied, match: LockMatch) -> bool:
         """Whether what the lock recorded is not enough for this layer."""
+        from safeload.trust import rules
+
         need = applied.settings.require
         names = {rules.qualified(applied.policy, name) for name in need.of}
         recorded = {one.signer for one in match.signatures} & names
@@ -230,6 +247,8 @@ class Guard:
 
 
 def _revoked(applied: Applied, now: datetime) -> tuple[tuple[str, str], ...]:
+    from safeload.trust import rules
+
     return rules.revocations(applied.policy, now.date()).revoked
 
 
@@ -273,8 +292,9 @@ def guard_for(
         ConfigError: a policy file or lock cannot be read or used, or lies in the model.
     """
     own = None if isinstance(options.policy, AllOf | Policy) else os.fspath(options.policy)
-    files = layers.policies(own, formats=format_names)
-    locks = layers.locks(None if options.lock is None else os.fspath(options.lock)) if locked else ()
+    roots: dict[str, bool] = {}
+    files = layers.policies(own, formats=format_names, roots=roots)
+    locks = layers.locks(None if options.lock is None else os.fspath(options.lock), roots=roots) if locked else ()
     for path in [file.file for file in files if file.layer == "project"] + [lock.path for lock in locks]:
         refuse_within(snapshot, path)
     names = targets(snapshot) if files else ()
@@ -290,6 +310,10 @@ def guard_for(
 
 def _applied(files: Sequence[PolicyFile], names: Sequence[tuple[str, ...]], link: tuple[str, ...]) -> Iterator[Applied]:
     """What each file says of each name of the model, and of a link that leads to it; the same rule once."""
+    if not files:
+        return
+    from safeload.trust import rules
+
     for file in files:
         seen: list[object] = []
         asked = [rules.apply(file, group) for group in names]

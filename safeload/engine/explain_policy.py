@@ -19,8 +19,9 @@ from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.sources.failures import os_failure
 from safeload.trust import layers, rules
+from safeload.trust.file_names import POLICY as NAME
 from safeload.trust.lockfile import LockedModel
-from safeload.trust.policy_file import CAPABILITIES, NAME, PolicyFile, Settings
+from safeload.trust.policy_file import CAPABILITIES, PolicyFile, Settings
 from safeload.trust.rules import Applied
 
 _PLAIN = """\

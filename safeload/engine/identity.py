@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
@@ -17,9 +18,10 @@ from safeload.engine.handed import STREAM
 from safeload.engine.options import Options
 from safeload.sources.base import Snapshot
 from safeload.sources.hfcache import Place, default_cache, find_place
-from safeload.sources.hub import is_hub_id
 from safeload.trust import layers
-from safeload.trust.lockfile import Lock, LockedModel
+
+if TYPE_CHECKING:
+    from safeload.trust.lockfile import Lock, LockedModel
 
 
 def targets(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
@@ -66,6 +68,8 @@ def _targets_of_path(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
         return ((place[0].repository.lower(),), *_as_path(place[0], snapshot.root))
     real = os.path.realpath(snapshot.root)
     named = (f"path:{real}", f"path:{os.path.dirname(real)}") if snapshot.kind != "directory" else (f"path:{real}",)
+    from safeload.sources.hub import is_hub_id
+
     return (named, (snapshot.reference.lower(),)) if is_hub_id(snapshot.reference) else (named,)
 
 
@@ -181,6 +185,8 @@ def locked_revision(reference: str, revision: str | None, options: Options) -> s
     Raises:
         ConfigError: a lock cannot be read or used, or two of them name different commits.
     """
+    from safeload.sources.hub import is_hub_id
+
     id = reference.removeprefix("hf://").removeprefix("models/")
     if revision not in (None, "main") or not is_hub_id(id) or (id == reference and os.path.lexists(reference)):
         return None

@@ -13,11 +13,12 @@ What no handler knows stays what `construct` makes of it: an inert `Record`, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
+from safeload.core.frozen import replace
 from safeload.core.graph import Call, Global, List, Persistent, Reading, Span, Tuple
 from safeload.core.names import GlobalName, Location
 from safeload.engine import live_graph
@@ -184,7 +185,7 @@ def bring_to_life(
         MalformedInput: as `construct` does; also where an object that is made whole contains itself.
     """
     table = table.only({node.name for node in reading.trace if isinstance(node, Global)} | {ZONE})
-    if buffers is not None:
+    if buffers:
         table |= Table(constants={live_graph.buffer(number): one for number, one in enumerate(buffers)})
     prepared = live_graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
     reading = replace(reading, value=Tuple((prepared.root, List(prepared.late, 2)), 3))

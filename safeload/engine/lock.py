@@ -27,7 +27,8 @@ from safeload.sources import filelock
 from safeload.sources.base import Snapshot
 from safeload.sources.store import Store
 from safeload.trust import layers
-from safeload.trust.lockfile import NAME, Lock, LockedModel, parse_lock
+from safeload.trust.file_names import LOCK as NAME
+from safeload.trust.lockfile import Lock, LockedModel, parse_lock
 from safeload.trust.locktext import dump
 
 

@@ -135,7 +135,7 @@ class Arguments:
 
     def _constants(self, call: Call, most: int) -> Iterator[str | bytes]:
         """Text and bytes in the arguments, also within containers and calls; at most `most` values are looked at."""
-        seen: set[int] = set()
+        seen: set[Node] = set()
         waiting: list[Value] = [call.kwargs, call.args]
         looked = 0
         while waiting and looked < most:
@@ -144,9 +144,9 @@ class Arguments:
             self.looks -= 1
             if isinstance(value, (str, bytes)):
                 yield value
-            if not isinstance(value, Node) or id(value) in seen:
+            if not isinstance(value, Node) or value in seen:
                 continue
-            seen.add(id(value))
+            seen.add(value)
             before = len(waiting)
             if isinstance(value, (List, Set, Tuple, FrozenSet)):
                 waiting.extend(value.items[:most])

@@ -29,6 +29,7 @@ from safeload.core.graph import (
     Global,
     How,
     List,
+    Node,
     Persistent,
     Reading,
     Span,
@@ -128,13 +129,14 @@ class _Student:
         self.late = Late()
         self.arguments = Arguments(reading.end - reading.start)
         self.written_out = 0
-        self.settled: dict[int, tuple[tuple[Deed, ...], Entry | None]] = {}  # by the identity of what states are set on
-        self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
+        self.settled: dict[Node | int, tuple[tuple[Deed, ...], Entry | None]] = {}  # by what states are set on
+        self.sprung: dict[Call, str] = {}  # why the states or items of a call are a trap
         self.types = Types(self.account.look)
-        self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
-        self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
-        self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
-        self.lookups: dict[int, Call] = {}  # how named time zones are made: harmless where that is all that is done
+        self.data: dict[tuple[int, type], bool] = {}  # by the identity of bytes: whether torch would load only data
+        # Nodes hash by identity; `id` would be an event to every audit hook.
+        self.reported: set[Global] = set()  # those that a call or state already accounts for
+        self.excused: set[Global] = set()  # … and those whose only uses are known to be harmless
+        self.lookups: set[Call] = set()  # how named time zones are made: harmless where that is all that is done
 
     def run(self) -> None:
         imports: list[Global] = []
@@ -152,7 +154,7 @@ class _Student:
                 self.excused -= globals_as_values(self.reading)
             for one in strays(self.reading, self.lookups) if self.lookups else ():
                 why = "it looks an attribute up, and more is done with that than making a named time zone"
-                self.dangerous_call(self.lookups[one], "builtins.getattr", why)
+                self.dangerous_call(one, "builtins.getattr", why)
             for node in imports:
                 self.imported(node)
         except Enough as enough:
@@ -201,7 +203,7 @@ class _Student:
 
     def imported(self, node: Global) -> None:
         """Judge an import that no call or state accounted for already."""
-        if id(node) in self.reported or id(node) in self.excused:
+        if node in self.reported or node in self.excused:
             return
         kind = self.kind(node.name)
         if kind.entry is not None:
@@ -216,7 +218,7 @@ class _Student:
             self.unlisted(node, kind, node.offset)
 
     def unlisted(self, node: Global, kind: Kind, offset: int) -> None:
-        self.reported.add(id(node))
+        self.reported.add(node)
         if not kind.unlisted:
             library = escape(node.name.module.partition(".")[0])
             why = "which is outside the allowlist: an ordinary reader would import"
@@ -235,15 +237,15 @@ class _Student:
         if (known := self.alike.get(alike)) is None:
             self.noted = []
             self.called(callee, call, plain=plain)
-            self.alike[alike] = (tuple(self.noted), id(callee) in self.reported, id(callee) in self.excused)
+            self.alike[alike] = (tuple(self.noted), callee in self.reported, callee in self.excused)
             return
         deeds, reported, excused = known
         for deed in deeds:
             deed.again.append(call.offset)
         if reported:
-            self.reported.add(id(callee))
+            self.reported.add(callee)
         if excused:
-            self.excused.add(id(callee))
+            self.excused.add(callee)
 
     def called(self, callee: Value, call: Call, *, plain: bool, level: int = 0) -> None:
         """Judge the call of `callee`; `plain` where only `__new__` runs and the constructor does not."""
@@ -256,10 +258,10 @@ class _Student:
         if kind.entry is not None:
             self.allowed(kind.entry, call, plain=plain, level=level)
         elif looks_zone_up(call) and level == 0:
-            self.excused.add(id(callee))
-            self.lookups[id(call)] = call
+            self.excused.add(callee)
+            self.lookups.add(call)
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
-            self.excused.add(id(callee))
+            self.excused.add(callee)
         elif kind.danger:
             self.dangerous(callee, call, kind.danger)
         else:
@@ -299,7 +301,7 @@ class _Student:
         self.dangerous_call(call, what, "what is called here is only known while it runs")
 
     def dangerous(self, callee: Global, call: Call, why: str) -> None:
-        self.reported.add(id(callee))
+        self.reported.add(callee)
         self.dangerous_use(call, callee.name, why)
 
     def dangerous_use(self, call: Call, name: GlobalName, why: str) -> None:
@@ -354,9 +356,9 @@ class _Student:
         hidden = hidden_calls(name, call)
         for inner in hidden:
             self.hidden(inner, call, level + 1)
-        told = {id(inner.callee) for inner in hidden}
+        told = {inner.callee for inner in hidden}
         for argument in call.args.items if isinstance(call.args, Tuple) else ():
-            if isinstance(argument, Global) and id(argument) not in told:
+            if isinstance(argument, Global) and argument not in told:
                 given = self.kind(argument.name).entry
                 if given is not None and given.use in (Use.NEW, Use.NAME):
                     self.misused(call, argument.name, f"hands {argument.name} to {name}, which might call it")
@@ -386,11 +388,12 @@ class _Student:
     def build(self, node: Build, late: str) -> None:
         """Judge the setting of a state. What is said of the target alone is worked out once."""
         target, state, offset = node.target, node.state, node.offset
-        known = self.settled.get(id(target))
+        same = target if isinstance(target, Node) else id(target)
+        known = self.settled.get(same)
         if known is None:
             self.noted = []
             self.state_set_on(target, offset)
-            known = self.settled[id(target)] = tuple(self.noted), self.entry_of(target)
+            known = self.settled[same] = tuple(self.noted), self.entry_of(target)
         else:
             for deed in known[0]:
                 deed.again.append(offset)
@@ -405,7 +408,7 @@ class _Student:
 
     def state_set_on(self, target: Value, offset: int) -> None:
         if isinstance(target, Global):
-            self.reported.add(id(target))
+            self.reported.add(target)
             subject = self.kind(target.name).text
             message = f"would set attributes on {subject} itself, for the whole process"
             self.add(BUILD, Status.DANGEROUS, offset, subject, message)
@@ -430,12 +433,10 @@ class _Student:
     def trapped(self, call: Call, entry: Entry | None, offset: int) -> None:
         """Something that an unpickler would call instead of setting a state or adding items."""
         name = call.callee.name if isinstance(call.callee, Global) else None
-        message = self.sprung.get(id(call))  # a reading is complete, so all that is said of an object holds throughout
+        message = self.sprung.get(call)  # a reading is complete, so all that is said of an object holds throughout
         if message is None:
             why = self.trap(call, name, entry)
-            message = self.sprung[id(call)] = (
-                f"would set a state or items on {self.in_words(call)}, {why}" if why else ""
-            )
+            message = self.sprung[call] = f"would set a state or items on {self.in_words(call)}, {why}" if why else ""
         if message:
             self.add(BUILD, Status.DANGEROUS, offset, str(name or "a computed object"), message)
 

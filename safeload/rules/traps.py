@@ -21,7 +21,7 @@ class Traps:
     """Looks for such names among the keys of what objects are made from. Each node is looked at once."""
 
     def __init__(self) -> None:
-        self.seen: set[int] = set()
+        self.seen: set[Node] = set()
 
     def sprung(self, call: Call) -> str:
         """The name that the unpickler would find in what `call` was made from; empty if there is none."""
@@ -32,9 +32,9 @@ class Traps:
         waiting = list(values)
         while waiting:
             node = waiting.pop()
-            if not isinstance(node, Node) or id(node) in self.seen:
+            if not isinstance(node, Node) or node in self.seen:
                 continue
-            self.seen.add(id(node))
+            self.seen.add(node)
             if isinstance(node, (Dict, Call)):
                 if found := self._keys(node.pairs):
                     return found

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from safeload.core.graph import Build, Call, Dict, FrozenSet, Global, List, Node, Persistent, Reading, Set, Tuple, Value
 
 
-def globals_as_values(reading: Reading) -> set[int]:
-    """Identities of globals that stand somewhere as a value, rather than as what is called."""
-    found: set[int] = set()
-    seen: set[int] = set()
+def globals_as_values(reading: Reading) -> set[Global]:
+    """The globals that stand somewhere as a value, rather than as what is called."""
+    found: set[Global] = set()
+    seen: set[Node] = set()
     waiting: list[Value] = [reading.value]
     for node in reading.trace:
         if isinstance(node, Call):
@@ -21,12 +21,12 @@ def globals_as_values(reading: Reading) -> set[int]:
             waiting.append(node.id)
     while waiting:
         node = waiting.pop()
-        if not isinstance(node, Node) or id(node) in seen:
+        if not isinstance(node, Node) or node in seen:
             continue
-        seen.add(id(node))
+        seen.add(node)
         if isinstance(node, Global):
-            found.add(id(node))
-            seen.discard(id(node))
+            found.add(node)
+            seen.discard(node)
         else:
             waiting.extend(inside(node))
     return found

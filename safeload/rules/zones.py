@@ -60,27 +60,27 @@ def _plain(call: Call) -> bool:
     return call.how is How.REDUCE and keyless and not (call.states or call.items or call.pairs)
 
 
-def strays(reading: Reading, lookups: Collection[int]) -> set[int]:
-    """Which of these calls, by identity, stand somewhere as a value, or are called with anything but a zone's name."""
-    found: set[int] = set()
-    seen: set[int] = set()
+def strays(reading: Reading, lookups: Collection[Call]) -> set[Call]:
+    """Which of these calls stand somewhere as a value, or are called with anything but a zone's name."""
+    found: set[Call] = set()
+    seen: set[Node] = set()
     waiting: list[Value] = [reading.value]
     for act in reading.trace:
         if isinstance(act, Build):
             waiting.extend((act.target, act.state))
         elif isinstance(act, Persistent):
             waiting.append(act.id)
-        elif isinstance(act, Call) and id(act) not in lookups:
+        elif isinstance(act, Call) and act not in lookups:
             waiting.append(act)
     while waiting:
         node = waiting.pop()
         if not isinstance(node, Node):
             continue
-        if id(node) in lookups:
-            found.add(id(node))
-        if id(node) in seen:
+        if isinstance(node, Call) and node in lookups:
+            found.add(node)
+        if node in seen:
             continue
-        seen.add(id(node))
+        seen.add(node)
         waiting.extend(part for part in inside(node) if not (_is_callee(part, node) and named_zone(node) is not None))
     return found
 

@@ -33,8 +33,9 @@ def dress(result: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None
 
 
 def _dress_model(model: Any, keeper: ModelKeeper, admitted: Mapping[str, str]) -> None:
+    kind = sys.modules["transformers.modeling_utils"].PreTrainedModel  # which the model is one of
     for part in model.modules():
-        if _is(part, "transformers.modeling_utils", "PreTrainedModel"):
+        if isinstance(part, kind):
             adapt_after.hold(part, keeper)
             for thing, key in ((part, "name_or_path"), (part.config, "_name_or_path")):
                 if (name := vars(thing).get(key)) in admitted:

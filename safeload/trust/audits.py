@@ -25,10 +25,10 @@ from safeload.trust.audit_records import Audit, Audits, Import, Publisher, Viola
 from safeload.trust.auditors import likeness
 from safeload.trust.criteria import NAME as CRITERION
 from safeload.trust.criteria import Criteria
+from safeload.trust.file_names import AUDITS
 from safeload.trust.policy_file import Real, model_pattern, with_real
 from safeload.trust.tables import Table, read_toml
 
-NAME = "audits.toml"
 SIGNATURES = ".sig"
 """Added to the name of the file: where signatures of its records lie."""
 LARGEST = 16 << 20
@@ -42,7 +42,7 @@ Read = Callable[[str], bytes]
 
 
 def parse_audits(
-    data: bytes, *, file: str = NAME, folder: str = "", read: Read, real: Real = str, signatures: bytes = b""
+    data: bytes, *, file: str = AUDITS, folder: str = "", read: Read, real: Real = str, signatures: bytes = b""
 ) -> Audits:
     """Read a file of records. Total: any bytes give records or the error.
 

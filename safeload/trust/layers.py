@@ -23,15 +23,16 @@ import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from safeload.core.errors import ConfigError
 from safeload.core.names import Location, escape
-from safeload.trust import audits as audit_file
-from safeload.trust import lockfile, policy_file
-from safeload.trust.audit_records import Audits
-from safeload.trust.lockfile import Lock, parse_lock
-from safeload.trust.policy_file import Formats, PolicyFile, parse_policy
+from safeload.trust import file_names
+
+if TYPE_CHECKING:  # most loads meet none of these files, so what reads them is imported where one is read
+    from safeload.trust.audit_records import Audits
+    from safeload.trust.lockfile import Lock
+    from safeload.trust.policy_file import Formats, PolicyFile
 
 SYSTEM = "/etc/safeload/policy.toml"
 SYSTEM_AUDITS = "/etc/safeload/audits.toml"
@@ -83,8 +84,11 @@ def exists(path: str) -> bool:
     return True
 
 
-def nearest(name: str, start: str | None = None) -> str | None:
+def nearest(name: str, start: str | None = None, *, roots: dict[str, bool] | None = None) -> str | None:
     """The nearest file of this name, from the working directory up to the root of its project.
+
+    Args:
+        roots: which folders are known to begin a project, or not to. For one who looks for several names at once.
 
     Raises:
         ConfigError: the working directory is gone, so nobody can say which project's file counts.
@@ -97,13 +101,16 @@ def nearest(name: str, start: str | None = None) -> str | None:
             why="the working directory is not there any more, so nobody can say what project this is",
             remedy="cd to a directory that is there",
         ) from error
+    roots = {} if roots is None else roots
     found: str | None = None
     here = False
     while True:
         base = at if at.endswith("/") else f"{at}/"
         if exists(base + name) and found is None:
             found, here = base + name, at == folder
-        if _is_root(base):
+        if base not in roots:
+            roots[base] = _is_root(base)
+        if roots[base]:
             return found
         parent = os.path.dirname(at)
         if parent == at:  # no project: what lies above the working directory may be anybody's
@@ -127,16 +134,20 @@ def project_root() -> str:
 
 
 def policies(
-    chosen: str | None = None, *, formats: Formats | None = None, system: str | None = None
+    chosen: str | None = None,
+    *,
+    formats: Formats | None = None,
+    system: str | None = None,
+    roots: dict[str, bool] | None = None,
 ) -> tuple[PolicyFile, ...]:
-    """Every policy file that counts. `chosen` stands in for the project's.
+    """Every policy file that counts. `chosen` stands in for the project's; `roots` as for `nearest`.
 
     Raises:
         ConfigError: one of them cannot be read or used, or the chosen one is not there.
     """
     found: list[PolicyFile] = []
     places = [("system", system or SYSTEM), *(("user", path) for path in user_files())]
-    for layer, path in (*places, ("project", chosen or nearest(policy_file.NAME))):
+    for layer, path in (*places, ("project", chosen or nearest(file_names.POLICY, roots=roots))):
         if path is not None and (path == chosen or exists(path)):
             found.append(read_policy(path, layer=layer, formats=formats))
     return tuple(found)
@@ -148,6 +159,8 @@ def read_policy(path: str, *, layer: str = "project", formats: Formats | None = 
     Raises:
         ConfigError: it cannot be read or used.
     """
+    from safeload.trust import policy_file
+
     path = os.path.abspath(path)
     folder = os.path.realpath(os.path.dirname(path))
 
@@ -158,7 +171,7 @@ def read_policy(path: str, *, layer: str = "project", formats: Formats | None = 
             seen.append((inner, what))
             return data
 
-        return parse_policy(
+        return policy_file.parse_policy(
             data, file=path, layer=layer, folder=folder, read=read, real=os.path.realpath, formats=formats
         )
 
@@ -171,11 +184,13 @@ def read_lock(path: str) -> Lock:
     Raises:
         ConfigError: it cannot be read or used.
     """
+    from safeload.trust import lockfile
+
     path = os.path.abspath(path)
-    return _cached("lock", path, lockfile.LARGEST, lambda data, _: parse_lock(data, file=path))
+    return _cached("lock", path, lockfile.LARGEST, lambda data, _: lockfile.parse_lock(data, file=path))
 
 
-def locks(chosen: str | None = None) -> tuple[Lock, ...]:
+def locks(chosen: str | None = None, *, roots: dict[str, bool] | None = None) -> tuple[Lock, ...]:
     """The locks that count: the chosen one; else that of the project and that of `SAFELOAD_LOCK`, where they exist.
 
     Raises:
@@ -184,7 +199,7 @@ def locks(chosen: str | None = None) -> tuple[Lock, ...]:
     if chosen is not None:
         return (read_lock(chosen),)
     named = os.environ.get(LOCK_VARIABLE) or None
-    found = [path for path in (nearest(lockfile.NAME), named) if path is not None]
+    found = [path for path in (nearest(file_names.LOCK, roots=roots), named) if path is not None]
     return tuple(read_lock(path) for path in dict.fromkeys(map(os.path.abspath, found)))
 
 
@@ -199,7 +214,7 @@ def user_audits() -> str | None:
         home = pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
         return None
-    return os.path.join(home, ".config", "safeload", audit_file.NAME)
+    return os.path.join(home, ".config", "safeload", file_names.AUDITS)
 
 
 def audits(chosen: str | None = None) -> tuple[Audits, ...]:
@@ -212,7 +227,7 @@ def audits(chosen: str | None = None) -> tuple[Audits, ...]:
         ConfigError: one, or a file that it imports, cannot be read or used; or the one that was named is not there.
     """
     found: dict[str, str] = {}
-    for path in (SYSTEM_AUDITS, user_audits(), chosen or nearest(audit_file.NAME)):
+    for path in (SYSTEM_AUDITS, user_audits(), chosen or nearest(file_names.AUDITS)):
         if path is not None and (path == chosen or exists(path)):
             found.setdefault(os.path.realpath(path), path)
     return tuple(read_audits(path) for path in found.values())
@@ -229,11 +244,15 @@ def read_audits(path: str) -> Audits:
 
 def audits_bytes(path: str) -> bytes:
     """The bytes of a file of records. Raises as `read_audits` does."""
+    from safeload.trust import audits as audit_file
+
     return _read(os.path.abspath(path), most=audit_file.LARGEST, follow=True)[0]
 
 
 def signatures(path: str) -> tuple[bytes, ...]:
     """The signatures beside one file of records. Raises as `read_audits` does."""
+    from safeload.trust import audits as audit_file
+
     beside = os.path.realpath(path) + audit_file.SIGNATURES
     lines = _read(beside, most=audit_file.LARGEST, follow=False)[0].splitlines() if exists(beside) else []
     return tuple(line for line in lines if line.strip())
@@ -241,6 +260,8 @@ def signatures(path: str) -> tuple[bytes, ...]:
 
 def parse_audits(path: str, data: bytes) -> Audits:
     """Read these bytes as the file of records at `path`. Raises as `read_audits` does."""
+    from safeload.trust import audits as audit_file
+
     path = os.path.abspath(path)
     folder = os.path.dirname(os.path.realpath(path))
 

@@ -20,9 +20,9 @@ from safeload.core.digest import tree_digest
 from safeload.core.errors import MalformedInput
 from safeload.core.evidence import VerifiedSignature
 from safeload.core.names import escape
+from safeload.trust.file_names import LOCK
 from safeload.trust.tables import Table, read_toml, refuse
 
-NAME = "safeload.lock"
 VERSION = 1
 LARGEST = 64 << 20
 """Bytes of a lock that is read: some 250,000 files."""
@@ -86,7 +86,7 @@ class Lock:
     """A whole lock file; `path` is where it lies."""
 
     models: tuple[LockedModel, ...] = ()
-    path: str = NAME
+    path: str = LOCK
 
     def of(self, id: str) -> tuple[LockedModel, ...]:
         """Every entry of this id. The hub does not tell capitals from small letters, so neither does this."""
@@ -99,7 +99,7 @@ def pointer_oid(sha256: str, size: int) -> str:
     return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
 
 
-def parse_lock(data: bytes, *, file: str = NAME) -> Lock:
+def parse_lock(data: bytes, *, file: str = LOCK) -> Lock:
     """Read a lock. Total: any bytes give a lock or the error.
 
     Raises:

@@ -17,12 +17,12 @@ from safeload.core.errors import ConfigError
 from safeload.core.names import escape
 from safeload.trust.criteria import NAME as CRITERION
 from safeload.trust.criteria import RUN
+from safeload.trust.file_names import POLICY
 from safeload.trust.kernels import STANCES, Kernels, read_kernels
 from safeload.trust.signers import Signer
 from safeload.trust.signers_read import read_signer
 from safeload.trust.tables import Table, read_toml
 
-NAME = "safeload.toml"
 LARGEST = 4 << 20
 REMEDY = "correct the file, then: safeload policy check"
 LAYERS = ("system", "user", "project")
@@ -126,7 +126,7 @@ class PolicyFile:
 def parse_policy(
     data: bytes,
     *,
-    file: str = NAME,
+    file: str = POLICY,
     layer: str = "project",
     folder: str = "",
     read: Read,

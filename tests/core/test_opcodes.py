@@ -14,9 +14,10 @@ from safeload.core.graph import Build, Call, Extension, Global, How, Persistent
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import Location
-from safeload.core.opcodes import ACTIONS, WIDTHS, _unknown
+from safeload.core.opcodes import ACTIONS, MEMOIZE, WIDTHS, _unknown
 from tests.core.reading import acts, calls, good, imports, kinds, read, shape, why
 
+KNOWN = {MEMOIZE} | {code for code in range(256) if ACTIONS[code] is not _unknown}
 VALUES: list[tuple[bytes, object]] = [
     # protocol 0
     (b"N.", None),
@@ -94,10 +95,27 @@ def test_what_an_opcode_reads(data: bytes, value: object) -> None:
     assert got == value and type(got) is type(value)
 
 
+def test_one_byte_chooses_a_memo_entry_within_the_limit() -> None:
+    """Also the shortest way of putting something into the memo keeps to the highest index that is allowed."""
+    within, beyond = (read(b"\x80\2]q" + bytes((index,)) + b".", limits=Limits(memo=9)) for index in (9, 10))
+    assert within.fault is None
+    assert beyond.fault is not None and "memo" in str(beyond.fault)
+
+
+@pytest.mark.parametrize("longest", [3, 255, 256])
+@pytest.mark.parametrize("text", ["abcd", "abc\xe9", "abc\ud800"])
+def test_a_short_text_is_what_the_long_one_would_be(longest: int, text: str) -> None:
+    """Whether a text of one length byte fits in the limit, and is ASCII or not, it is read as one of four is."""
+    data = text.encode("utf-8", "surrogatepass")
+    short = read(b"\x8c" + bytes((len(data),)) + data + b".", limits=Limits(text_bytes=longest))
+    long = read(b"X" + struct.pack("<I", len(data)) + data + b".", limits=Limits(text_bytes=longest))
+    assert short.value == long.value
+    assert (short.fault is None) == (long.fault is None) == (longest > 3)
+
+
 def test_every_opcode_is_known() -> None:
     """The table has an action for exactly the opcodes that `pickletools` lists."""
-    known = {code for code in range(256) if ACTIONS[code] is not _unknown}
-    assert known == {ord(opcode.code) for opcode in pickletools.opcodes}
+    assert {ord(opcode.code) for opcode in pickletools.opcodes} == KNOWN
 
 
 def test_widths_agree_with_pickletools() -> None:
@@ -109,7 +127,7 @@ def test_widths_agree_with_pickletools() -> None:
         assert WIDTHS[ord(opcode.code)] == counted.get(size, size), opcode.name
 
 
-@pytest.mark.parametrize("code", [code for code in range(256) if ACTIONS[code] is _unknown])
+@pytest.mark.parametrize("code", sorted({*range(256)} - KNOWN))
 def test_any_other_byte_is_refused(code: int) -> None:
     """A byte that is no opcode ends the reading where it stands."""
     reading = read(b"N" + bytes((code,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import pickle as standard
 import subprocess
@@ -39,18 +40,19 @@ def test_a_small_pickle_pays_for_itself_alone() -> None:
     """What is known of the globals of other files is not put together for one that names none of them."""
     data = standard.dumps({"a": [1, 2, 3], "b": "x" * 50, "c": {"k": 1.5}}, 4)
     pickle.loads(data)
-    assert calls(lambda: pickle.loads(data)) < 1_000  # before it was so, 1,700
+    assert calls(lambda: pickle.loads(data)) < 860  # 1,700 where each does; 919 where roots are looked for twice
 
 
 def test_a_row_of_constants_is_made_in_one_go() -> None:
-    """A dictionary of constants is neither copied before it is made, nor filled key by key."""
-    assert _growth(pickle.loads, _rows, 500) < 80  # before it was so, 193
+    """A dictionary of constants is neither copied before it is made, nor filled key by key, nor begun and then made."""
+    assert _growth(pickle.loads, _rows, 500) < 58  # 193 where it is copied; 70 where it is begun, and made later
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_a_number_is_read_and_is_there(kind: type) -> None:
     """Of a long list of numbers each is read, and nothing else happens to it one by one."""
-    assert _growth(pickle.loads, lambda count: standard.dumps(kind(range(256, 256 + count)), 4), 2_000) < 9
+    growth = _growth(pickle.loads, lambda count: standard.dumps(kind(range(256, 256 + count)), 4), 2_000)
+    assert growth < 4.5  # 5 where the type of each is asked for by itself
 
 
 def test_objects_are_told_apart_without_asking_python() -> None:
@@ -62,15 +64,17 @@ def test_objects_are_told_apart_without_asking_python() -> None:
         nonlocal asked
         asked += event == "c_call" and argument is id
 
-    data = _rows(1_000)
-    pickle.loads(data)
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    made = [datetime.timedelta(days=number, seconds=number) for number in range(1_000)]
+    for data in (_rows(1_000), standard.dumps(made, 4)):
+        asked = 0
         pickle.loads(data)
-    finally:
-        sys.setprofile(before)
-    assert asked < 50
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            pickle.loads(data)
+        finally:
+            sys.setprofile(before)
+        assert asked < 50
 
 
 def test_a_tensor_is_looked_at_once_by_each_who_must() -> None:
@@ -83,7 +87,7 @@ def test_a_tensor_is_looked_at_once_by_each_who_must() -> None:
         torch.save({f"layer.{number}.weight": torch.zeros(2, 2) for number in range(count)}, file)
         return file.getvalue()
 
-    assert _growth(safe_torch.load, saved, 50) < 1_150  # before this was counted, 1,300
+    assert _growth(safe_torch.load, saved, 50) < 950  # before this was counted, 1,300
 
 
 def test_a_tree_of_a_forest_asks_nothing_about_its_class_again() -> None:
@@ -95,7 +99,7 @@ def test_a_tree_of_a_forest_asks_nothing_about_its_class_again() -> None:
         made = ensemble.RandomForestClassifier(count, random_state=0, max_depth=2)
         return standard.dumps(made.fit(features, features[:, 0] > 0.5), 4)
 
-    assert _growth(pickle.loads, saved, 10) < 5_300  # before it was so, 6,460
+    assert _growth(pickle.loads, saved, 10) < 4_500  # before it was so, 6,460
 
 
 def test_no_library_is_imported_that_a_pickle_does_not_name(tmp_path: Path) -> None:
@@ -106,6 +110,23 @@ def test_no_library_is_imported_that_a_pickle_does_not_name(tmp_path: Path) -> N
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.stdout == "[1] set()\n", result.stderr
+
+
+def test_what_reads_policies_and_locks_waits_for_one(tmp_path: Path) -> None:
+    """Where there is neither, what knows what they may say is not imported: it would be a third of a first load."""
+    program = (
+        "import sys; from safeload import pickle; pickle.loads(b'N.'); "
+        "print(*sorted(name for name in sys.modules if name.startswith('safeload.trust') or name == 'tomllib'))"
+    )
+    here = "safeload.trust safeload.trust.file_names safeload.trust.layers safeload.trust.signature_store\n"
+    for policy, more in (("", False), ("version = 1\n", True)):
+        if policy:
+            (tmp_path / "safeload.toml").write_text(policy)
+        result = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert result.returncode == 0, result.stderr
+        assert (result.stdout != here) is more, result.stdout
 
 
 def test_whatever_is_known_of_arrays_is_looked_for_by_its_name() -> None:

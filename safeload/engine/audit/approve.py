@@ -22,7 +22,7 @@ from safeload.sources.base import Snapshot
 from safeload.sources.program import split
 from safeload.sources.store import Store
 from safeload.trust import audits as audit_file
-from safeload.trust import layers
+from safeload.trust import file_names, layers
 from safeload.trust.approvals import Answer
 from safeload.trust.audit_records import Audit
 from safeload.trust.auditors import likeness
@@ -149,7 +149,7 @@ def _answer(guard: Guard, closure: Closure) -> Answer:
 def target(options: Options) -> str:
     """The nearest file of records upward; else one at the root of the project. Not a link to it."""
     chosen = None if options.audits is None else os.fspath(options.audits)
-    found = chosen or layers.nearest(audit_file.NAME) or os.path.join(layers.project_root(), audit_file.NAME)
+    found = chosen or layers.nearest(file_names.AUDITS) or os.path.join(layers.project_root(), file_names.AUDITS)
     return os.path.realpath(found)
 
 

@@ -18,6 +18,7 @@ import json
 import pickle
 import struct
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -290,9 +291,11 @@ def _files() -> Iterator[tuple[str, bytes]]:
 def _known() -> tuple[tuple[str, bytes, frozenset[str]], ...]:
     """All of them that are small, and which formats claim them."""
     found = {}
-    for name, data in _files():
-        if len(data) <= 1 << 14:
-            found[name, data] = frozenset(format.name for format in identify(MemoryBlob(data), name))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate name")  # of zipfile: that is what some are about
+        for name, data in _files():
+            if len(data) <= 1 << 14:
+                found[name, data] = frozenset(format.name for format in identify(MemoryBlob(data), name))
     return tuple((name, data, names) for (name, data), names in found.items())
 
 

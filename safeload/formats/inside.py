@@ -23,8 +23,9 @@ _UNPACKED_ALWAYS = 256 << 20
 _UNPACKED = 20
 """Bytes that may be unpacked, beyond what is always allowed, for each byte of the outermost file."""
 _LOOKED_ALWAYS = 256 << 10
-_LOOKED = 8
-"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file."""
+_LOOKED = 4
+"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file: honest archives
+need as many as there are levels."""
 _ALL_OPCODES = 1_000_000
 """Opcodes of all pickles in files within a file, and sixteen more for each of its bytes."""
 _FILES_ALWAYS = 1_000

@@ -211,10 +211,10 @@ class Machine:
         end = self.buffer.find(b"\n", position)
         searched = max(position, len(self.buffer))
         while end < 0:
+            self.fits(position, searched - position, limit)  # so that no more is searched than may be taken
             remaining = self.blob.size - self.base - searched
             if remaining <= 0:
                 self.note("line-unterminated")
-                self.fits(position, searched - position, limit)
                 return self.read(position, searched - position)[:-1], searched
             window = self.read(searched, min(remaining, _CHUNK))
             if (found := window.find(b"\n")) >= 0:

@@ -106,6 +106,7 @@ def explain_stream(stream: BinaryIO, *, name: str = "stdin", options: Options | 
 
 def _explained(snapshot: Snapshot, path: str, options: Options) -> Explanation:
     try:
+        memo: dict[int, object] = {}
         with snapshot.open(path) as file:
             inspected = inspect(
                 file,
@@ -114,16 +115,25 @@ def _explained(snapshot: Snapshot, path: str, options: Options) -> Explanation:
                 shown=shown(snapshot, path),
                 options=options,
                 company=company(snapshot, path),
+                memo=memo,
             )
-            return explained_file(inspected, pseudo=options.second_opinion)
+            return explained_file(inspected, pseudo=options.second_opinion, memo=memo)
     except SafeloadError as error:
         report = unreadable(path, error)
         return Explanation(report=report, streams=(), others=report.findings)
 
 
-def explained_file(inspected: Inspected, *, pseudo: bool = False) -> Explanation:
-    """The explanation of a file that was read already. `pseudo` asks fickling to decompile its pickles."""
-    context = Context(allowlist=default_allowlist(), parts=inspected.parts, claimed_by=inspected.formats)
+def explained_file(inspected: Inspected, *, pseudo: bool = False, memo: dict[int, object] | None = None) -> Explanation:
+    """The explanation of a file that was read already. `pseudo` asks fickling to decompile its pickles.
+
+    `memo` is what judging its very parts has left, so that nothing is judged twice.
+    """
+    context = Context(
+        allowlist=default_allowlist(),
+        parts=inspected.parts,
+        claimed_by=inspected.formats,
+        memo={} if memo is None else memo,
+    )
     streams = tuple(
         Stream(
             location=part.location.at(part.reading.start),

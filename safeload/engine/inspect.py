@@ -52,25 +52,33 @@ def inspect(
     shown: str = "",
     options: Options | None = None,
     company: Company | None = None,
+    memo: dict[int, object] | None = None,
 ) -> Inspected:
     """Read a file in every format that claims it, and judge its parts. Never raises for what the file holds.
 
     `shown` is what remedies call the file, where that differs from its path in the target. Of `options`, those count
-    that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is.
+    that ask other analysers as well; a `UsageError` says if one is not installed. `company` is what else there is. What
+    the rules work out is put into `memo`, for an explanation of the same parts.
     """
     before = gc.get_threshold()
     if not 0 < before[0] < _SELDOM[0]:  # our programs, another thread that is here already, or nobody looks at all
-        return _inspected(blob, path, limits, shown, options, company)
+        return _inspected(blob, path, limits, shown, options, company, memo)
     gc.set_threshold(*_SELDOM)
     try:
-        return _inspected(blob, path, limits, shown, options, company)
+        return _inspected(blob, path, limits, shown, options, company, memo)
     finally:
         if gc.get_threshold() == _SELDOM:
             gc.set_threshold(*before)
 
 
 def _inspected(
-    blob: Blob, path: str, limits: Limits, shown: str, options: Options | None, company: Company | None
+    blob: Blob,
+    path: str,
+    limits: Limits,
+    shown: str,
+    options: Options | None,
+    company: Company | None,
+    memo: dict[int, object] | None,
 ) -> Inspected:
     location = Location(path)
     read = formats.read(blob, location, limits)
@@ -83,6 +91,7 @@ def _inspected(
         secret_opinion=options is not None and options.secret_opinion,
         scanned=company.scanned if company is not None else None,
         beside=company.beside if company is not None else (),
+        memo={} if memo is None else memo,
     )
     findings = rules.judge(read.parts, context, fault=read.fault, location=location)
     report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)

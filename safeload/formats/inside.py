@@ -6,7 +6,7 @@ outermost file: archives within archives multiply nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import LimitExceeded
@@ -23,8 +23,9 @@ _UNPACKED_ALWAYS = 256 << 20
 _UNPACKED = 20
 """Bytes that may be unpacked, beyond what is always allowed, for each byte of the outermost file."""
 _LOOKED_ALWAYS = 256 << 10
-_LOOKED = 8
-"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file."""
+_LOOKED = 4
+"""Stored bytes that may be looked at as files within files, beyond those, for each byte of the file: honest archives
+need as many as there are levels."""
 _ALL_OPCODES = 1_000_000
 """Opcodes of all pickles in files within a file, and sixteen more for each of its bytes."""
 _FILES_ALWAYS = 1_000
@@ -48,6 +49,10 @@ _PARSED_ALWAYS = 4 << 20
 _PARSED = 8
 """Bytes of text that may be read whole, beyond what is always allowed, for each byte of the outermost file: parsing
 takes a thousand times as long as unpacking, and JSON twenty times as much memory as it has bytes."""
+_WEIGHT_ALWAYS = 48 << 20
+_WEIGHT_FROM, _WEIGHT = 1_000_000, 192
+"""Memory that one document may take when it is read: so much, and so many times the bytes of the outermost file beyond
+a megabyte. Tokenizers take that much of what they are packed in. A document no longer than the file is not asked."""
 _IN_MEMORY = 16 << 20
 _OPCODES = 50
 _OPCODES_PER_BYTE = 16
@@ -78,6 +83,7 @@ class Work:
         items: int = _ITEMS_ALWAYS,
         strays: int = _STRAYS_ALWAYS,
         parsed: int = _PARSED_ALWAYS,
+        size: int = 0,
     ) -> None:
         self.unpacked = unpacked
         self.files = files
@@ -87,6 +93,7 @@ class Work:
         self.items = items
         self.strays = strays
         self.parsed = parsed
+        self.size = size
 
     def visit(self, count: int, location: Location) -> None:
         """Account for fields of protocol buffers, and for tables of flatbuffers."""
@@ -105,6 +112,14 @@ class Work:
         self.parsed -= count
         if self.parsed < 0:
             raise Overdrawn("text_bytes", f"its texts have more than {_PARSED} times its size, all together", location)
+
+    def hold(self, size: int, weight: Callable[[], int], location: Location) -> None:
+        """Make sure that a document of so many bytes will not take much more memory than the file is long."""
+        if size > self.size and weight() > _WEIGHT_ALWAYS + _WEIGHT * max(0, self.size - _WEIGHT_FROM):
+            why = (
+                "it was packed into few bytes, and would take far more memory than what regular files of its size hold"
+            )
+            raise Overdrawn("json_bytes", why, location, "unpack it elsewhere, and scan what was in it")
 
     def unpack(self, count: int, location: Location) -> None:
         """Account for bytes that were unpacked, each time they are."""
@@ -150,6 +165,7 @@ def account(limits: Limits, blob: Blob) -> Inner:
         items=min(limits.nodes, _ITEMS_ALWAYS + blob.size // _BYTES_PER_ITEM),
         strays=min(limits.opcodes, _STRAYS, _STRAYS_ALWAYS + blob.size // _BYTES_PER_STRAY),
         parsed=_PARSED_ALWAYS + _PARSED * blob.size,
+        size=blob.size,
     )
     inner = Inner.__new__(
         Inner

@@ -99,6 +99,7 @@ class Unpacking:
         self._every = _MARK_EVERY
         self.trailing = False
         """Whether bytes that are no further stream were met behind the last one."""
+        self._damage = ""
         self._begin(_Mark(0, 0, b"", method.start()))
 
     @property
@@ -147,6 +148,7 @@ class Unpacking:
         self._recent = bytearray()
         self._ended = False
         self._fresh = False
+        self._damage = ""
 
     def _rewind(self, offset: int) -> None:
         best = max((mark for mark in self._marks if mark.given <= offset), key=lambda mark: mark.given, default=None)
@@ -166,6 +168,8 @@ class Unpacking:
         return data
 
     def _next(self) -> bytes:
+        if self._damage:  # an engine that failed may give nothing when it is asked again, as at the end
+            raise damaged(self._method, self._location, self._damage)
         while True:
             if self._ended and not self._engine.eof:
                 return b""  # at what is no further stream
@@ -187,7 +191,8 @@ class Unpacking:
                 if self._fresh:
                     self.trailing = self._ended = True
                     return b""
-                raise damaged(self._method, self._location, str(error)) from None
+                self._damage = str(error) or "it is damaged"
+                raise damaged(self._method, self._location, self._damage) from None
             if not self._method.keeps_input:
                 self._pending = self._engine.unconsumed_tail
             self._ended = self._engine.eof

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -114,7 +116,7 @@ def prune(
         else:
             kept.append(item)
     _prune_locks(store)
-    _prune_memo(store, everything=everything)
+    freed += _prune_memo(store, older_than=older_than, everything=everything)
     return Pruned(removed=tuple(removed), kept_in_use=tuple(kept), freed=freed, leftovers=leftovers)
 
 
@@ -192,15 +194,20 @@ def _prune_locks(store: Store) -> None:
             lock.release_and_remove()
 
 
-def _prune_memo(store: Store, *, everything: bool) -> None:
-    oldest = time.time() - _MEMO_DAYS * 86400
-    for folder, _, names in os.walk(store.folder("memo")):
+def _prune_memo(store: Store, *, older_than: float | None, everything: bool) -> int:
+    """Forget digests and what scans found, by the age of entries, and after half a year in any case; bytes freed."""
+    oldest = time.time() - min(_MEMO_DAYS * 86400, math.inf if older_than is None else older_than)
+    freed = 0
+    for folder, _, names in itertools.chain(*(os.walk(store.folder(part)) for part in ("memo", "scans"))):
         for name in names:
             path = os.path.join(folder, name)
             try:
-                if everything or os.lstat(path).st_mtime < oldest:
+                info = os.lstat(path)
+                if everything or info.st_mtime < oldest:
                     os.unlink(path)
+                    freed += info.st_size
             except FileNotFoundError:
                 continue  # another process pruned it first
             except OSError as error:
                 raise os_failure(error, "the store could not be made smaller", path=path) from error
+    return freed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,21 @@ def test_prune_removes_what_is_asked(store: Store, capsys: pytest.CaptureFixture
     assert main(["cache", "prune", *arguments]) == 0
     assert "1 entry" in capsys.readouterr().out
     assert store.open("converted", KEY) is None
+
+
+def test_prune_all_forgets_remembered_scans(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a scan found is kept for the next one: it goes by age, and with everything."""
+    kept = Path(store.folder("scans"), "0123abcd.json")
+    kept.parent.mkdir(mode=0o700)
+    kept.write_bytes(b"{}")
+    assert main(["cache", "prune"]) == 0
+    assert kept.exists()
+    assert main(["cache", "prune", "--all"]) == 0
+    assert not kept.exists()
+    kept.write_bytes(b"{}")
+    os.utime(kept, (1_000, 1_000))
+    assert main(["cache", "prune", "--older-than", "1d"]) == 0
+    assert not kept.exists()
 
 
 def test_prune_keeps_what_is_in_use(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

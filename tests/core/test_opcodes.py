@@ -409,6 +409,23 @@ def test_leftovers_at_stop(data: bytes) -> None:
     assert kinds(data) == ["stack-leftover"]
 
 
+def test_no_more_of_a_line_is_searched_than_may_be_taken() -> None:
+    """A gigabyte without a newline is refused at the limit, not at its end."""
+
+    class Endless:
+        size = 1 << 40
+        read = 0
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            self.read = offset + length
+            return b"c" * length
+
+    blob = Endless()
+    fault = read_pickle(blob, location=Location("x"), limits=Limits(text_bytes=1 << 20)).fault
+    assert getattr(fault, "limit", None) == "text_bytes"
+    assert 1 << 20 <= blob.read < 2 << 20
+
+
 def test_limits_name_their_field() -> None:
     """Each limit that a stream exceeds says which one it is."""
     small = Limits(opcodes=5, nodes=2, memo=3, depth=4, argument_bytes=6, number_bytes=3, text_bytes=6)

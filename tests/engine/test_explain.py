@@ -20,6 +20,7 @@ from safeload.core.finding import Status
 from safeload.core.limits import Limits
 from safeload.engine.explain import Explanation, explain, explained_file
 from safeload.engine.inspect import inspect
+from safeload.rules import deeds
 from tests.corpus.build import checkpoint, make_zip, payload
 from tests.generator.make import made
 from tests.generator.written import Built, Called, Name, pickled
@@ -48,6 +49,22 @@ def test_a_chain_of_calls_reads_like_a_program() -> None:
         "_2 = builtins.getattr(_1, 'system')",
         "_3 = _2('touch x')",
     ]
+
+
+def test_explaining_judges_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle is studied once, for its findings and for its steps."""
+    studied = []
+
+    def counting(reading: object, *rest: object) -> object:
+        studied.append(reading)
+        return study(reading, *rest)  # type: ignore[arg-type]
+
+    study = deeds.study
+    monkeypatch.setattr(deeds, "study", counting)
+    (tmp_path / "model.pkl").write_bytes(payload())
+    [explanation] = explain(tmp_path)
+    assert explanation.report.status is Status.DANGEROUS and explanation.streams[0].steps
+    assert len(studied) == 1
 
 
 def test_each_step_has_its_place_and_its_verdict() -> None:

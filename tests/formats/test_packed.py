@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import pickle
+import random
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -141,6 +142,26 @@ def test_an_engine_that_failed_is_not_asked_again(name: str, pack: Pack, method:
     broken = Unpacking(MemoryBlob(bytes(packed)), once, 99, Location("x"))
     with pytest.raises(MalformedInput, match="cannot be unpacked"):
         broken.read_at(0, 9)
+
+
+@each
+def test_damage_is_damage_however_often_it_is_read(name: str, pack: Pack, method: Method) -> None:
+    """An engine that failed has taken its input: asked again, it has nothing, and that is no end of the content."""
+    raw = bytes(random.Random(1).choices(b"abcdefgh ", k=200_000))
+    packed = bytearray(pack(raw))
+    middle = len(packed) // 2
+    packed[middle : middle + 40] = bytes(40)
+    broken = Unpacking(MemoryBlob(bytes(packed)), method, len(raw), Location("x"))
+    told = set()
+    for _ in range(4):
+        with pytest.raises(MalformedInput) as error:
+            broken.read_at(0, len(raw))
+        told.add(str(error.value))
+    assert len(told) == 1
+    if name != "bzip2":  # whose first block is the damaged one
+        assert broken.read_at(0, 10) == raw[:10]
+    with pytest.raises(MalformedInput):
+        broken.read_at(len(raw) - 5, 5)
 
 
 @each

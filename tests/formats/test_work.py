@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import struct
+import sys
+import tracemalloc
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,12 +21,14 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.errors import LimitExceeded
 from safeload.core.finding import FileReport, Status
 from safeload.core.limits import Limits
+from safeload.core.names import Location
 from safeload.engine.inspect import inspect
 from safeload.formats import coreml, inside, suspects, wrapped, zip_parts
 from safeload.formats.base import Irregularity, Reference
 from safeload.formats.jinja import lexer
 from safeload.formats.jinja.lexer import tokens
 from safeload.formats.protobuf import Field
+from safeload.formats.strict_json import parse_json, weight
 from tests.corpus.build import Zipped, make_tar, make_zip, payload
 from tests.effort import lines
 from tests.formats.helpers import of, reading
@@ -64,6 +70,49 @@ def test_a_text_that_is_packed_into_few_bytes_is_not_parsed(name: str) -> None:
     result = reading(raw, f"{name}.gz")
     assert isinstance(result.fault, inside.Overdrawn) and "8 times its size" in result.fault.why
     assert judged(raw, f"{name}.gz").status is Status.UNDECIDED
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b'{"a":1},', b"[[]],", b'{"":{}},'])
+def test_a_document_that_would_take_far_more_memory_than_its_file_is_not_parsed(unit: bytes) -> None:
+    """Four kilobytes unpack to four megabytes of empty lists, which take Python 120: undecided, and it says so."""
+    text = b"[" + unit * ((4 << 20) // len(unit) - 8) + b"1]"
+    raw = gzip.compress(text, mtime=0)
+    tracemalloc.start()
+    result = reading(raw, "config.json.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(result.fault, inside.Overdrawn) and "memory" in result.fault.why
+    assert peak < 60 << 20
+    assert judged(raw, "config.json.gz").status is Status.UNDECIDED
+
+
+def test_packed_tokenizers_are_parsed() -> None:
+    """They are the heaviest that there are: hundreds of thousands of entries and pairs, each on a line of its own."""
+    random = Random(3)
+    words = ["\u0120" + "".join(random.choices("etaoinshrdlucmfwypvbgkqjxz", k=6)) for _ in range(120_000)]
+    vocab = {word: number for number, word in enumerate(words)}
+    tokenizer = {"model": {"vocab": vocab, "merges": [[word[:2], word[2:]] for word in words]}}
+    text = json.dumps(tokenizer, ensure_ascii=False, indent=2).encode()
+    raw = gzip.compress(text, mtime=0)
+    assert len(text) > 5 * len(raw)
+    assert reading(raw, "tokenizer.json.gz").fault is None
+
+
+@given(
+    st.recursive(
+        st.integers() | st.text(max_size=9) | st.floats(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+    )
+)
+def test_the_weight_of_a_document_is_no_less_than_what_its_objects_take(value: object) -> None:
+    """Numbers, texts, lists and tables together, as Python says how large each is; a third of them may be missed."""
+    document = parse_json(json.dumps(value).encode(), Location("x"), Limits())
+    sizes, stack = 0, [document.data]
+    while stack:
+        one = stack.pop()
+        sizes += sys.getsizeof(one)
+        stack += [*one, *one.values()] if isinstance(one, dict) else one if isinstance(one, list) else []
+    assert weight(json.dumps(value).encode()) * 1.5 + 300 >= sizes
 
 
 def test_a_call_before_such_a_text_is_dangerous_and_one_behind_it_is_not_safe() -> None:

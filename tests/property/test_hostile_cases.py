@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.hostile import archives, binaries, documents, pickles, shared, templates
+from benchmarks.hostile import archives, binaries, documents, layers, pickles, shared, templates
 from benchmarks.hostile.case import Case
 from safeload.core.blob import MemoryBlob
 from safeload.core.finding import Status
@@ -13,7 +13,8 @@ from safeload.engine.explain import explained_file
 from safeload.engine.inspect import inspect
 
 FAMILIES = {
-    family.__name__.rpartition(".")[2]: family for family in (archives, binaries, documents, pickles, shared, templates)
+    family.__name__.rpartition(".")[2]: family
+    for family in (archives, binaries, documents, layers, pickles, shared, templates)
 }
 
 

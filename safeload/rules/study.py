@@ -38,7 +38,7 @@ from safeload.core.graph import (
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
-from safeload.rules.called_names import Account, Enough, Kind, Names
+from safeload.rules.called_names import NO_IMPORT, Account, Enough, Kind, Names
 from safeload.rules.element_types import Types, wrong_state
 from safeload.rules.handed_on import Handed, Late, again, reaching
 from safeload.rules.indirect import (
@@ -53,6 +53,7 @@ from safeload.rules.indirect import (
 )
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
+from safeload.rules.truncated import cut_line
 from safeload.rules.values import globals_as_values
 from safeload.rules.zones import looks_zone_up, named_zone, strays
 
@@ -132,6 +133,7 @@ class _Student:
         self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
         self.excused: set[int] = set()  # … and of those whose only uses are known to be harmless
+        self.cut = cut_line(reading)
         self.lookups: dict[int, Call] = {}  # how named time zones are made: harmless where that is all that is done
 
     def run(self) -> None:
@@ -204,7 +206,7 @@ class _Student:
         kind = self.kind(node.name)
         if kind.entry is not None:
             return
-        if kind.on_sight:
+        if kind.on_sight and not (kind.danger == NO_IMPORT and node.offset == self.cut):
             message = f"would import {kind.text}: {kind.danger}"
             self.add(IMPORT, Status.DANGEROUS, node.offset, kind.text, message)
         elif kind.danger:

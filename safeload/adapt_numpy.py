@@ -44,6 +44,7 @@ _KINDS = {
     _NDARRAY: "ndarray",
     **{GlobalName(home, "recarray"): "recarray" for home in ("numpy", "numpy.rec", "numpy.core.records")},
     **{GlobalName(home, "matrix"): "matrix" for home in ("numpy", "numpy.matrixlib.defmatrix")},
+    **{GlobalName(home, "memmap"): "memmap" for home in ("numpy", "numpy.core.memmap", "numpy._core.memmap")},
     **{GlobalName(home, "chararray"): "chararray" for home in ("numpy", "numpy.char", "numpy.core.defchararray")},
 }
 _RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)

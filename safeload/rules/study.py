@@ -51,6 +51,7 @@ from safeload.rules.indirect import (
     spelled,
     wrong_arguments,
 )
+from safeload.rules.mapped import subclasses
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
 from safeload.rules.truncated import cut_line
@@ -153,6 +154,7 @@ class _Student:
             for one in strays(self.reading, self.lookups) if self.lookups else ():
                 why = "it looks an attribute up, and more is done with that than making a named time zone"
                 self.dangerous_call(self.lookups[one], "builtins.getattr", why)
+            self.excused |= subclasses(self.reading, imports)
             for node in imports:
                 self.imported(node)
         except Enough as enough:

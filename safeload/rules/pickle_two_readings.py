@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.graph import Anomaly, Reading
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
@@ -50,14 +51,19 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
         status, severity = Status.DANGEROUS, rule.severity
         if anomaly.kind in _ODD:
             status, severity = Status.UNVERIFIED, Severity.LOW
-        elif anomaly.kind in _CUT or (anomaly.kind in _CUT_SHORT and cut_short(part.reading)):
-            status, severity = Status.UNDECIDED, Severity.MEDIUM
-        elif anomaly.kind == "number-text" and anomaly.offset == cut_line(part.reading):
+        elif _interrupted(anomaly, part.reading):
             status, severity = Status.UNDECIDED, Severity.MEDIUM
         detail = anomaly.detail or ANOMALIES[anomaly.kind]
         yield rule.finding(
             part.location.at(anomaly.offset), f"{anomaly.kind}: {detail}", status=status, severity=severity
         )
+
+
+def _interrupted(anomaly: Anomaly, reading: Reading) -> bool:
+    """Whether an interrupted download explains it: then nothing is returned by either reader."""
+    if anomaly.kind in _CUT or (anomaly.kind in _CUT_SHORT and cut_short(reading)):
+        return True
+    return anomaly.kind == "number-text" and anomaly.offset == cut_line(reading)
 
 
 def _bad() -> Iterable[Part]:

@@ -40,6 +40,7 @@ from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
 from safeload.rules.called_names import NO_IMPORT, Account, Enough, Kind, Names
 from safeload.rules.element_types import Types, wrong_state
+from safeload.rules.estimators import LOOKED_AT, Estimators
 from safeload.rules.handed_on import Handed, Late, again, reaching
 from safeload.rules.indirect import (
     Hidden,
@@ -107,7 +108,7 @@ _STORAGES = 2_000
 """Constants of a stream that torch would load; each holds five pickles, and no file may have more than ten thousand."""
 _CONVERTING = frozenset({"builtins", "collections"})
 """Modules whose containers and numbers are made of other objects."""
-_FILLED = frozenset({"builtins", "collections", "copyreg"})
+_FILLED = frozenset({"builtins", "collections", "copyreg", "sklearn.utils._bunch"})
 """Modules of what picklers fill with items."""
 
 
@@ -130,6 +131,7 @@ class _Student:
         self.written_out = 0
         self.settled: dict[int, tuple[tuple[Deed, ...], Entry | None]] = {}  # by the identity of what states are set on
         self.sprung: dict[int, str] = {}  # by the identity of a call: why its states or items are a trap
+        self.estimators = Estimators(reading, self.account.look)
         self.types = Types(self.account.look)
         self.data: dict[tuple[int, type], bool] = {}  # by that of bytes: whether torch would load only data from them
         self.reported: set[int] = set()  # identities of globals that a call or state already accounts for
@@ -154,6 +156,8 @@ class _Student:
             for one in strays(self.reading, self.lookups) if self.lookups else ():
                 why = "it looks an attribute up, and more is done with that than making a named time zone"
                 self.dangerous_call(self.lookups[one], "builtins.getattr", why)
+            for call, why in self.estimators.wrong():
+                self.unlooked(call, why)
             self.excused |= subclasses(self.reading, imports)
             for node in imports:
                 self.imported(node)
@@ -230,7 +234,7 @@ class _Student:
     def judge(self, call: Call) -> None:
         """Judge a call of the trace; of one callable without arguments, whose calls are all alike, only the first."""
         callee, plain = call.callee, call.how is How.NEWOBJ
-        if not isinstance(callee, Global) or not _without_arguments(call):
+        if not isinstance(callee, Global) or not _without_arguments(call) or callee.name in LOOKED_AT:
             self.called(callee, call, plain=plain)
             return
         alike = (callee.name, call.how)
@@ -260,12 +264,24 @@ class _Student:
         elif looks_zone_up(call) and level == 0:
             self.excused.add(id(callee))
             self.lookups[id(call)] = call
+        elif callee.name in LOOKED_AT and level == 0:
+            self.estimator(callee, call)
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
             self.excused.add(id(callee))
         elif kind.danger:
             self.dangerous(callee, call, kind.danger)
         else:
             self.foreign(callee, kind, call, plain=plain)
+
+    def estimator(self, callee: Global, call: Call) -> None:
+        """One whose numbers compiled code follows: as harmless as those numbers, which are looked at last of all."""
+        self.estimators.add(call)
+        self.excused.add(id(callee))
+
+    def unlooked(self, call: Call, why: str) -> None:
+        text = self.kind(call.callee.name).text if isinstance(call.callee, Global) else ""
+        message = f"makes a {text}, whose numbers compiled code follows without looking: {why}"
+        self.add(UNLISTED, Status.UNVERIFIED, call.offset, text, message)
 
     def loads_only_data(self, callee: Global, call: Call) -> bool:
         """Whether a call is torch's loading of a storage from bytes in this stream, and those were read and allowed."""

@@ -269,7 +269,7 @@ def _reconstruct(made: Made) -> object:
 
     match made.states:
         case ((int(), shape, numpy.dtype() as kind, fortran, data),) | ((shape, numpy.dtype() as kind, fortran, data),):
-            plain = _native(array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran)))
+            plain = native(array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran)))
         case ():
             plain = numpy.ndarray((0,), dtype=numpy.int8)
         case _:
@@ -284,7 +284,7 @@ def _reconstruct(made: Made) -> object:
     return plain if subclass == "ndarray" else plain.view(getattr(numpy, subclass))
 
 
-def _native(array: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+def native(array: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
     """The same numbers in this machine's byte order, as numpy has them once it has unpickled them."""
     if array.dtype.isnative or array.dtype.names:
         return array

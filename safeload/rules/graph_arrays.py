@@ -28,7 +28,7 @@ _FORMATS = {
     "b1": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "i8": "q", "u8": "Q",
     "f4": "f", "f8": "d",
 }  # fmt: skip
-_MOST = 1 << 28
+_MOST = 1 << 26
 """Bytes of an array that is read here; larger ones stay unlooked at."""
 
 

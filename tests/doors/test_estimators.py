@@ -355,6 +355,16 @@ def test_masked_arrays_come_back() -> None:
     assert found.filled().tolist() == made.filled().tolist()
 
 
+@pytest.mark.parametrize("kind", [">i4", ">f8", ">U2", ">M8[s]", [("a", ">i4"), ("b", "f4")]], ids=str)
+@pytest.mark.parametrize("protocol", range(standard.HIGHEST_PROTOCOL + 1))
+def test_masked_arrays_have_the_byte_order_that_numpy_gives_them(kind: Any, protocol: int) -> None:
+    """Written on a machine of the other order, they come back in this machine's, as numpy does it."""
+    data = standard.dumps(numpy.ma.array(numpy.zeros(3, dtype=kind), mask=[0, 1, 0]), protocol)
+    found, expected = pickle.loads(data), standard.loads(data)
+    assert found.dtype == expected.dtype and found.mask.dtype == expected.mask.dtype
+    assert repr(found) == repr(expected)
+
+
 def test_a_foreign_step_is_refused_or_inert() -> None:
     """A transformer of the program's own is refused by name; as a record, its data can be read."""
     pipeline = Pipeline([("mine", _Mine()), ("ridge", Ridge())])

@@ -27,6 +27,7 @@ from safeload.core.names import GlobalName, escape
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import Made, Maker, Setter, Table
 from safeload.engine.live_classes import namespace, set_attributes
+from safeload.rules.partials import CHECK, PARTIAL
 
 _VERSION = "_sklearn_version"
 _ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
@@ -37,6 +38,7 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
     wanted = {name for name in names if name.module.partition(".")[0] in ("sklearn", "scipy", "numpy")}
     if not wanted:
         return Table()
+    from safeload.adapt_sklearn._categories import partial_check
     from safeload.adapt_sklearn._checks import CHECKS, UNCHECKED
     from safeload.adapt_sklearn._compiled import MAKERS, NAMED, TRIPLET
     from safeload.adapt_sklearn._constants import constants
@@ -56,6 +58,8 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
             makers[name] = partial(_empty, kind, check)
             setters[name] = partial(_set_state, kind, namespace(kind))
     makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
+    if CHECK in wanted and _installed(CHECK):
+        makers[PARTIAL] = _guarded(partial_check)
     scipy = scipy_table(wanted)
     return Table(
         makers=makers | {name: _guarded(maker) for name, maker in scipy.makers.items()},

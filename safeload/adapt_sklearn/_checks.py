@@ -249,6 +249,7 @@ def support(estimator: Any) -> None:
     classes = len(counts)
     several = estimator._impl in ("c_svc", "nu_svc")
     pairs = classes * (classes - 1) // 2 if several else 1
+    need(estimator, several or classes == 2, "it counts its vectors for more than one function")
     if several:
         need(estimator, indexes(counts, rows + 1) and int(counts.sum()) == rows, "it counts its vectors wrongly")
         need(estimator, len(state.get("classes_", ())) == classes, "it has other classes than vectors")

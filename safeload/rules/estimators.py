@@ -290,7 +290,7 @@ class Estimators:
         counts = self.numbers(self.array(state.get("_n_support"), None, kinds="i"))
         classes = len(counts)
         pairs = classes * (classes - 1) // 2 if several else 1
-        if classes < 2 or (several and (min(counts) < 0 or sum(counts) != rows)):
+        if classes < 2 or (classes > 2 and not several) or (several and (min(counts) < 0 or sum(counts) != rows)):
             raise Odd("it counts its vectors wrongly")
         if several:
             self.array(state.get("classes_"), classes, kinds="biufSUO")

@@ -226,6 +226,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "svc-type": lambda: _with(lambda: SVC().fit(X, THREE), _impl="epsilon_svr"),
     "svc-kernel": lambda: _with(lambda: SVC().fit(X, THREE), kernel="precomputed"),
     "svc-features": lambda: _with(lambda: SVC().fit(X, THREE), n_features_in_=4),
+    "svr-counts": lambda: _with(lambda: SVR().fit(X, VALUES), _n_support=numpy.zeros(900, dtype=numpy.int32)),
     "svr-probabilities": lambda: _with(lambda: SVR().fit(X, VALUES), _probA=numpy.zeros(7)),
     "knn-labels": lambda: _with(
         lambda: KNeighborsClassifier(algorithm="brute").fit(X, CLASSES), _y=numpy.full(40, 1_000_000)

@@ -27,9 +27,10 @@ from safeload.core.names import GlobalName, escape
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import Made, Maker, Setter, Table
 from safeload.engine.live_classes import namespace, set_attributes
-from safeload.rules.partials import CHECK, PARTIAL
 
 _VERSION = "_sklearn_version"
+_CHECK = GlobalName("sklearn.utils.validation", "check_array")
+_PARTIAL = GlobalName("functools", "partial")
 _ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
 
 
@@ -58,8 +59,8 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
             makers[name] = partial(_empty, kind, check)
             setters[name] = partial(_set_state, kind, namespace(kind))
     makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
-    if CHECK in wanted and _installed(CHECK):
-        makers[PARTIAL] = _guarded(partial_check)
+    if _CHECK in wanted and _installed(_CHECK):
+        makers[_PARTIAL] = _guarded(partial_check)
     scipy = scipy_table(wanted)
     return Table(
         makers=makers | {name: _guarded(maker) for name, maker in scipy.makers.items()},

@@ -44,6 +44,7 @@ _KINDS = {
     _NDARRAY: "ndarray",
     **{GlobalName(home, "recarray"): "recarray" for home in ("numpy", "numpy.rec", "numpy.core.records")},
     **{GlobalName(home, "matrix"): "matrix" for home in ("numpy", "numpy.matrixlib.defmatrix")},
+    **{GlobalName(home, "memmap"): "memmap" for home in ("numpy", "numpy.core.memmap", "numpy._core.memmap")},
     **{GlobalName(home, "chararray"): "chararray" for home in ("numpy", "numpy.char", "numpy.core.defchararray")},
 }
 _RECONSTRUCT = frozenset(GlobalName(f"{core}.multiarray", "_reconstruct") for core in _CORES)
@@ -270,7 +271,7 @@ def _reconstruct(made: Made) -> object:
 
     match made.states:
         case ((int(), shape, numpy.dtype() as kind, fortran, data),) | ((shape, numpy.dtype() as kind, fortran, data),):
-            plain = _native(array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran)))
+            plain = native(array_of(data, kind, counts(shape, "shape"), fortran=bool(fortran)))
         case ():
             plain = numpy.ndarray((0,), dtype=numpy.int8)
         case _:
@@ -285,7 +286,7 @@ def _reconstruct(made: Made) -> object:
     return plain if subclass == "ndarray" else plain.view(getattr(numpy, subclass))
 
 
-def _native(array: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+def native(array: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
     """The same numbers in this machine's byte order, as numpy has them once it has unpickled them."""
     if array.dtype.isnative or array.dtype.names:
         return array

@@ -14,9 +14,11 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from safeload.adapt_numpy import array_bytes, numpy_table
+from safeload.core.allowlist import Use
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.graph import Call, Extension, Global, Persistent
 from safeload.core.names import GlobalName
+from safeload.engine.allowlists import default_allowlist
 from safeload.engine.door import Door
 from safeload.engine.live import Table, Texts, bring_to_life, names_in
 from safeload.engine.live_plain import PLAIN_TABLE
@@ -137,11 +139,18 @@ def _known(every: set[GlobalName], names: list[GlobalName], wish: Wish, more: Ta
 def _estimators(names: Iterable[GlobalName]) -> Table:
     """What is known of scikit-learn, scipy and the rest of numpy, if the file names any of it."""
     known = any(name.module.startswith(("sklearn.", "scipy.", "numpy.ma", "numpy.random")) for name in names)
+    known = known or any(name.module == "numpy" and _only_named(name) for name in names)
     if not known or find_spec("numpy") is None:
         return Table()
     from safeload.adapt_sklearn import sklearn_table
 
     return sklearn_table(names)
+
+
+def _only_named(name: GlobalName) -> bool:
+    """Whether a name is a function that is a value and nothing else, such as `numpy.log1p`."""
+    entry = default_allowlist().get(name)
+    return entry is not None and entry.use is Use.NAME
 
 
 def _frames(names: Iterable[GlobalName], wish: Wish) -> Table:

@@ -29,6 +29,8 @@ from safeload.engine.live import Made, Maker, Setter, Table
 from safeload.engine.live_classes import namespace, set_attributes
 
 _VERSION = "_sklearn_version"
+_CHECK = GlobalName("sklearn.utils.validation", "check_array")
+_PARTIAL = GlobalName("functools", "partial")
 _ODD = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, MemoryError)
 
 
@@ -37,6 +39,7 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
     wanted = {name for name in names if name.module.partition(".")[0] in ("sklearn", "scipy", "numpy", "_loss")}
     if not wanted:
         return Table()
+    from safeload.adapt_sklearn._categories import partial_check
     from safeload.adapt_sklearn._checks import CHECKS, UNCHECKED
     from safeload.adapt_sklearn._compiled import MAKERS, NAMED, TRIPLET
     from safeload.adapt_sklearn._constants import constants
@@ -56,6 +59,8 @@ def sklearn_table(names: Iterable[GlobalName]) -> Table:
             makers[name] = partial(_empty, kind, check)
             setters[name] = partial(_set_state, kind, namespace(kind))
     makers |= {name: _guarded(maker) for name, maker in MAKERS.items() if name in wanted and _installed(name)}
+    if _CHECK in wanted and _installed(_CHECK):
+        makers[_PARTIAL] = _guarded(partial_check)
     scipy = scipy_table(wanted)
     return Table(
         makers=makers | {name: _guarded(maker) for name, maker in scipy.makers.items()},

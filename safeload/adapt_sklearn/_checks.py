@@ -179,25 +179,26 @@ def _starts_with(estimator: Any, start: Any, columns: int) -> None:
 def histogram_boosting(estimator: Any) -> None:
     from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 
+    from safeload.adapt_sklearn._categories import bitsets, categories
+
     state = vars(estimator)
     found = state.get("_predictors")
     if found is None:
         return
     features = _features(estimator)
     need(estimator, state.get("_n_features", features) == features, "it has two numbers of features")
-    need(
-        estimator,
-        state.get("is_categorical_") is None and state.get("_preprocessor") is None,
-        "it has categorical features, which are not checked yet",
-    )
+    flags = categories(estimator, features)
     mapper = state.get("_bin_mapper")
     if mapper is not None:
-        flags = vars(mapper).get("is_categorical_")
-        need(estimator, table(flags, features, kinds="biu") and not flags.any(), "it has categorical features")
+        marks = vars(mapper).get("is_categorical_")
+        need(estimator, table(marks, features, kinds="biu"), "its bins are of other features")
+        need(estimator, (marks.astype(bool) == flags).all(), "its bins have other categories")
     need(estimator, isinstance(found, list) and all(isinstance(one, list) for one in found), "its trees are no lists")
     for one in (one for row in found for one in row):
         need(estimator, type(one) is TreePredictor, "it holds something else than trees")
-        _predictor(estimator, vars(one).get("nodes"), features)
+        nodes = vars(one).get("nodes")
+        _predictor(estimator, nodes, features)
+        bitsets(estimator, one, nodes, flags)
 
 
 def _predictor(estimator: Any, nodes: Any, features: int) -> None:
@@ -219,7 +220,6 @@ def _predictor(estimator: Any, nodes: Any, features: int) -> None:
             "a node leads out of its tree, or back",
         )
     need(estimator, indexes(nodes["feature_idx"][inner], features), "a node asks for a feature that is not there")
-    need(estimator, not nodes["is_categorical"].any(), "a node is categorical, which is not checked yet")
 
 
 # ── support vectors ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,6 +249,7 @@ def support(estimator: Any) -> None:
     classes = len(counts)
     several = estimator._impl in ("c_svc", "nu_svc")
     pairs = classes * (classes - 1) // 2 if several else 1
+    need(estimator, several or classes == 2, "it counts its vectors for more than one function")
     if several:
         need(estimator, indexes(counts, rows + 1) and int(counts.sum()) == rows, "it counts its vectors wrongly")
         need(estimator, len(state.get("classes_", ())) == classes, "it has other classes than vectors")

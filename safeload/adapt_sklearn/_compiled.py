@@ -200,7 +200,7 @@ def _spline(made: Made) -> object:
 
 
 def _masked(made: Made) -> object:
-    from safeload.adapt_numpy import array_of
+    from safeload.adapt_numpy import array_of, native
     from safeload.formats.tensors import counts
 
     match made.args, _one_state(made):
@@ -211,7 +211,7 @@ def _masked(made: Made) -> object:
     if base != GlobalName("numpy", "ndarray"):
         return made.record()
     lengths, fortran = counts(shape, "shape"), bool(columns)
-    values = array_of(data, kind, lengths, fortran=fortran)
+    values = native(array_of(data, kind, lengths, fortran=fortran))
     hidden = array_of(mask, numpy.ma.make_mask_descr(kind), lengths, fortran=fortran)
     if fill is not None and (type(fill) is not numpy.ndarray or fill.shape != ()):
         raise _bad("a masked array", "what fills it is no number")

@@ -27,6 +27,7 @@ _OTHERS = {
     ),
     "sklearn.feature_selection._mutual_info": ("mutual_info_classif", "mutual_info_regression"),
     "sklearn.cluster._kmeans": ("_kmeans_single_lloyd", "_kmeans_single_elkan"),
+    "sklearn.utils.validation": ("check_array",),
     "sklearn.gaussian_process.kernels": ("RBF",),
     "sklearn.metrics._classification": (
         "accuracy_score",

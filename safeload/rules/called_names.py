@@ -107,7 +107,7 @@ class Names:
             return why, True
         for part in parts:
             if not part.isidentifier():
-                return _NO_IMPORT, True
+                return NO_IMPORT, True
         for part in parts:
             if part in ALIASES or (part.startswith("__") and part.endswith("__")):
                 return "modules carry this name of the standard library along", True
@@ -121,11 +121,11 @@ class Names:
         return "", False
 
 
-_NO_IMPORT = "it is not a name that an import statement could spell"
+NO_IMPORT = "it is not a name that an import statement could spell"
 
 
 def _odd_module(module: str) -> str:
     """What is wrong with the name of a module outside the standard library."""
     if imitated := looks_like(module):
         return f"its module only looks like {escape(imitated)}"
-    return "" if all(part.isidentifier() for part in module.split(".")) else _NO_IMPORT
+    return "" if all(part.isidentifier() for part in module.split(".")) else NO_IMPORT

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from safeload.core.allowlist import Allowlist, Use
 from safeload.core.graph import Call, Dict, Global, How, Persistent, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.rules.mapped import remakes_map
+from safeload.rules.partials import PARTIAL, checks_arrays
 from safeload.rules.zones import is_zone
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8"})
@@ -89,6 +91,8 @@ def hidden_calls(name: GlobalName, call: Call) -> tuple[Hidden, ...]:
         return made + tuple(Hidden(item, Tuple(args[:1], 1), False) for item in args[1:2] if isinstance(item, Global))
     if name.name == "_mareconstruct":
         return tuple(Hidden(item, _NO_ARGUMENTS, True) for item in args[:2])
+    if remakes_map(call):  # which makes an array of that class without a call of its own
+        return ()
     if (name.name in _MADE_OF_FIRST or name == _ZONE_BY_VALUE) and args:
         return (Hidden(args[0], _NO_ARGUMENTS, True),)
     return ()
@@ -145,6 +149,8 @@ def excused(name: GlobalName, call: Call, allowlist: Allowlist) -> bool:
     if call.kwargs is not None and not (isinstance(call.kwargs, Dict) and not call.kwargs.pairs):
         return False
     args = call.args.items
+    if name == PARTIAL:
+        return checks_arrays(call)
     if name == ("builtins", "type"):  # type(None) and the like, as the types of constants are pickled
         return len(args) == 1 and (args[0] is None or _is_constant(args[0]))
     if name == ("builtins", "getattr") and len(args) == 2:  # a member of an enumeration, as Python 3.11 pickles flags

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
+from safeload.core.graph import Anomaly, Reading
 from safeload.formats.base import Part, PickleStream
 from safeload.rules import samples
 from safeload.rules.base import Context, Rule
+from safeload.rules.truncated import cut_line, cut_short
 
 ANOMALIES = {
     "arguments-not-a-tuple": "arguments that are no tuple: Python pickle makes the call, C pickle refuses",
@@ -33,6 +35,8 @@ _ODD = frozenset({"name-odd", "protocol-again", "stack-leftover"})
 """Kinds that every unpickler reads alike, and that no pickler writes."""
 _CUT = frozenset({"line-unterminated"})
 """Kinds that an interrupted download makes as well."""
+_CUT_SHORT = frozenset({"frame-past-end"})
+"""Kinds that it makes only where the pickle has no end: with one, Python pickle returns what C pickle refuses."""
 _ELSEWHERE = frozenset({"build-on-value", "new-of-value"})
 """Kinds that the rules about calls and states report, with what they do."""
 
@@ -47,12 +51,19 @@ def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
         status, severity = Status.DANGEROUS, rule.severity
         if anomaly.kind in _ODD:
             status, severity = Status.UNVERIFIED, Severity.LOW
-        elif anomaly.kind in _CUT:
+        elif _interrupted(anomaly, part.reading):
             status, severity = Status.UNDECIDED, Severity.MEDIUM
         detail = anomaly.detail or ANOMALIES[anomaly.kind]
         yield rule.finding(
             part.location.at(anomaly.offset), f"{anomaly.kind}: {detail}", status=status, severity=severity
         )
+
+
+def _interrupted(anomaly: Anomaly, reading: Reading) -> bool:
+    """Whether an interrupted download explains it: then nothing is returned by either reader."""
+    if anomaly.kind in _CUT or (anomaly.kind in _CUT_SHORT and cut_short(reading)):
+        return True
+    return anomaly.kind == "number-text" and anomaly.offset == cut_line(reading)
 
 
 def _bad() -> Iterable[Part]:

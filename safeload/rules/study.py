@@ -39,8 +39,9 @@ from safeload.core.graph import (
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
-from safeload.rules.called_names import Account, Enough, Kind, Names
+from safeload.rules.called_names import NO_IMPORT, Account, Enough, Kind, Names
 from safeload.rules.element_types import Types, wrong_state
+from safeload.rules.estimators import LOOKED_AT, Estimators
 from safeload.rules.handed_on import Handed, Late, again, reaching
 from safeload.rules.indirect import (
     Hidden,
@@ -52,8 +53,10 @@ from safeload.rules.indirect import (
     spelled,
     wrong_arguments,
 )
+from safeload.rules.mapped import subclasses
 from safeload.rules.render import call_text, callee_text
 from safeload.rules.traps import Traps, stateless
+from safeload.rules.truncated import cut_line
 from safeload.rules.values import globals_as_values
 from safeload.rules.zones import looks_zone_up, named_zone, strays
 
@@ -108,7 +111,7 @@ _STORAGES = 2_000
 """Constants of a stream that torch would load; each holds five pickles, and no file may have more than ten thousand."""
 _CONVERTING = frozenset({"builtins", "collections"})
 """Modules whose containers and numbers are made of other objects."""
-_FILLED = frozenset({"builtins", "collections", "copyreg"})
+_FILLED = frozenset({"builtins", "collections", "copyreg", "sklearn.utils._bunch"})
 """Modules of what picklers fill with items."""
 
 
@@ -131,12 +134,14 @@ class _Student:
         self.written_out = 0
         self.settled: dict[Node | int, tuple[tuple[Deed, ...], Entry | None]] = {}  # by what states are set on
         self.sprung: dict[Call, str] = {}  # why the states or items of a call are a trap
+        self.estimators = Estimators(reading, self.account.look)
         self.types = Types(self.account.look)
         self.data: dict[tuple[int, type], bool] = {}  # by the identity of bytes: whether torch would load only data
         # Nodes hash by identity; `id` would be an event to every audit hook.
         self.reported: set[Global] = set()  # those that a call or state already accounts for
         self.excused: set[Global] = set()  # … and those whose only uses are known to be harmless
         self.lookups: set[Call] = set()  # how named time zones are made: harmless where that is all that is done
+        self.cut = cut_line(reading)
 
     def run(self) -> None:
         imports: list[Global] = []
@@ -155,6 +160,9 @@ class _Student:
             for one in strays(self.reading, self.lookups) if self.lookups else ():
                 why = "it looks an attribute up, and more is done with that than making a named time zone"
                 self.dangerous_call(one, "builtins.getattr", why)
+            for call, why in self.estimators.wrong():
+                self.unlooked(call, why)
+            self.excused |= subclasses(self.reading, imports)
             for node in imports:
                 self.imported(node)
         except Enough as enough:
@@ -208,7 +216,7 @@ class _Student:
         kind = self.kind(node.name)
         if kind.entry is not None:
             return
-        if kind.on_sight:
+        if kind.on_sight and not (kind.danger == NO_IMPORT and node.offset == self.cut):
             message = f"would import {kind.text}: {kind.danger}"
             self.add(IMPORT, Status.DANGEROUS, node.offset, kind.text, message)
         elif kind.danger:
@@ -230,7 +238,7 @@ class _Student:
     def judge(self, call: Call) -> None:
         """Judge a call of the trace; of one callable without arguments, whose calls are all alike, only the first."""
         callee, plain = call.callee, call.how is How.NEWOBJ
-        if not isinstance(callee, Global) or not _without_arguments(call):
+        if not isinstance(callee, Global) or not _without_arguments(call) or callee.name in LOOKED_AT:
             self.called(callee, call, plain=plain)
             return
         alike = (callee.name, call.how)
@@ -260,12 +268,24 @@ class _Student:
         elif looks_zone_up(call) and level == 0:
             self.excused.add(callee)
             self.lookups.add(call)
+        elif callee.name in LOOKED_AT and level == 0:
+            self.estimator(callee, call)
         elif excused(callee.name, call, self.allowlist) or self.loads_only_data(callee, call):
             self.excused.add(callee)
         elif kind.danger:
             self.dangerous(callee, call, kind.danger)
         else:
             self.foreign(callee, kind, call, plain=plain)
+
+    def estimator(self, callee: Global, call: Call) -> None:
+        """One whose numbers compiled code follows: as harmless as those numbers, which are looked at last of all."""
+        self.estimators.add(call)
+        self.excused.add(callee)
+
+    def unlooked(self, call: Call, why: str) -> None:
+        text = self.kind(call.callee.name).text if isinstance(call.callee, Global) else ""
+        message = f"makes a {text}, whose numbers compiled code follows without looking: {why}"
+        self.add(UNLISTED, Status.UNVERIFIED, call.offset, text, message)
 
     def loads_only_data(self, callee: Global, call: Call) -> bool:
         """Whether a call is torch's loading of a storage from bytes in this stream, and those were read and allowed."""

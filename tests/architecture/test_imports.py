@@ -135,6 +135,7 @@ EAGER = {
     "adapt_pandas._moments",
     "adapt_pandas._sparse",
     "adapt_pandas._table",
+    "adapt_sklearn._categories",
     "adapt_sklearn._checks",
     "adapt_sklearn._compiled",
     "adapt_sklearn._random",

@@ -228,6 +228,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "svc-type": lambda: _with(lambda: SVC().fit(X, THREE), _impl="epsilon_svr"),
     "svc-kernel": lambda: _with(lambda: SVC().fit(X, THREE), kernel="precomputed"),
     "svc-features": lambda: _with(lambda: SVC().fit(X, THREE), n_features_in_=4),
+    "svr-counts": lambda: _with(lambda: SVR().fit(X, VALUES), _n_support=numpy.zeros(900, dtype=numpy.int32)),
     "svr-probabilities": lambda: _with(lambda: SVR().fit(X, VALUES), _probA=numpy.zeros(7)),
     "knn-labels": lambda: _with(
         lambda: KNeighborsClassifier(algorithm="brute").fit(X, CLASSES), _y=numpy.full(40, 1_000_000)
@@ -421,6 +422,16 @@ def test_masked_arrays_come_back() -> None:
     made = numpy.ma.array([1.0, 2.0], mask=[0, 1], fill_value=7)
     found = pickle.loads(standard.dumps(made))
     assert found.filled().tolist() == made.filled().tolist()
+
+
+@pytest.mark.parametrize("kind", [">i4", ">f8", ">U2", ">M8[s]", [("a", ">i4"), ("b", "f4")]], ids=str)
+@pytest.mark.parametrize("protocol", range(standard.HIGHEST_PROTOCOL + 1))
+def test_masked_arrays_have_the_byte_order_that_numpy_gives_them(kind: Any, protocol: int) -> None:
+    """Written on a machine of the other order, they come back in this machine's, as numpy does it."""
+    data = standard.dumps(numpy.ma.array(numpy.zeros(3, dtype=kind), mask=[0, 1, 0]), protocol)
+    found, expected = pickle.loads(data), standard.loads(data)
+    assert found.dtype == expected.dtype and found.mask.dtype == expected.mask.dtype
+    assert repr(found) == repr(expected)
 
 
 def test_a_foreign_step_is_refused_or_inert() -> None:

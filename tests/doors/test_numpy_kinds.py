@@ -5,16 +5,19 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle as standard
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 numpy = pytest.importorskip("numpy")
 
-from safeload import Options  # noqa: E402
+from safeload import Options, scan  # noqa: E402
 from safeload import joblib as safe_joblib  # noqa: E402
 from safeload import pickle as safe_pickle  # noqa: E402
+from safeload.core.construct import Record  # noqa: E402
 from safeload.core.errors import MalformedInput, SafeloadError  # noqa: E402
+from safeload.core.finding import Status  # noqa: E402
 
 PROTOCOLS = range(6)
 MIXED = numpy.dtype([("n", "i4"), ("o", "O"), ("t", "U3"), ("in", [("x", "f8"), ("y", "O")]), ("v", "f4", (2,))])
@@ -176,3 +179,65 @@ def test_text_of_any_length_is_no_field() -> None:
     assert safe_pickle.loads(standard.dumps(Type(numpy.dtype("V16"))), safeload=insisting).names == ("a",)
     with pytest.raises(MalformedInput, match="field"):
         safe_pickle.loads(standard.dumps(Type(text)), safeload=insisting)
+
+
+# ── arrays that were mapped ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_array_that_was_mapped_comes_back(protocol: int, tmp_path: Path) -> None:
+    """As `numpy.memmap`, over memory of its own; a scan calls it safe, for no file is opened."""
+    value = numpy.memmap(tmp_path / "numbers", dtype="f4", mode="w+", shape=(3, 2))
+    value[:] = 3
+    (tmp_path / "numbers.pkl").write_bytes(standard.dumps([value, value[0]], protocol))
+    assert scan(tmp_path / "numbers.pkl").files[0].status is Status.SAFE
+    found, row = safe_pickle.loads((tmp_path / "numbers.pkl").read_bytes())
+    assert type(found) is numpy.memmap and found.filename is None
+    assert found.tolist() == value.tolist() and row.tolist() == [3, 3]
+
+
+def test_an_array_that_was_mapped_comes_back_from_joblib(tmp_path: Path) -> None:
+    """As a plain array, which joblib makes of it as well."""
+    value = numpy.memmap(tmp_path / "numbers", dtype="f4", mode="w+", shape=(3,))
+    joblib = pytest.importorskip("joblib")
+    joblib.dump([value], tmp_path / "numbers.joblib")
+    assert scan(tmp_path / "numbers.joblib").files[0].status is Status.SAFE
+    assert type(safe_joblib.load(tmp_path / "numbers.joblib")[0]) is numpy.ndarray
+
+
+_ARGUMENTS = ("/tmp/nowhere-at-all", "u1", "w+", 0, (3,))
+_AGAIN, _, _STATE = numpy.zeros(1).__reduce__()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (numpy.memmap, _ARGUMENTS),
+        (numpy.memmap, ()),
+        (copyreg.__newobj__, (numpy.memmap, *_ARGUMENTS)),
+        (list, ([numpy.memmap],)),
+        (_AGAIN, (numpy.memmap, (0,), b"b"), (1, (1,), numpy.dtype(object), False, [numpy.memmap])),
+        (_AGAIN, (numpy.memmap, numpy.memmap, b"b"), _STATE),
+        (dict, ({"subclass": numpy.memmap},)),
+    ],
+)
+def test_mapping_a_file_is_dangerous(parts: tuple[Any, ...], tmp_path: Path) -> None:
+    """Called, or named anywhere but as the class of an array, it would open a file or could come to do so."""
+    (tmp_path / "a.pkl").write_bytes(standard.dumps(_Parts(parts), 0))
+    assert scan(tmp_path / "a.pkl").files[0].status is Status.DANGEROUS
+
+
+class _Parts:
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> Any:
+        return self.parts
+
+
+def test_functions_of_numbers_are_values() -> None:
+    """Those that estimators apply come back as themselves; what a call of one would give stays inert."""
+    assert safe_pickle.loads(standard.dumps({"apply": numpy.log1p})) == {"apply": numpy.log1p}
+    assert isinstance(safe_pickle.loads(standard.dumps(_Parts((numpy.log1p, (1.0,))))), Record)
+    with pytest.raises(SafeloadError):
+        safe_pickle.loads(standard.dumps(numpy.save))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from collections import OrderedDict
+
 import pytest
 
 from safeload.core.errors import LimitExceeded, MalformedInput
@@ -145,6 +148,36 @@ def test_bytes_that_readers_disagree_about_count(data: bytes, expected: Status) 
     """Where C and Python pickle part ways the file is dangerous; where only no pickler writes it, unverified."""
     assert "pickle-two-readings" in rules(data)
     assert status(data) is expected
+
+
+WHOLE = {"a": [1, 23, "x" * 40], "b": b"y" * 40, "c": {1.5, None}, "d": OrderedDict(e=-1)}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_broken_download_is_undecided_wherever_it_stops(protocol: int) -> None:
+    """A pickle that stops early is damaged, not dangerous: also within a frame, a number or a name."""
+    data = pickle.dumps(WHOLE, protocol)
+    for size in range(3, len(data)):
+        assert status(data[:size]) is Status.UNDECIDED, size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04\x95\xff\x00\x00\x00\x00\x00\x00\x00cos\nsystem\n\x8c\x04true\x85R",
+        b"\x80\x04\x95\xff\x00\x00\x00\x00\x00\x00\x00]\x94.",  # it has an end: Python returns its value
+        b"\x80\x04\x95\xff\x00\x00\x00\x00\x00\x00\x00\xff",  # … and this stops where bytes are left
+        b"\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00\x8c\x04na",  # crosses its frame, and is cut
+        b"cos\nsystem\n(S'true'\ntRI",
+        b"I1 \nI",
+        b"cos\nsystemx",
+        b"cnobody.knows\n__builtins__x",
+        b"csubprocess\nPopenx",
+    ],
+)
+def test_what_is_cut_off_hides_nothing_before_it(data: bytes) -> None:
+    """What a pickle would do before it stops, and what no interruption explains, is as dangerous as ever."""
+    assert status(data) is Status.DANGEROUS
 
 
 # ── configurations ──────────────────────────────────────────────────────────────────────────────────────────────

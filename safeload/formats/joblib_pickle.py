@@ -134,7 +134,8 @@ def _otherwise(
     if first is None:
         return
     after, doubt, failed = _reached((node for node in plain.trace if node.offset > first), known)
-    complete = plain.fault is None and not failed and plain.end not in {reading.end for reading in objects}
+    ends = {reading.end for reading in objects}
+    complete = plain.fault is None and not failed and plain.end not in ends
     if complete or (imports_something(after) and not _names(after) <= known) or _calls_a_result(after):
         detail = "pickle reads an array's bytes as opcodes and goes on; joblib skips them"
         yield Irregularity(location=location, kind="joblib-two-readings", detail=detail, two_readings=True)
@@ -146,20 +147,24 @@ def _otherwise(
 
 
 def _reached(acts: Iterable[Acting], known: set[GlobalName]) -> tuple[list[Acting], Global | None, bool]:
-    """The acts that `pickle` comes to, an import that fails unless there is a module of that name, and if one fails."""
+    """The acts that `pickle` comes to, a first import that fails unless there is such a module, and if one fails."""
     reached: list[Acting] = []
+    doubt: Global | None = None
     packages, names = {name.module.partition(".")[0] for name in known}, {name.name for name in known}
     for node in acts:
         if isinstance(node, Global) and node.name not in known:
-            package = node.name.module.partition(".")[0]
-            if package in _WORDS or (node.name.module == _WRAPPER.module and node.name.name in _OF_NUMPY):
-                return reached, None, True
-            if package not in sys.stdlib_module_names and (package not in packages or node.name.name in names):
-                return reached, node, True
+            package, name = node.name.module.partition(".")[0], node.name.name
+            foreign = package not in sys.stdlib_module_names
+            nothing = package in _WORDS or (foreign and package in names)  # a class is no module
+            if name in _OF_NUMPY and (nothing or node.name.module == _WRAPPER.module):
+                return reached, doubt, True
+            if foreign and (package not in packages or name in names):
+                doubt = doubt or node
+                continue
         elif isinstance(node, Call) and not isinstance(node.callee, (Global, Call, Persistent, Extension)):
-            return reached, None, True  # a text, a number or a container: nothing that can be called
+            return reached, doubt, True  # a text, a number or a container: nothing that can be called
         reached.append(node)
-    return reached, None, False
+    return reached, doubt, False
 
 
 _WORDS = frozenset(

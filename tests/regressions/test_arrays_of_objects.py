@@ -6,6 +6,7 @@ scan saw an array of numbers. Found by attacking safeload itself.
 
 from __future__ import annotations
 
+import argparse
 import io
 import struct
 
@@ -189,6 +190,12 @@ def test_a_dictionary_of_arrays_of_objects_is_safe(value: object, protocol: int)
     assert status(joblib_dump({"values": value, "after": [1]}, protocol), "model.joblib") is Status.SAFE
 
 
+def test_a_model_in_a_dictionary_with_arrays_of_objects_is_safe() -> None:
+    """Where `pickle` would import a class of the file as if it were a module, there is none of that name."""
+    model = argparse.Namespace(classes_=OBJECTS, n_iter_=3)
+    assert status(joblib_dump({"model": model, "columns": ["a"]}), "model.joblib") is Status.SAFE
+
+
 # In the outer stream, entries 0 and 1 are what is put there; the pickle of objects has its own, which are harmless.
 TWICE = (
     b"\x80\x04" + text("numpy") + b"\x94" + text("dtype") + b"\x9400h\x00h\x01\x93" + text("touch MARKER") + b"\x85R."
@@ -201,6 +208,17 @@ def test_names_that_pickle_imports_within_an_array_of_objects(outer: tuple[str, 
     first = b"\x80\x04" + text(outer[0]) + b"\x94" + text(outer[1]) + b"\x9400"
     file = first + made(NEW, dtype(text("O8")), b"K\x01\x85") + TWICE + b"."
     assert status(file, "model.joblib") >= (Status.DANGEROUS if outer[0] != "pip" else Status.UNVERIFIED)
+
+
+@pytest.mark.parametrize("before", [("yaml", "load"), ("order", "Config"), ("shape", "x"), ("nobody.knows", "it")])
+def test_a_name_that_may_fail_hides_nothing_behind_it(before: tuple[str, str]) -> None:
+    """Whether `pickle` can import a name depends on what is installed: what it would do next is judged as well."""
+    names = b"".join(text(name) + b"\x94" for name in (*before, "posix", "system"))
+    first = b"\x80\x04" + names + b"0000"
+    inner = b"\x80\x04" + b"".join(text(name) + b"\x94" for name in ("numpy", "dtype", "numpy", "ndarray")) + b"0000"
+    inner += b"h\x00h\x01\x930h\x02h\x03\x93" + text("touch MARKER") + b"\x85R."
+    file = first + made(NEW, dtype(text("O8")), b"K\x01\x85") + inner + b"."
+    assert status(file, "model.joblib") is Status.DANGEROUS
 
 
 @pytest.mark.parametrize("name", ["model.joblib", "model.sav", "model.model", "model.pkl"])

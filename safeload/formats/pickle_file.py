@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from safeload.core.blob import Blob
-from safeload.core.errors import MalformedInput
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, PickleStream
@@ -17,22 +16,16 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
     return is_pickle(head, size, name) and not is_legacy(head) and JOBLIB not in head
 
 
-def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
-    """All pickles of the file. One that stops behind an array of joblib's is read as joblib does."""
-    arrays = False
-    try:
-        for part in read_pickles(blob, location, limits):
-            if isinstance(part, PickleStream) and part.role == "data" and part.reading.fault is not None:
-                from safeload.formats.joblib_pickle import mentions_arrays
+def read_pickle_file(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
+    """All pickles of the file. One that names joblib's arrays, however it spells them, is read as joblib does."""
+    for part in read_pickles(blob, location, limits):
+        if isinstance(part, PickleStream) and part.role == "data":
+            from safeload.formats.joblib_pickle import mentions_arrays, read_joblib
 
-                arrays = mentions_arrays(part.reading)
-            yield part
-    except MalformedInput:
-        if not arrays:
-            raise
-        from safeload.formats.joblib_pickle import read_joblib
-
-        yield from read_joblib(blob, location, limits)
+            if mentions_arrays(part.reading):
+                yield from read_joblib(blob, location, limits)
+                return
+        yield part
 
 
 FORMAT = Format(
@@ -57,6 +50,6 @@ FORMAT = Format(
         ".tar",
     ),
     sniff=_sniff,
-    read=_read,
+    read=read_pickle_file,
     claims=Claims(first=bytes(sorted(OPCODES))),
 )

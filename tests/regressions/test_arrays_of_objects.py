@@ -7,8 +7,10 @@ scan saw an array of numbers. Found by attacking safeload itself.
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import struct
+import zlib
 
 import numpy
 import pytest
@@ -225,3 +227,24 @@ def test_a_name_that_may_fail_hides_nothing_behind_it(before: tuple[str, str]) -
 def test_a_joblib_file_without_arrays_has_no_wrong_name(name: str) -> None:
     """joblib writes an ordinary pickle where there is no array."""
     assert status(joblib_dump({"a": 1}), name) is Status.SAFE
+
+
+# The outer stream remembers a harmless callable where the pickle of objects remembers another, and so reads to its end
+# as `pickle` would read it; joblib has run the inner one before it gets there.
+CLEAN = b"\x80\x04" + text("builtins") + b"\x94" + text("str") + b"\x9400("
+CLEAN_INNER = HIDDEN[2:-1] + b"t."
+SPELLED = b"S'\\x4eumpyArrayWrapper'\n"
+
+
+@pytest.mark.parametrize("kind", ["O8", "object", "V8"])
+@pytest.mark.parametrize("how", ["spelled", "late", "spelled-zlib", "late-gzip"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.bin", "model"])
+def test_the_name_of_joblibs_class_may_be_hidden_from_a_look_at_the_bytes(kind: str, how: str, name: str) -> None:
+    """Whether a file is joblib's is known by the names that its pickle imports, however and wherever they stand."""
+    array = made(NEW, RECORD if kind == "V8" else dtype(text(kind)), b"K\x01\x85") + CLEAN_INNER
+    if how.startswith("spelled"):
+        file = CLEAN + array.replace(text("NumpyArrayWrapper"), SPELLED)
+    else:
+        file = CLEAN + b"B" + struct.pack("<I", 200_000) + bytes(200_000) + b"0" + array
+    packed = zlib.compress(file) if how.endswith("zlib") else gzip.compress(file) if how.endswith("gzip") else file
+    assert status(packed, name) is Status.DANGEROUS

@@ -185,11 +185,6 @@ def _calls_a_result(acts: list[Acting]) -> bool:
     return computed and imports_something(acts)
 
 
-def mentions_arrays(reading: Reading) -> bool:
-    """Whether a stream imports joblib's array wrapper, so that bytes may stand between its opcodes."""
-    return any(isinstance(node, Global) and node.name == _WRAPPER for node in reading.trace)
-
-
 def _is_wrapper(made: Value) -> bool:
     """Whether an object is joblib's array wrapper; protocols 0 and 1 make it by `copyreg._reconstructor`."""
     if not isinstance(made, Call) or not isinstance(made.callee, Global):

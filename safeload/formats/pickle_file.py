@@ -8,7 +8,7 @@ from safeload.core.blob import Blob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.formats.base import Claims, Format, Part, PickleStream
-from safeload.formats.pickle_head import JOBLIB, OPCODES, is_legacy, is_pickle
+from safeload.formats.pickle_head import JOBLIB, OPCODES, is_legacy, is_pickle, mentions_arrays
 from safeload.formats.pickle_stream import read_pickles
 
 
@@ -19,12 +19,11 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 def read_pickle_file(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """All pickles of the file. One that names joblib's arrays, however it spells them, is read as joblib does."""
     for part in read_pickles(blob, location, limits):
-        if isinstance(part, PickleStream) and part.role == "data":
-            from safeload.formats.joblib_pickle import mentions_arrays, read_joblib
+        if isinstance(part, PickleStream) and part.role == "data" and mentions_arrays(part.reading.trace):
+            from safeload.formats.joblib_pickle import read_joblib
 
-            if mentions_arrays(part.reading):
-                yield from read_joblib(blob, location, limits)
-                return
+            yield from read_joblib(blob, location, limits)
+            return
         yield part
 
 

@@ -18,7 +18,7 @@ from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
 from safeload.formats.base import Claims, Format, Irregularity, Part, PickleStream
 from safeload.formats.nested import nested_streams
-from safeload.formats.pickle_head import JOBLIB, imports_something, is_pickle
+from safeload.formats.pickle_head import JOBLIB, imports_something, is_pickle, mentions_arrays
 from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.pickled_types import element_of
 from safeload.formats.tensors import DIMENSIONS
@@ -97,6 +97,9 @@ def read_joblib(blob: Blob, location: Location, limits: Limits) -> Iterator[Part
         for part in read_pickles(blob, location, limits, inline=arrays.length):
             if isinstance(part, PickleStream):
                 read.append(part.reading)
+                if part.role == "trailing" and mentions_arrays(part.reading.trace):
+                    where = location.at(part.reading.start)
+                    arrays.strange = arrays.strange or _strange(where, "arrays follow in a second pickle")
             yield part
     except MalformedInput as error:
         fault = error

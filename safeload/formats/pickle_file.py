@@ -19,7 +19,7 @@ def _sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
 def read_pickle_file(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
     """All pickles of the file. One that names joblib's arrays, however it spells them, is read as joblib does."""
     for part in read_pickles(blob, location, limits):
-        if isinstance(part, PickleStream) and part.role == "data" and mentions_arrays(part.reading.trace):
+        if isinstance(part, PickleStream) and part.role in ("data", "trailing") and mentions_arrays(part.reading.trace):
             from safeload.formats.joblib_pickle import read_joblib
 
             yield from read_joblib(blob, location, limits)

@@ -248,3 +248,11 @@ def test_the_name_of_joblibs_class_may_be_hidden_from_a_look_at_the_bytes(kind: 
         file = CLEAN + b"B" + struct.pack("<I", 200_000) + bytes(200_000) + b"0" + array
     packed = zlib.compress(file) if how.endswith("zlib") else gzip.compress(file) if how.endswith("gzip") else file
     assert status(packed, name) is Status.DANGEROUS
+
+
+@pytest.mark.parametrize("first", [b"\x80\x04].", None])
+def test_arrays_in_a_second_pickle_of_joblib_are_undecided(first: bytes | None) -> None:
+    """A program may read an open file twice; where the arrays of the second pickle end is not followed."""
+    file = joblib_dump([OBJECTS, 1]) if first is None else first
+    again = CLEAN + made(NEW, dtype(text("O8")), b"K\x01\x85") + CLEAN_INNER
+    assert status(file + again, "model.joblib") >= Status.UNDECIDED

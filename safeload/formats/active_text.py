@@ -31,6 +31,7 @@ _RUN = {
 _PAGES = (".html", ".htm", ".xhtml", ".svg", ".mht", ".mhtml")
 _SETTINGS = (".ini", ".cfg", ".conf")
 _PATHS = (".pth",)
+_WOVEN = (".rmd", ".qmd", ".jmd", ".pmd", ".rnw")
 _REQUIRED = re.compile(r"(?m)^(?!.*(?:[\w\]]\s{0,8}@\s{0,8}[\w+]+://|\bgit\s*=|dependency_links|index-url)).*$")
 """Lines that say nothing about where a dependency comes from: projects name their pages, too."""
 _INSTALLED = ("pyproject.toml", "setup.cfg", "pipfile")
@@ -48,12 +49,15 @@ _REPOSITORY = re.compile(
     r"|external|packobjectshook|gitproxy|alternaterefscommand)\s*=\s*(?!true|false|cache\b|store\b|osxkeychain)\S"
 )
 """Settings of git that name a program, in a repository that came along."""
+_CHUNK = re.compile(r"(?m)^[ \t]{0,8}(?:`{3,9}|~{3,9})[ \t]{0,8}\{[^}\n]|^<<[^\n]{0,200}>>=|`r ")
+"""Code in a text that is executed when a page is made of it (knitr, Quarto, Sweave, Weave)."""
 _PIPED = re.compile(r"(?m)\|[ \t]*$")
 """A table of Kaldi whose entry is the output of a command."""
 _JUDGED = (
     (("config", ".gitconfig"), _REPOSITORY, "version control"),
     ((".scp",), _PIPED, "shell"),
     ((".gin",), _IMPORT, "import"),
+    (_WOVEN, _CHUNK, "notebook"),
     (_PAGES, _SCRIPTED, "browser"),
     (_SETTINGS, _LOGGING, "logging"),
     (_PATHS, _IMPORT, "start-up"),
@@ -96,7 +100,7 @@ def _read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         yield Code(location=location, language=language, source=text.encode())
 
 
-_NAMED = (*_RUN, *_PAGES, *_SETTINGS, *_PATHS, *_INSTALLED, *_WHOLE, ".gitconfig", ".scp", ".gin")
+_NAMED = (*_RUN, *_PAGES, *_SETTINGS, *_PATHS, *_WOVEN, *_INSTALLED, *_WHOLE, ".gitconfig", ".scp", ".gin")
 FORMAT = Format(
     name="active-text",
     title="a text that a program acts on",

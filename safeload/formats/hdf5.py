@@ -159,6 +159,9 @@ def _attribute(file: File, message: Message, where: Location) -> Iterator[Part]:
         if name == "PSEUDOATOM" and value in (b"object", b"vlstring"):
             detail = "a PyTables file with an array of objects, which PyTables unpickles"
             yield Opaque(location=place, what="pytables-objects", detail=detail)
+        elif value.lower() in _PICKLED:
+            detail = "data of which an attribute says that it is a pickle, as hickle does, which unpickles it"
+            yield Opaque(location=place, what="hdf5-pickle", detail=detail)
         text = value.strip()
         if name in _CONFIGS or text[:1] in (b"{", b"["):
             try:
@@ -166,6 +169,10 @@ def _attribute(file: File, message: Message, where: Location) -> Iterator[Part]:
             except MalformedInput:
                 if name in _CONFIGS:
                     raise
+
+
+_PICKLED = frozenset({b"pickle", b"pickled", b"cpickle", b"cloudpickle", b"dill"})
+"""What libraries note beside data that they unpickle."""
 
 
 def _pickled(value: bytes, place: Location, limits: Limits) -> Iterator[Part]:

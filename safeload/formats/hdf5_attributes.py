@@ -1,4 +1,4 @@
-"""Attributes of HDF5 objects: texts, of a fixed length or in the global heap. Numbers are passed over."""
+"""Attributes of HDF5 objects: texts and bytes, of a fixed length or in the global heap. Numbers are passed over."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 
 from safeload.formats.hdf5_objects import File, Message
 
-_STRING, _VLEN = 3, 9
+_NUMBER, _STRING, _OPAQUE, _VLEN = 0, 3, 5, 9
 _LONGEST = 1 << 26
 _MOST = 100_000
 """Texts of one attribute."""
 
 
 def attribute(file: File, message: Message) -> tuple[str, list[bytes]] | None:
-    """The name of an attribute and its texts; `None` for the kinds that hold none.
+    """The name of an attribute and its texts or bytes; `None` for the kinds that hold none.
 
     Raises:
         MalformedInput: it is not laid out as one.
@@ -36,9 +36,11 @@ def attribute(file: File, message: Message) -> tuple[str, list[bytes]] | None:
     head = file.take(kind_at, 8)
     kind, size = head[0] & 0x0F, int.from_bytes(head[4:8], "little")
     count = _elements(file, space_at)
-    if count > _MOST and kind in (_STRING, _VLEN):
+    if kind == _NUMBER and size == 1 and 0 < count <= start + message.size - data_at:
+        return name, [file.take(data_at, count)]  # bytes that Python wrote as they are
+    if count > _MOST and kind in (_STRING, _OPAQUE, _VLEN):
         raise file.bad(f"an attribute has {count:,} texts", start)
-    if kind == _STRING:
+    if kind in (_STRING, _OPAQUE):
         if count * size > start + message.size - data_at:
             raise file.bad("an attribute is longer than its message", start)
         return name, [file.take(data_at + index * size, size).rstrip(b"\0") for index in range(count)]

@@ -27,6 +27,7 @@ from safeload.formats.base import (
 )
 from safeload.formats.dtypes import numpy_width
 from safeload.formats.pickle_stream import read_pickles
+from safeload.formats.pickled_types import holds_objects, is_written
 from safeload.formats.tensors import Composite, contiguous, counts
 from safeload.formats.window import outermost
 
@@ -51,10 +52,15 @@ def read_npy(blob: Blob, location: Location, limits: Limits, *, name: str = "arr
     header = blob.read_at(begin, min(length, _LONGEST))
     if len(head) < begin or len(header) < length:
         raise _bad(location, f"its header is {length:,} bytes long and the file has {blob.size:,} (truncated)")
-    if _OBJECTS.search(header):
+    try:
+        descr, kind, fortran, shape = _described(header, location)
+    except MalformedInput:
+        if not _OBJECTS.search(header):
+            raise
+        kind = None
+    if kind is None:
         yield from read_pickles(blob, location, limits, offset=begin + length)
         return
-    descr, kind, fortran, shape = _described(header, location)
     count = kind.width
     for size in shape:
         count *= size
@@ -111,8 +117,11 @@ def _placed(view: TensorView, location: Location, path: str) -> TensorView:
 # ── the header ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _described(header: bytes, location: Location) -> tuple[object, ArrayType, bool, tuple[int, ...]]:
-    """The element type as it is written and as we read it, whether columns come first, and the shape."""
+def _described(header: bytes, location: Location) -> tuple[object, ArrayType | None, bool, tuple[int, ...]]:
+    """The element type as it is written and as we read it, whether columns come first, and the shape.
+
+    There is no type where numpy reads a pickle, or may: an object is enough, and so is a name, as numpy knows many.
+    """
     try:
         value = _literal(header.decode("utf-8"), location)
     except UnicodeDecodeError:
@@ -120,7 +129,9 @@ def _described(header: bytes, location: Location) -> tuple[object, ArrayType, bo
     match value:
         case {"descr": descr, "fortran_order": bool() as fortran, "shape": tuple() as shape, **rest} if not rest:
             try:
-                return descr, _type_of(descr, location, 0), fortran, counts(shape, "shape")
+                kind = _type_of(descr, location, 0)
+                numbers = all(is_written(code) and not holds_objects(code) for code in _codes(descr))
+                return descr, kind if numbers else None, fortran, counts(shape, "shape")
             except MalformedInput as error:
                 error.where = error.where or location
                 raise
@@ -193,6 +204,19 @@ def _type_of(descr: object, location: Location, level: int) -> ArrayType:
             fields[called] = Field(kind, size)
         size += kind.width
     return ArrayType(f"V{size}", fields=fields, itemsize=size)
+
+
+def _codes(descr: object) -> Iterator[str]:
+    """The type strings in a `descr` that has a type."""
+    waiting = [descr]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, tuple):
+            waiting.append(item[0])
+        elif isinstance(item, list):
+            waiting.extend(field[1] for field in item)
 
 
 def _shaped(kind: ArrayType, shape: object) -> ArrayType:

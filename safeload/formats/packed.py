@@ -18,8 +18,8 @@ from safeload.formats.inside import Inner, account, called, member_of, modest, r
 from safeload.formats.joblib_pickle import read_joblib
 from safeload.formats.lz4_frame import MAGIC as LZ4_MAGIC
 from safeload.formats.overlap import independent
+from safeload.formats.pickle_file import read_pickle_file
 from safeload.formats.pickle_head import JOBLIB, is_legacy, is_pickle
-from safeload.formats.pickle_stream import read_pickles
 from safeload.formats.plain_text import is_text
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.formats.unpack import BZIP2, GZIP, LZ4, LZMA, XZ, ZLIB, Method, Unpacking
@@ -90,7 +90,7 @@ def _read(blob: Blob, location: Location, limits: Limits, method: Method, name: 
     if fault is None and _is_more(whole, inner, location, limits):
         yield from read_inside(whole, member_of(location, inner or "content"), modest(limits, blob.size))
         return
-    inside = read_legacy if is_legacy(head) else read_joblib if JOBLIB in head else read_pickles
+    inside = read_legacy if is_legacy(head) else read_joblib if JOBLIB in head else read_pickle_file
     try:
         yield from inside(whole, location, modest(limits, blob.size))
     except MalformedInput as error:

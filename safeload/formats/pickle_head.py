@@ -113,6 +113,11 @@ def imports_something(trace: Iterable[Acting]) -> bool:
     )
 
 
+def mentions_arrays(trace: Iterable[Acting]) -> bool:
+    """Whether something imports joblib's array wrapper, so that bytes may stand between the opcodes of a pickle."""
+    return any(isinstance(node, Global) and node.name == ("joblib.numpy_pickle", "NumpyArrayWrapper") for node in trace)
+
+
 def _try(head: bytes, size: int, limits: Limits = _BOUNDS) -> tuple[Reading, bool]:
     """The reading of a beginning, and whether it ended only because the rest was not there."""
     reading = trial(head, limits)

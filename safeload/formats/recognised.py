@@ -19,6 +19,8 @@ class _Kind(NamedTuple):
     magic: tuple[bytes, ...]
     suffixes: tuple[str, ...] = ()
     advice: str = ""
+    textual: bool = False
+    """Whether a file of nothing but text is one as well: its first bytes are no words."""
 
 
 _KINDS = (
@@ -37,13 +39,15 @@ _KINDS = (
         "media", "sound or video", 0, (b"RIFF", b"OggS", b"fLaC", b"ID3"), (".wav", ".ogg", ".flac", ".mp3", ".webp")
     ),
     _Kind("media", "sound or video", 4, (b"ftyp",), (".mp4", ".m4a", ".mov")),
-    _Kind("pdf", "a PDF document", 0, (b"%PDF-",), (".pdf",)),
+    _Kind("pdf", "a PDF document", 0, (b"%PDF-",), (".pdf",), textual=True),
+    _Kind("postscript", "a PostScript program", 0, (b"%!PS", b"\xc5\xd0\xd3\xc6"), (".ps", ".eps"), textual=True),
+    _Kind("rtf", "a rich text document", 0, (b"{\\rtf",), (".rtf",), textual=True),
 )
 
 
 def _format(kind: _Kind) -> Format:
     def sniff(head: bytes, tail: bytes, size: int, name: str) -> bool:
-        return head.startswith(kind.magic, kind.offset) and not is_text(head, size)
+        return head.startswith(kind.magic, kind.offset) and (kind.textual or not is_text(head, size))
 
     def read(blob: Blob, location: Location, limits: Limits) -> Iterator[Part]:
         detail = f"{kind.title}, which safeload does not look into{kind.advice}"

@@ -72,6 +72,7 @@ KEYS: dict[str, tuple[str, _Targets]] = {
     "use_kernels": ("kernel", _present),
     "base_model_name_or_path": ("base-model", _all),
     "auto_mapping": ("import", lambda value: _mapping(value)),
+    "megatron_core": ("import", lambda value: (text for text in _all(value) if not text.startswith("megatron."))),
     "audio_tokenizer": ("repository", _name_or_path),
     "audio_tokenizer_name_or_path": ("repository", _all),
     "audio_tokenizer_class": ("module", _all),

@@ -135,14 +135,14 @@ class _Arrays:
             if 0 in lengths and not kind.hasobject:
                 return numpy.empty(lengths, dtype=kind)
             raise bad("a joblib array has no bytes")
-        if kind == numpy.dtype("O"):
+        if kind.hasobject:
             part = self._members.get(span.start)
             inner = None if part is None else self.value(part)
             if not isinstance(inner, numpy.ndarray) or inner.dtype != kind or inner.shape != lengths:
                 raise bad("an array of objects is described in a way that joblib does not write")
             return inner
         blob, start, length = stream.reading.blob, span.start, span.length
-        if type(rest.get("numpy_array_alignment_bytes")) is int:
+        if rest.get("numpy_array_alignment_bytes") is not None:
             skipped = 1 + blob.read_at(start, 1)[0]
             start, length = start + skipped, length - skipped
         if self._mode is not None:

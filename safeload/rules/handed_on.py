@@ -20,13 +20,14 @@ from safeload.rules.traps import makes_text
 _COMPILED = frozenset({"numpy", "torch", "pandas"})
 _MOMENTS = ("datetime", "decimal", "pytz", "dateutil", "zoneinfo")
 _MADE_BY: dict[str, frozenset[str]] = {
-    "numpy": frozenset({"numpy", "builtins", "_codecs"}),
+    "numpy": frozenset({"numpy", "joblib", "builtins", "_codecs"}),
     "torch": frozenset({"torch", "numpy", "collections", "builtins", "_codecs"}),
     "pandas": frozenset(
-        {"pandas", "numpy", "builtins", "_codecs", "datetime", "decimal", "pytz", "dateutil", "zoneinfo"}
+        {"pandas", "numpy", "joblib", "builtins", "_codecs", "datetime", "decimal", "pytz", "dateutil", "zoneinfo"}
     ),
 }
-"""By library, the packages whose objects its helpers are handed."""
+"""By library, the packages whose objects its helpers are handed. What is joblib's is an array by then, or no more
+than the description of one."""
 _STATES = frozenset({"_rebuild_from_type", "_rebuild_from_type_v2", "_rebuild_parameter_with_state"})
 """Helpers of torch whose last argument is a state: it is set, and not looked into."""
 _RECONSTRUCT = frozenset({"_reconstruct", "_mareconstruct"})

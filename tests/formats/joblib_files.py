@@ -38,7 +38,8 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
             return
         wrapper = _Wrapper(obj)
         super().save(wrapper)
-        self.framer.commit_frame(force=True)
+        if self.proto >= 4:
+            self.framer.commit_frame(force=True)
         if obj.dtype.hasobject:
             pickle.dump(obj, self.out, protocol=pickle.HIGHEST_PROTOCOL)
             return
@@ -47,10 +48,10 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
         self.out.write(obj.tobytes(wrapper.order))
 
 
-def joblib_dump(value: Any) -> bytes:
+def joblib_dump(value: Any, protocol: int = 4) -> bytes:
     """The bytes of a joblib file without compression."""
     out = io.BytesIO()
-    pickler = _Pickler(out, 4)
+    pickler = _Pickler(out, protocol)
     pickler.out = out
     home = types.ModuleType("joblib.numpy_pickle")
     home.NumpyArrayWrapper = _Wrapper  # type: ignore[attr-defined]

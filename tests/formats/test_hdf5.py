@@ -144,6 +144,38 @@ def test_pickled_attributes_are_read(tmp_path: Path) -> None:
     assert status(path.read_bytes(), "frame.h5") is Status.UNDECIDED
 
 
+_EVIL = b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R."
+
+
+@pytest.mark.parametrize(
+    "value", [numpy.void(_EVIL), numpy.frombuffer(_EVIL, "u1"), numpy.frombuffer(_EVIL, "i1"), numpy.array([_EVIL])]
+)
+def test_pickles_are_found_in_attributes_of_bytes_too(tmp_path: Path, value: object) -> None:
+    """Opaque bytes, and bytes written as small numbers, are what other libraries keep pickles in."""
+    path = tmp_path / "frame.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("frame").attrs["info"] = value
+    assert status(path.read_bytes(), "frame.h5") is Status.DANGEROUS
+
+
+@pytest.mark.parametrize(("name", "value"), [("base_type", b"pickle"), ("type", [b"pickle"]), ("encoding", "Pickled")])
+def test_data_that_is_said_to_be_a_pickle_is_undecided(tmp_path: Path, name: str, value: object) -> None:
+    """hickle notes which data it unpickles; data sets are not read."""
+    path = tmp_path / "frame.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=numpy.frombuffer(_EVIL, "u1")).attrs[name] = value
+    assert status(path.read_bytes(), "frame.h5") is Status.UNDECIDED
+
+
+@pytest.mark.parametrize("value", [b"{", b"[.", bytes(range(256)), b"\x80\x04.", b""])
+def test_small_numbers_are_numbers(tmp_path: Path, value: bytes) -> None:
+    """Bytes that begin like a document or a pickle are none by that."""
+    path = tmp_path / "frame.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("frame").attrs["info"] = numpy.frombuffer(value, "u1")
+    assert status(path.read_bytes(), "frame.h5") is Status.SAFE
+
+
 def test_an_attribute_of_a_named_type_is_undecided(tmp_path: Path) -> None:
     """A configuration whose type is kept elsewhere is not read here, and not called clean."""
     path = tmp_path / "model.h5"

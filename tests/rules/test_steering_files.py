@@ -34,6 +34,15 @@ BAD: list[tuple[str, Content, str, Status]] = [
     ("config.json", {"model_type": "rag", "dataset": "org/passages"}, "config-redirect", Status.UNVERIFIED),
     ("config.json", {"speculative_config": {"model": "org/draft"}}, "config-redirect", Status.UNVERIFIED),
     ("open_clip_config.json", {"model_cfg": {"hf_model_name": "org/x"}}, "config-redirect", Status.UNVERIFIED),
+    ("adapter_config.json", {"megatron_config": {"a": 1}, "megatron_core": "os"}, "config-module-reference", Status.DANGEROUS),
+    ("adapter_config.json", {"megatron_config": {"a": 1}, "megatron_core": "x.y"}, "config-module-reference", Status.UNVERIFIED),
+    ("report.Rmd", "# A\n```{r setup}\nsystem('true')\n```\n", "python-source", Status.UNVERIFIED),
+    ("report.qmd", "~~~ {python}\nimport os\n~~~\n", "python-source", Status.UNVERIFIED),
+    ("report.Rnw", "<<echo=FALSE>>=\nsystem('true')\n@\n", "python-source", Status.UNVERIFIED),
+    ("report.Rmd", "Today is `r Sys.time()`.\n", "python-source", Status.UNVERIFIED),
+    ("figure.eps", "%!PS-Adobe-3.0 EPSF-3.0\n(x) run\n", "opaque-file", Status.UNDECIDED),
+    ("notes.txt", "%!PS\nshowpage\n", "opaque-file", Status.UNDECIDED),
+    ("notes.txt", "{\\rtf1{\\object\\objdata 01}}", "opaque-file", Status.UNDECIDED),
     ("adapter_config.json", {"base_model_name_or_path": "../../x"}, "config-redirect", Status.UNVERIFIED),
     ("tokenizer_config.json", {"vocab_file": "../../../etc/passwd"}, "config-outside", Status.UNVERIFIED),
     ("tokenizer_config.json", {"vocab_file": "/etc/shadow"}, "config-outside", Status.UNVERIFIED),
@@ -115,6 +124,9 @@ def test_what_steers_is_not_safe(name: str, content: Content, rule: str, least: 
 
 
 GOOD: list[tuple[str, Content]] = [
+    ("adapter_config.json", {"megatron_config": None, "megatron_core": "megatron.core", "peft_type": "LORA"}),
+    ("report.Rmd", "# A\n\n```r\nsystem('true')\n```\nA set {r}.\n"),
+    ("notes.txt", "PS: %!PS is how PostScript begins, and {\\rtf1 a rich text.\n"),
     ("config.json", {"model_type": "detr", "backbone": "resnet50", "use_pretrained_backbone": True}),
     ("config.json", {"model_type": "bert", "_name_or_path": "/home/me/checkpoints/x", "id2label": {"0": "..", "1": "a/b"}}),
     ("config.json", {"model_type": "rag", "index_name": "exact", "index_path": None, "dataset": "wiki_dpr"}),

@@ -23,6 +23,8 @@ def _checkpoint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
 
 _NATIVE = "it is native code, and nothing here can read it"
 _BUILD = "compile the model here, or safeload.torch.state_dict_of(…) for its tensors"
+_COMPILED = "it is compiled code and pickles of it, which torch's caches then run"
+_OWN = "compile the model here; if MODULE reads only what this program wrote: guard(unsafe_pickles_of=['MODULE'])"
 _PROGRAM = "it is a program, and runs whatever its author put there"
 
 LIBRARY = Library(
@@ -52,6 +54,15 @@ LIBRARY = Library(
                 ("torch._inductor:aoti_load_package", "torch._inductor.package.package:load_package"),
                 ("torch._inductor.package:load_package",),
                 ("torch._export:aot_load",),
+            )
+        ),
+        *(
+            Function(homes=homes, why=_COMPILED, remedy=_OWN, machinery=True)
+            for homes in (
+                ("torch.compiler:load_cache_artifacts",),
+                ("torch._inductor.standalone_compile:CompiledArtifact.load", "torch._inductor:CompiledArtifact.load"),
+                ("torch._inductor.standalone_compile:CacheCompiledArtifact.load",),
+                ("torch._inductor.standalone_compile:AOTCompiledArtifact.load",),
             )
         ),
         Function(homes=("torch.hub:load",), ours="safeload.torch.hub.load"),

@@ -51,6 +51,7 @@ TABLE = {
         ("core", "sources", *BELOW),
         theirs_in=(
             ("sources.hub", "huggingface_hub"),
+            ("sources.hub_answers", "huggingface_hub"),
             ("sources.hashers", "blake3"),
             ("sources.fsspec_ranges", "fsspec"),
         ),

@@ -8,10 +8,16 @@ around its guard by the way it was reached.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from safeload import adapt
+from safeload.core.errors import UsageError
+
+CODE = ("get_class_from_dynamic_module", "get_class_in_module", "get_cached_module_file")
+"""Functions of transformers and diffusers that fetch or run code, whoever asks."""
 Guarded = Callable[[Any, str], Any]
 """Makes the guarded form of an object of a library, by its name; the object itself where there is nothing to guard."""
 
@@ -22,7 +28,17 @@ def shown(value: Any, name: str, *, home: str, guarded: Guarded) -> Any:
     if isinstance(value, ModuleType):
         inside = value.__name__ == library or value.__name__.startswith(f"{library}.")
         return _submodule(value, home, guarded) if inside else value
+    if name in CODE and inspect.isfunction(value):
+        return adapt.guarded_function(value, module=home, guard=_refuse_code)
     return guarded(value, name)
+
+
+def _refuse_code(call: adapt.Call) -> Any:
+    raise UsageError(
+        f"{call.method.__name__}() is refused",
+        why="it runs code of a model, and safeload runs only what was approved, in the course of a load",
+        remedy="safeload approve MODEL, then: from_pretrained(…, trust_remote_code=True)",
+    )
 
 
 @functools.cache

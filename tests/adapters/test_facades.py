@@ -272,3 +272,20 @@ def test_a_submodule_is_the_library_s_own_but_for_its_loaders(marker: Path, tmp_
     evil = steering.build_auto_map_unknown(tmp_path / "m", marker)
     with pytest.raises(PolicyDenied):
         guarded.models.auto.AutoModel.from_pretrained(evil, trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("library", "path"),
+    [
+        ("transformers", "dynamic_module_utils.get_class_from_dynamic_module"),
+        ("transformers", "models.auto.auto_factory.get_class_from_dynamic_module"),
+        ("transformers", "dynamic_module_utils.get_class_in_module"),
+        ("diffusers", "utils.dynamic_modules_utils.get_class_from_dynamic_module"),
+    ],
+)
+def test_what_runs_code_by_itself_is_refused(library: str, path: str, tmp_path: Path, marker: Path) -> None:
+    """The functions with which the libraries load code of a model would ask nobody."""
+    function = functools.reduce(getattr, path.split("."), importlib.import_module(f"safeload.{library}"))
+    code = steering.build_auto_map_unknown(tmp_path / "m", marker)
+    with pytest.raises(UsageError, match="safeload approve"):
+        function("custom.Model", code)

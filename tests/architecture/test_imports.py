@@ -89,7 +89,7 @@ ADAPTERS = {
         ("core", "engine", "adapt", "adapt_after", "adapt_submodules", "transformers"), ("transformers", "torch")
     ),
     "adapt_library": Row(("core",)),
-    "adapt_submodules": Row(()),
+    "adapt_submodules": Row(("core", "adapt")),
     "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
     # Libraries that stand on transformers: what loads within them is guarded as it is there.
     "adapt_sentences": Row(("engine", "transformers")),

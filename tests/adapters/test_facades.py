@@ -12,6 +12,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -285,7 +286,8 @@ def test_a_submodule_is_the_library_s_own_but_for_its_loaders(marker: Path, tmp_
 )
 def test_what_runs_code_by_itself_is_refused(library: str, path: str, tmp_path: Path, marker: Path) -> None:
     """The functions with which the libraries load code of a model would ask nobody."""
-    function = functools.reduce(getattr, path.split("."), importlib.import_module(f"safeload.{library}"))
+    home: Any = importlib.import_module(f"safeload.{library}")
+    function = functools.reduce(getattr, path.split("."), home)
     code = steering.build_auto_map_unknown(tmp_path / "m", marker)
     with pytest.raises(UsageError, match="safeload approve"):
         function("custom.Model", code)

@@ -43,6 +43,7 @@ def plain_names(where: str) -> Iterator[None]:
 def _install() -> None:
     """Stand in front of what asks for a file's headers, once. Whoever else calls it notices nothing."""
     from huggingface_hub import file_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     with _lock:
         genuine = file_download.get_hf_file_metadata
@@ -53,10 +54,8 @@ def _install() -> None:
         def get_hf_file_metadata(*args: Any, **kwargs: Any) -> Any:
             try:
                 answer = genuine(*args, **kwargs)
-            except Exception as error:
-                response = getattr(error, "response", None)
-                if response is not None:
-                    _require(response.headers.get(_COMMIT))
+            except HfHubHTTPError as error:  # "not there" is kept as well, under the commit
+                _require(error.response.headers.get(_COMMIT))
                 raise
             _require(answer.etag, answer.commit_hash)
             return answer

@@ -7,7 +7,7 @@ an index names files beside it and no others. Options of safeload ride in one ke
 
 All other names are the library's own objects. `Accelerator.load_state` reads the training state that your own program
 wrote (optimizers, schedulers, random states, your own objects), which are pickles by nature: it is not guarded, and
-should not be pointed at what somebody else made. Nor are its submodules, and what your code imports from `accelerate`.
+should not be pointed at what somebody else made. Nor is what your code imports from `accelerate` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for a checkpoint that there is not, or if the library is
 missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.
@@ -19,7 +19,7 @@ import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Request
@@ -46,10 +46,13 @@ def __getattr__(name: str) -> Any:
     module = library()
     # One of the two functions is offered by a submodule only; here both are.
     value = getattr(module.utils if name in _GUARDED and not hasattr(module, name) else module, name)
-    if name in _GUARDED:
-        value = adapt.guarded_function(value, module=HOME, guard=_guard_checkpoint)
+    value = adapt_submodules.shown(value, name, home=HOME, guarded=_guarded)
     globals()[name] = value
     return value
+
+
+def _guarded(value: Any, name: str) -> Any:
+    return adapt.guarded_function(value, module=HOME, guard=_guard_checkpoint) if name in _GUARDED else value
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ import os
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Request
@@ -49,12 +49,16 @@ def library() -> ModuleType:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
-    value = getattr(library(), name)
-    if name in _MIXINS:
-        value = adapt.facade(value, module=HOME, guards={"from_pretrained": _guard_mixin})
-    elif name in _FUNCTIONS:
-        value = adapt.guarded_function(value, module=HOME, guard=_guard_weights)
+    value = adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=_guarded)
     globals()[name] = value
+    return value
+
+
+def _guarded(value: Any, name: str) -> Any:
+    if name in _MIXINS:
+        return adapt.facade(value, module=HOME, guards={"from_pretrained": _guard_mixin})
+    if name in _FUNCTIONS:
+        return adapt.guarded_function(value, module=HOME, guard=_guard_weights)
     return value
 
 

@@ -8,7 +8,7 @@ files ran. The base that an adapter names is admitted by the same policy. Option
 
 Guarded are all classes with `from_pretrained`, `load_peft_weights`, and `load_adapter` of the models that these return.
 All other names are the library's own objects: `get_peft_model` does what the config says that your code gives it. Not
-guarded are its submodules (`peft.utils.hotswap`) and whatever your code imports from `peft` itself.
+guarded are `peft.utils.hotswap` and whatever your code imports from `peft` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if the
 library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Purpose, Request
@@ -44,13 +44,16 @@ def library() -> ModuleType:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
-    value = getattr(library(), name)
-    if inspect.isclass(value) and any("from_pretrained" in vars(base) for base in type.mro(value)):
-        guard = _guard_of(value)
-        value = adapt.facade(value, module=HOME, guards={"from_pretrained": guard})
-    elif name == "load_peft_weights":
-        value = adapt.guarded_function(value, module=HOME, guard=_guard_weights)
+    value = adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=_guarded)
     globals()[name] = value
+    return value
+
+
+def _guarded(value: Any, name: str) -> Any:
+    if inspect.isclass(value) and any("from_pretrained" in vars(base) for base in type.mro(value)):
+        return adapt.facade(value, module=HOME, guards={"from_pretrained": _guard_of(value)})
+    if name == "load_peft_weights":
+        return adapt.guarded_function(value, module=HOME, guard=_guard_weights)
     return value
 
 

@@ -8,7 +8,7 @@ one of the library's own modules, or lies in a file that was approved; no activa
 Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder`. All other names are the
-library's own objects. Not guarded are its submodules (`sentence_transformers.models.Transformer("…")`), its trainers'
+library's own objects. Not guarded are its modules by themselves (`models.Transformer("…")`), its trainers'
 own checkpoints, and whatever your code imports from the library itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, for the onnx
@@ -23,7 +23,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_sentences
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_sentences, adapt_submodules
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.names import escape
 from safeload.engine.request import Access, Request
@@ -64,13 +64,17 @@ def library() -> ModuleType:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
-    value = getattr(library(), name)
-    if name in _MODELS:
-        guards: dict[str, adapt.Guard] = {"load": _guard_load, "merge": _guard_merge}
-        own = {method: guard for method, guard in guards.items() if hasattr(value, method)}
-        value = adapt.facade(value, module=HOME, guards=own, init=_guard_init)
+    value = adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=_guarded)
     globals()[name] = value
     return value
+
+
+def _guarded(value: Any, name: str) -> Any:
+    if name not in _MODELS or not inspect.isclass(value):
+        return value
+    guards: dict[str, adapt.Guard] = {"load": _guard_load, "merge": _guard_merge}
+    own = {method: guard for method, guard in guards.items() if hasattr(value, method)}
+    return adapt.facade(value, module=HOME, guards=own, init=_guard_init)
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models
+from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.engine.admission import Admission
@@ -65,11 +65,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
     module = library()
     value = getattr(module.models if name in _OF_MODELS else module, name)
-    if name == "create_model":
-        value = adapt.guarded_function(value, module=HOME, guard=_guard_create)
-    elif name in _OF_MODELS:
-        value = adapt.guarded_function(value, module=HOME, guard=_guard_checkpoint)
+    value = adapt_submodules.shown(value, name, home=HOME, guarded=_guarded)
     globals()[name] = value
+    return value
+
+
+def _guarded(value: Any, name: str) -> Any:
+    if name == "create_model" and callable(value):
+        return adapt.guarded_function(value, module=HOME, guard=_guard_create)
+    if name in _OF_MODELS and getattr(value, "__module__", "").startswith("timm."):
+        return adapt.guarded_function(value, module=HOME, guard=_guard_checkpoint)
     return value
 
 

@@ -10,7 +10,7 @@ Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are all classes with `from_pretrained` or `from_single_file`, and what loads more into a pipeline afterwards:
 LoRA weights, textual inversions, IP adapters, components of modular pipelines. All other names are the library's own
-objects. Not guarded are its submodules, and whatever your code imports from `diffusers` itself.
+objects. Not guarded is whatever your code imports from `diffusers` itself.
 
 Refused, for the time being: connected pipelines, ONNX, flashpack, and pipelines of the library's community by their
 names. They are programs, or bring some.
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module 'safeload.diffusers' has no attribute {name!r}")
-    from safeload.diffusers._surface import guarded, library
+    from safeload.diffusers._surface import show
 
-    value = guarded(getattr(library(), name))
+    value = show(name)
     globals()[name] = value
     return value
 

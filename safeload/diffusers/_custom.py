@@ -9,6 +9,7 @@ community, which it would fetch as it is now. Here it is the same, and each but 
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Any
 
 from safeload import adapt, adapt_models
@@ -20,6 +21,7 @@ from safeload.engine.program import file_of_model, file_on_hub
 from safeload.engine.request import Access, Request
 
 _FILE = "pipeline.py"
+_FETCH = "hf download diffusers/community-pipelines-mirror {file} --repo-type dataset --local-dir ."
 _ARGUMENT, _REVISION = "custom_pipeline", "custom_revision"
 
 
@@ -89,11 +91,13 @@ def _reference(asked: str, model: Admission | None, access: Access) -> str:
     if os.path.isdir(asked):
         raise UsageError(f"{_ARGUMENT}={escape(asked)!r} is refused", why=f"the directory holds no {_FILE}")
     if "/" not in asked:
+        file = shlex.quote(f"main/{escape(asked)}.py")
         raise UsageError(
             f"{_ARGUMENT}={escape(asked)!r} is refused",
             why="the model has no such file, and a community pipeline is whatever the library would fetch today from "
             "diffusers/community-pipelines-mirror, under that name, without asking for trust",
-            remedy=f"fetch it once, read it, approve it, and name the file: {_ARGUMENT}='{escape(asked)}.py'",
+            remedy=f"fetch it once: {_FETCH.format(file=file)}; read it, then: safeload approve {file}; "
+            f"and name the file: {_ARGUMENT}='main/{escape(asked)}.py'",
         )
     if (found := file_on_hub(asked, _FILE)) is None:
         raise UsageError(f"{_ARGUMENT}={escape(asked)!r} is refused", why="it is neither here nor a name on the hub")

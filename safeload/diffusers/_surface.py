@@ -6,7 +6,7 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-from safeload import adapt, adapt_library
+from safeload import adapt, adapt_library, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.diffusers import _late, _load, _modular, _single
 
@@ -21,7 +21,12 @@ def library() -> ModuleType:
     return adapt_library.library("diffusers", distribution="diffusers", oldest=OLDEST, extra="diffusers")
 
 
-def guarded(value: Any) -> Any:
+def show(name: str) -> Any:
+    """A name of the library, guarded. Raises as `library` does, and `AttributeError` as the library itself does."""
+    return adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=guarded)
+
+
+def guarded(value: Any, name: str = "") -> Any:
     """The guarded form of an object of the library; the object itself where there is nothing to guard."""
     if not inspect.isclass(value):
         return value

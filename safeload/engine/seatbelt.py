@@ -33,6 +33,7 @@ from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.finding import Report
 from safeload.core.names import escape
 from safeload.core.policy import Reason, Verdict
+from safeload.engine.origin import origin
 
 _worn: ContextVar[Seatbelt | None] = ContextVar("safeload_seatbelt", default=None)
 _lock = threading.RLock()
@@ -197,24 +198,9 @@ def _on_find_class(belt: Seatbelt, arguments: tuple[Any, ...], frame: FrameType)
 def _on_exec(belt: Seatbelt, arguments: tuple[Any, ...], frame: FrameType) -> None:
     code = arguments[0]
     if isinstance(code, CodeType):
-        for path in (code.co_filename, _loaded_from(frame)):
+        for path in (code.co_filename, origin(frame)):
             if path and not path.startswith("<") and belt._owns(path):
                 belt.refuse(f"execute the code in {escape(path)}")
-
-
-def _loaded_from(frame: FrameType | None) -> str | None:
-    """The file that the import system is executing. A compiled file may lie about its name; its loader does not."""
-    for _ in range(4):
-        if frame is None:
-            return None
-        if (
-            frame.f_code.co_name == "exec_module"
-            and frame.f_code.co_filename == "<frozen importlib._bootstrap_external>"
-        ):
-            path = getattr(frame.f_locals.get("self"), "path", None)
-            return path if isinstance(path, str) else None
-        frame = frame.f_back
-    return None
 
 
 def _on_import(belt: Seatbelt, arguments: tuple[Any, ...], frame: FrameType) -> None:

@@ -66,6 +66,8 @@ MACHINERY: Mapping[str, str] = {
     "sphinx": "the cache of a project's documents",
 }
 """Each with what it unpickles. Modules within count too."""
+NOT_OF_IT = frozenset({"torch._inductor.debug", "torch._inductor.fuzzer"})
+"""Modules within those that read whatever file the program names."""
 _DOORS = frozenset({"safeload.guarding.doors", "safeload.guarding.unpicklers"})
 
 
@@ -82,7 +84,7 @@ def is_machinery(space: dict[str, Any], settings: Settings) -> bool:
     if settings.strict:
         return False
     name = module_of(space)
-    while name:
+    while name and name not in NOT_OF_IT:
         if name in MACHINERY or name in settings.unsafe_pickles_of:
             return True
         name = name.rpartition(".")[0]

@@ -75,7 +75,7 @@ class Fitted:
 
     def _put(self, door: Door, module: ModuleType | type, attribute: str, genuine: Any) -> None:
         if isinstance(door, Function):
-            self._replace(module, attribute, genuine, lambda: function(door, genuine))
+            self._replace(module, attribute, genuine, lambda: _function(door, genuine))
         elif isinstance(door, Makers) and not hasattr(vars(genuine).get("__init__"), MARK):
             self._change(genuine, "__init__", maker(door, genuine, genuine.__init__))
         elif isinstance(door, Unpicklers):
@@ -110,6 +110,13 @@ class Fitted:
     def _change(self, owner: Any, name: str, value: Any) -> None:
         self._changed.append((owner, name, vars(owner).get(name, _NOTHING), value))
         _set(owner, name, value)
+
+
+def _function(door: Function, genuine: Any) -> Any:
+    """What stands in the place of a function, or of a static method."""
+    if isinstance(genuine, staticmethod):
+        return staticmethod(function(door, genuine.__func__))
+    return function(door, genuine)
 
 
 def _owner(module: ModuleType, name: str) -> tuple[ModuleType | type | None, str]:

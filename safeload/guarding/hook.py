@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import sys
 
+from safeload.engine.origin import origin
 from safeload.guarding.downloads import Folders
 from safeload.guarding.state import LOCK, Settings, current, denied, remember
 
@@ -53,8 +54,19 @@ def _stop(what: str, why: str, remedy: str) -> None:
 
 def _on_exec(settings: Settings, arguments: tuple[Any, ...]) -> None:
     code = arguments[0]
+    if not isinstance(code, CodeType):
+        return
     # What dataclasses and named tuples are made of comes from no file, and is most of what is run.
-    if isinstance(code, CodeType) and (path := code.co_filename)[:1] != "<" and _downloaded(path):
+    if (path := code.co_filename)[:1] != "<" and _downloaded(path):
+        _stop_code(path, "executed")
+    # A compiled file says of itself whatever it likes; who loads it knows where it lies.
+    if (loaded := origin(sys._getframe(1).f_back)) and loaded != path and _downloaded(loaded):
+        _stop_code(loaded, "executed")
+
+
+def _on_run_file(settings: Settings, arguments: tuple[Any, ...]) -> None:
+    """A process begins with this file, which no loader of Python's loads."""
+    if _downloaded(path := os.fsdecode(arguments[0])):
         _stop_code(path, "executed")
 
 
@@ -123,6 +135,8 @@ def _on_environment(settings: Settings, arguments: tuple[Any, ...]) -> None:
 
 def _downloaded(path: str) -> bool:
     """Whether a file lies where libraries keep what they downloaded."""
+    if not os.path.isabs(path):  # `runpy`, and archives on the path, leave it at that
+        path = os.path.abspath(path)
     return _folders.hold(path.rpartition(os.sep)[0])
 
 
@@ -141,6 +155,7 @@ def _on_interpreter(settings: Settings, arguments: tuple[Any, ...]) -> None:
 
 _WIRES: Mapping[str, Callable[[Settings, tuple[Any, ...]], None]] = {
     "exec": _on_exec,
+    "cpython.run_file": _on_run_file,
     "import": _on_import,
     "ctypes.dlopen": _on_dlopen,
     "pickle.find_class": _on_find_class,

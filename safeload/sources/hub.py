@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -244,13 +244,13 @@ class _Remote:
         with _Ours(self.repository, self.revision):
             from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
-            info: KernelInfo | ModelInfo
-            if self.kind == "kernels":
-                info = self._api().kernel_info(self.repository, revision=self.revision, timeout=HF_HUB_ETAG_TIMEOUT)
-            else:
-                info = self._api().model_info(
-                    self.repository, revision=self.revision, expand=["sha"], timeout=HF_HUB_ETAG_TIMEOUT
-                )
+            def ask() -> KernelInfo | ModelInfo:
+                named: Any = {"revision": self.revision, "timeout": HF_HUB_ETAG_TIMEOUT}
+                if self.kind == "kernels":
+                    return self._api().kernel_info(self.repository, **named)
+                return self._api().model_info(self.repository, expand=["sha"], **named)
+
+            info = self._in_time(ask, "answer")
             commit, name = str(info.sha), str(info.id)
         if not COMMIT.fullmatch(commit) or (COMMIT.fullmatch(self.revision) and commit != self.revision):
             raise _strange(
@@ -286,7 +286,12 @@ class _Remote:
         return listing
 
     def _awaited(self, items: Iterator[T], at_a_time: int) -> Iterator[T]:
-        """The items of a listing, for whose pages the client would wait for ever."""
+        """The items of a listing, page by page."""
+        while found := self._in_time(lambda: [*islice(items, at_a_time)], "listing"):
+            yield from found
+
+    def _in_time(self, call: Callable[[], T], what: str) -> T:
+        """What a call of the client gives, which would wait as long as a byte comes now and then."""
         import threading
         from concurrent.futures import Future
         from concurrent.futures import TimeoutError as FutureTimeout
@@ -294,41 +299,40 @@ class _Remote:
         from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
 
         patience = _PATIENCE * HF_HUB_DOWNLOAD_TIMEOUT
-        while True:
-            page: Future[list[T]] = Future()
-            # A daemon, because the program must be able to end although the hub is silent.
-            threading.Thread(target=self._fulfil, args=(page, islice(items, at_a_time)), daemon=True).start()
-            try:
-                found = page.result(timeout=patience)
-            except FutureTimeout:
-                raise TimeoutError(f"no listing came for {patience} seconds") from None
-            if not found:
-                return
-            yield from found
+        answer: Future[T] = Future()
+        # A daemon, because the program must be able to end although the hub is silent.
+        threading.Thread(target=self._fulfil, args=(answer, call), daemon=True).start()
+        try:
+            return answer.result(timeout=patience)
+        except FutureTimeout:
+            raise TimeoutError(f"no {what} came for {patience} seconds") from None
 
-    def _fulfil(self, page: Future[list[T]], items: Iterator[T]) -> None:
+    def _fulfil(self, answer: Future[T], call: Callable[[], T]) -> None:
         try:
             with _Ours(self.repository, self.revision):
-                page.set_result(list(items))
+                answer.set_result(call())
         except SafeloadError as error:
-            page.set_exception(error)
+            answer.set_exception(error)
 
     def download(self, place: Place, path: str, *, force: bool) -> None:
         """Fetch one file into the cache."""
         with _Ours(self.repository, self.revision, path):
             from huggingface_hub import hf_hub_download
 
-            hf_hub_download(
-                self.repository,
-                path,
-                repo_type=self.type,
-                revision=place.commit,
-                cache_dir=self.cache,
-                token=self.token,
-                force_download=force,
-                endpoint=self.endpoint,
-                library_name="safeload",
-            )
+            from safeload.sources.hub_answers import plain_names
+
+            with plain_names(f"{self.repository} » {escape(path)}"):
+                hf_hub_download(
+                    self.repository,
+                    path,
+                    repo_type=self.type,
+                    revision=place.commit,
+                    cache_dir=self.cache,
+                    token=self.token,
+                    force_download=force,
+                    endpoint=self.endpoint,
+                    library_name="safeload",
+                )
 
     def address(self, place: Place, path: str) -> tuple[str, dict[str, str]]:
         with _Ours(self.repository, self.revision, path):

@@ -6,8 +6,9 @@ Promised: what these return is what transformers returns, of exactly its classes
 `name_or_path` shows what you asked for. Options of safeload ride in one keyword: `safeload=Options(…)`.
 
 Guarded are all classes with `from_pretrained`, `pipeline`, and what loads more into a model afterwards
-(`load_adapter`, `generate(custom_generate=…)`, kernels). All other names are the library's own objects. Not guarded
-are submodules (`transformers.models.bert`), the Trainer's own checkpoints, and whatever your code imports from
+(`load_adapter`, `generate(custom_generate=…)`, kernels), also where they are reached through submodules
+(`transformers.models.bert`). All other names are the library's own objects. Not guarded are the Trainer's own
+checkpoints, class methods of what was loaded (`model.from_pretrained(…)`), and whatever your code imports from
 `transformers` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module 'safeload.transformers' has no attribute {name!r}")
-    from safeload.transformers._surface import guarded, library
+    from safeload.transformers._surface import show
 
-    value = guarded(getattr(library(), name), name)
+    value = show(name)
     globals()[name] = value
     return value
 

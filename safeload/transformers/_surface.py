@@ -10,7 +10,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any
 
-from safeload import adapt
+from safeload import adapt, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.transformers import _composite, _load, _made, _pipeline
 
@@ -47,6 +47,11 @@ def _check(name: str, oldest: tuple[int, int]) -> None:
             why=f"safeload stands on what {name} {'.'.join(map(str, oldest))} and newer guarantee",
             remedy=_INSTALL,
         )
+
+
+def show(name: str) -> Any:
+    """A name of the library, guarded. Raises as `library` does, and `AttributeError` as the library itself does."""
+    return adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=guarded)
 
 
 def guarded(value: Any, name: str) -> Any:

@@ -181,7 +181,11 @@ def test_a_community_name_is_refused_with_the_way(project: Path) -> None:  # noq
     for trust in (True, None):
         with pytest.raises(UsageError, match="community pipeline") as caught:
             load(path, "lpw_stable_diffusion", trust)
-        assert "lpw_stable_diffusion.py" in str(caught.value)
+        told = str(caught.value)
+        assert (
+            "hf download diffusers/community-pipelines-mirror main/lpw_stable_diffusion.py --repo-type dataset" in told
+        )
+        assert "safeload approve main/lpw_stable_diffusion.py" in told
 
 
 @pytest.mark.parametrize("custom", ["gone.py", "no/such/place", "m/unet", "../..", 5, "", "https://x/y.py"])

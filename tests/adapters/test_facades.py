@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
+import importlib
 import inspect
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import transformers
 
 import safeload.transformers as guarded
-from safeload.core.errors import UsageError
-from tests.adapters import repos
+from safeload.core.errors import PolicyDenied, UsageError
+from tests.adapters import repos, steering
 
 KINDS = [
     "AutoModel",
@@ -84,7 +88,7 @@ def test_a_guarded_class_makes_instances_of_the_genuine_class() -> None:
 
 def test_other_names_are_the_library_s_own_objects() -> None:
     """What loads nothing passes through untouched."""
-    for name in ("TrainingArguments", "BatchEncoding", "AttentionInterface", "set_seed", "CONFIG_MAPPING", "logging"):
+    for name in ("TrainingArguments", "BatchEncoding", "AttentionInterface", "set_seed", "CONFIG_MAPPING"):
         assert getattr(guarded, name) is getattr(transformers, name)
 
 
@@ -228,3 +232,62 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_surface.metadata, "version", missing)
     with pytest.raises(UsageError, match=r"pip install 'safeload\[transformers\]'"):
         _surface.library.__wrapped__()
+
+
+BY_ATTRIBUTES = [
+    ("transformers", "models.bert.BertModel.from_pretrained"),
+    ("transformers", "models.bert.modeling_bert.BertModel.from_pretrained"),
+    ("transformers", "models.auto.modeling_auto.AutoModel.from_pretrained"),
+    ("transformers", "modeling_utils.PreTrainedModel._from_config"),
+    ("transformers", "pipelines.pipeline"),
+    ("diffusers", "pipelines.pipeline_utils.DiffusionPipeline.from_pretrained"),
+    ("diffusers", "models.UNet2DModel.from_pretrained"),
+    ("peft", "peft_model.PeftModel.from_pretrained"),
+    ("peft", "utils.save_and_load.load_peft_weights"),
+    ("accelerate", "utils.load_checkpoint_in_model"),
+    ("accelerate", "big_modeling.load_checkpoint_and_dispatch"),
+    ("sentence_transformers", "sentence_transformer.model.SentenceTransformer.__init__"),
+    ("sentence_transformers", "cross_encoder.CrossEncoder.__init__"),
+]
+
+
+@pytest.mark.parametrize(("library", "path"), BY_ATTRIBUTES)
+def test_a_loader_is_guarded_by_whatever_attributes_it_is_reached(library: str, path: str) -> None:
+    """`import safeload.transformers as transformers` is one changed line as well: no submodule leads around a guard."""
+    ours, genuine = importlib.import_module(f"safeload.{library}"), importlib.import_module(library)
+    here, there = (functools.reduce(getattr, path.split("."), module) for module in (ours, genuine))
+    assert here is not there and getattr(here, "__func__", here) is not getattr(there, "__func__", there)
+
+
+def test_a_submodule_is_the_library_s_own_but_for_its_loaders(marker: Path, tmp_path: Path) -> None:
+    """It has its names, takes what is set on it, and is pickled by name; evil models are refused through it."""
+    module = guarded.models.bert.modeling_bert
+    genuine = transformers.models.bert.modeling_bert
+    assert isinstance(module, types.ModuleType) and module.__file__ == genuine.__file__ and dir(module) == dir(genuine)
+    assert module.BertModel is guarded.BertModel and module.BertSelfAttention is not None and module.nn is genuine.nn
+    assert guarded.models.bert.modeling_bert is module and copy.copy(module) is module
+    module.noted = 1  # type: ignore[attr-defined]
+    assert genuine.noted == 1  # type: ignore[attr-defined]
+    del module.noted  # type: ignore[attr-defined]
+    assert not hasattr(genuine, "noted") and not hasattr(module, "noted")
+    evil = steering.build_auto_map_unknown(tmp_path / "m", marker)
+    with pytest.raises(PolicyDenied):
+        guarded.models.auto.AutoModel.from_pretrained(evil, trust_remote_code=True)
+
+
+@pytest.mark.parametrize(
+    ("library", "path"),
+    [
+        ("transformers", "dynamic_module_utils.get_class_from_dynamic_module"),
+        ("transformers", "models.auto.auto_factory.get_class_from_dynamic_module"),
+        ("transformers", "dynamic_module_utils.get_class_in_module"),
+        ("diffusers", "utils.dynamic_modules_utils.get_class_from_dynamic_module"),
+    ],
+)
+def test_what_runs_code_by_itself_is_refused(library: str, path: str, tmp_path: Path, marker: Path) -> None:
+    """The functions with which the libraries load code of a model would ask nobody."""
+    home: Any = importlib.import_module(f"safeload.{library}")
+    function = functools.reduce(getattr, path.split("."), home)
+    code = steering.build_auto_map_unknown(tmp_path / "m", marker)
+    with pytest.raises(UsageError, match="safeload approve"):
+        function("custom.Model", code)

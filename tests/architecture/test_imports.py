@@ -51,6 +51,7 @@ TABLE = {
         ("core", "sources", *BELOW),
         theirs_in=(
             ("sources.hub", "huggingface_hub"),
+            ("sources.hub_answers", "huggingface_hub"),
             ("sources.hashers", "blake3"),
             ("sources.fsspec_ranges", "fsspec"),
         ),
@@ -81,11 +82,14 @@ TABLE = {
     # The package itself is a table of names; its static twin under TYPE_CHECKING names their homes.
     "": Row(("core", "engine", "guarding")),
 }
-SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models")
+SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models", "adapt_submodules")
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
-    "transformers": Row(("core", "engine", "adapt", "adapt_after", "transformers"), ("transformers", "torch")),
+    "transformers": Row(
+        ("core", "engine", "adapt", "adapt_after", "adapt_submodules", "transformers"), ("transformers", "torch")
+    ),
     "adapt_library": Row(("core",)),
+    "adapt_submodules": Row(("core", "adapt")),
     "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
     # Libraries that stand on transformers: what loads within them is guarded as it is there.
     "adapt_sentences": Row(("engine", "transformers")),

@@ -9,11 +9,13 @@ import importlib
 import os
 import pickle
 import py_compile
+import runpy
 import socket
 import subprocess
 import sys
 import threading
 import types
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,6 +149,24 @@ def test_compiled_code_cannot_lie_about_where_it_is(folder: Path, belt: Seatbelt
     source.unlink()
     with pytest.raises(PolicyDenied), belt:
         importlib.import_module("liar")
+
+
+def test_neither_runpy_nor_an_archive_hides_where_compiled_code_is(folder: Path, belt: Seatbelt, marker: Path) -> None:
+    """What is run as a program, or lies in an archive of the model, is the model's as well."""
+    source = folder / "liar.py"
+    source.write_text(f"open({str(marker)!r}, 'w')")
+    py_compile.compile(str(source), cfile=str(folder / "liar.pyc"), dfile="<string>")
+    source.unlink()
+    with zipfile.ZipFile(folder / "code.zip", "w") as file:
+        file.write(folder / "liar.pyc", "archived_liar.pyc")
+    with pytest.raises(PolicyDenied, match="execute the code"), belt:
+        runpy.run_path(str(folder / "liar.pyc"))
+    sys.path.insert(0, str(folder / "code.zip"))
+    try:
+        with pytest.raises(PolicyDenied, match="execute the code"), belt:
+            importlib.import_module("archived_liar")
+    finally:
+        sys.path.remove(str(folder / "code.zip"))
 
 
 def test_a_link_to_the_model_s_directory_is_the_directory(folder: Path, tmp_path: Path, marker: Path) -> None:

@@ -15,6 +15,7 @@ BEFORE = """
     import joblib, numpy, pandas, pickle, torch, transformers, yaml
     import numpy.lib._npyio_impl, torch.utils.model_zoo, torch._weights_only_unpickler, torch.package
     import torch.distributed.checkpoint.filesystem, transformers.dynamic_module_utils
+    import torch._inductor, torch._inductor.debug
     from joblib import load as joblib_load
     from pickle import loads, Unpickler
     from torch import load
@@ -112,6 +113,13 @@ ATTACKS = """
         reader = torch.distributed.checkpoint.filesystem.FileSystemReader(metadata)
         return reader.read_metadata()
 
+    def compiled_graph():
+        folder = os.path.join(os.path.dirname(raw), "graph")
+        os.makedirs(os.path.join(folder, "aotautograd", "key"))
+        with open(os.path.join(folder, "aotautograd", "key", "entry"), "wb") as file:
+            file.write(data)
+        return torch._inductor.CompiledArtifact.load(path=folder, format="unpacked")
+
     attacks = {
         "from torch import load": lambda: load(pt, weights_only=False),
         "default": lambda: by_default(pt),
@@ -159,6 +167,9 @@ ATTACKS = """
         "module from an archive": a_module_from_an_archive,
         "log record": received_log_record,
         "reload": reloaded,
+        "compiled graph": compiled_graph,
+        "caches of compiled graphs": lambda: torch.compiler.load_cache_artifacts(data),
+        "what a debugger kept": lambda: torch._inductor.debug.load_args_and_run_compile_fx_inner(raw),
         "imported anew": imported_anew,
     }
     for name, attack in attacks.items():
@@ -206,7 +217,7 @@ def test_none_of_these_runs_anything(tmp_path: Path, marker: Path) -> None:
         if (cells := row.split(" | "))[2] != "False"
         or cells[1] not in (ours | ({"ConstructorError"} if row.startswith("yaml") else set()))
     ]
-    assert len(rows) == 47 and not wrong, result.stdout
+    assert len(rows) == 50 and not wrong, result.stdout
     assert unreached == "[]"
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import py_compile
+import runpy
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 import safeload
 from safeload.core.errors import PolicyDenied
+from tests.guarding import programs
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,62 @@ def test_a_link_farther_up_does_not_hide_it_either(
     monkeypatch.syspath_prepend(str(tmp_path / "link"))
     with safeload.guard(), pytest.raises(PolicyDenied, match="was not executed"):
         importlib.import_module("downloaded_package")
+
+
+def _lying(path: Path, marker: Path, name: str) -> Path:
+    """A compiled file without its source, which says of itself that it is something else."""
+    source = path.with_suffix(".txt")
+    source.write_text(f"open({str(marker)!r}, 'w').close()")
+    py_compile.compile(str(source), cfile=str(path), dfile=name)
+    source.unlink()
+    return path
+
+
+def _of_an_archive(folder: Path, archive: str) -> None:
+    # Python keeps what it read of an archive of the same name.
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(folder / "downloaded_code.pyc", "archived_code.pyc")
+    sys.path.insert(0, archive)
+    importlib.import_module("archived_code")
+
+
+LOADERS: dict[str, Callable[[Path], object]] = {
+    "import": lambda folder: importlib.import_module("downloaded_code"),
+    "runpy": lambda folder: runpy.run_path(str(folder / "downloaded_code.pyc")),
+    "runpy, from there": lambda folder: runpy.run_path("downloaded_code.pyc"),
+    "runpy of a module": lambda folder: runpy.run_module("downloaded_code"),
+    "archive": lambda folder: _of_an_archive(folder, str(folder / f"{uuid4()}.zip")),
+    "archive, from there": lambda folder: _of_an_archive(folder, f"{uuid4()}.zip"),
+}
+
+
+@pytest.mark.parametrize("name", ["<string>", os.__file__])
+@pytest.mark.parametrize("how", LOADERS)
+def test_compiled_code_cannot_lie_about_where_it_is(
+    how: str, name: str, tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled file carries any name its author likes; who loads it knows where it lies."""
+    folder = tmp_path / "cache/hub/models--a--b/snapshots/c"
+    folder.mkdir(parents=True)
+    _lying(folder / "downloaded_code.pyc", marker, name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    with safeload.guard() as guard, pytest.raises(PolicyDenied, match="was not executed"):
+        LOADERS[how](folder)
+    assert len(guard.refused) == 1
+
+
+@pytest.mark.parametrize("name", ["downloaded.py", "downloaded.pyc"])
+def test_a_process_does_not_begin_with_downloaded_code(name: str, tmp_path: Path, marker: Path) -> None:
+    """A guarded program may start Python with a file of a model; no loader of Python's loads that one."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    (folder / "downloaded.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    _lying(folder / "downloaded.pyc", marker, "<string>")
+    app = programs.write(tmp_path / "app.py", "import subprocess, sys; subprocess.run([sys.executable, sys.argv[1]])")
+    told = programs.guarded(app, str(folder / name), more={"HF_HOME": str(tmp_path)}).stderr
+    assert f"{name} was not executed" in told
 
 
 @pytest.mark.parametrize("how", ["set", "another", "unset"])

@@ -249,7 +249,8 @@ def test_an_empty_program_waits_for_next_to_nothing(tmp_path: Path) -> None:
         ["safeload"]
         + [
             f"safeload.{name}"
-            for name in ("guarding", "guarding.children", "guarding.downloads", "guarding.guard", "guarding.hook",
+            for name in ("engine", "engine.origin",
+                         "guarding", "guarding.children", "guarding.downloads", "guarding.guard", "guarding.hook",
                          "guarding.imports", "guarding.install", "guarding.libraries", "guarding.state",
                          "guarding.told", "registry")
         ]

@@ -250,6 +250,27 @@ def test_an_answer_for_another_commit_is_not_used(hub: Hub) -> None:
         read(resolve(ID), "config.json")
 
 
+@pytest.mark.parametrize("header", ["ETag", "X-Linked-Etag", "X-Repo-Commit"])
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("name", ["../../../outside", "/outside", "..", "a/b", "\u0101", "", "a" * 300])
+def test_no_name_in_an_answer_leads_out_of_the_cache(
+    name: str, status: int, header: str, hub: Hub, tmp_path: Path
+) -> None:
+    """What a server calls its files becomes names of files here: nothing is written anywhere but for a plain name."""
+    commit = hub.add(ID, FILES)
+    absolute = name.replace("/outside", str(tmp_path / "outside")) if name.startswith("/") else name
+    sent = {"X-Repo-Commit": commit, "ETag": f'"{git_sha1(b"evil")}"', "X-Error-Code": "EntryNotFound"}
+    sent[header] = absolute if header == "X-Repo-Commit" else f'"{absolute}"'
+    encoded = {key: text.encode().decode("latin-1") for key, text in sent.items()}
+    hub.overrides[f"/{ID}/resolve/{commit}/config.json"] = Answer(status, b"evil", encoded)
+    snapshot = resolve(ID)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SourceError):
+        read(snapshot, "config.json")
+    new = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path not in before and path.is_file()]
+    assert all("huggingface" in path.parts and "outside" not in path.name for path in new), new
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -356,7 +377,10 @@ def test_a_file_that_is_not_listed_is_not_asked_for(hub: Hub) -> None:
     assert hub.asked == []
 
 
-def test_a_hub_that_never_lists_its_files_is_our_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("asked", "what"), [("/tree/", "listing"), ("/revision/", "answer")])
+def test_a_hub_that_never_answers_is_our_error(
+    asked: str, what: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client would wait for ever; the load ends, and so can the program."""
     from huggingface_hub import constants
 
@@ -364,14 +388,14 @@ def test_a_hub_that_never_lists_its_files_is_our_error(hub: Hub, monkeypatch: py
     silent, answer = threading.Event(), Hub.answer
 
     def hanging(self: Hub, handler: Any) -> Answer:
-        if "/tree/" in handler.path:
+        if asked in handler.path:
             silent.wait(20)
         return answer(self, handler)
 
     monkeypatch.setattr(Hub, "answer", hanging)
     hub.add("org/slow", FILES)
     try:
-        with pytest.raises(SourceError, match="no listing came"):
+        with pytest.raises(SourceError, match=f"no {what} came"):
             resolve("org/slow")
     finally:
         silent.set()

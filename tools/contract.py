@@ -3,19 +3,21 @@
     python -m tools.contract sentence-transformers oldest
     python -m tools.contract peft 0.19.0
 
-Puts that one version over the packages of this interpreter, in a folder of its own below `build/contract`, and runs
-every test of what safeload does with that library against it. What the library itself needs stays as it is installed,
-unless its own metadata says that it cannot work with that: then what it asks for lies in the folder, too.
+Puts that one version over the packages of this interpreter, in a virtual environment below `build/contract`, and runs
+every test of what safeload does with that library against it; programs that the tests start have that version as well.
+What the library itself needs stays as it is installed, unless its own metadata says that it cannot work with that: then
+what it asks for lies in the environment, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -152,15 +154,39 @@ def _version(name: NormalizedName, here: Mapping[NormalizedName, metadata.Distri
         return None
 
 
-def install(folder: Path, library: str, asked: str) -> None:
-    """Fill the folder: the library, what it needs beside it, and so on until nothing is unmet."""
+def is_optional(requirement: Requirement) -> bool:
+    """Whether only an extra asks for it. A library may do so before that release is out."""
+    return requirement.marker is not None and "extra" in str(requirement.marker)
+
+
+def environment(folder: Path) -> tuple[Path, Path]:
+    """An environment with nothing of its own, over the packages of this interpreter: its interpreter, its packages.
+
+    Not PYTHONPATH: a program that a test starts may have another one, or heed none.
+    """
     shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
+    behind = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in behind]
+    (packages / "behind.pth").write_text("".join(lines), encoding="utf-8")
+    return folder / "bin" / "python", packages
+
+
+def install(folder: Path, library: str, asked: str) -> None:
+    """Fill a folder: the library, what it needs beside it, and so on until nothing is unmet."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
     texts = [wanted(library, asked), *CONTRACTS[library].beside]
+    missing: set[str] = set()
     for _ in range(10):
-        sys.stderr.write(f"{folder.name}: {', '.join(texts)}\n")
+        sys.stderr.write(f"{', '.join(texts)}\n")
         subprocess.run([*pip, *texts], check=True)
-        texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)})
+        found = {f"{each.name}{each.specifier}": each for each in unmet(folder, library)}
+        for text in sorted(text for text, each in found.items() if is_optional(each) and text not in missing):
+            if subprocess.run([*pip, text], check=False).returncode:
+                sys.stderr.write(f"nobody has {text} yet; its tests are left out\n")
+                missing.add(text)
+        texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)} - missing)
         if not texts:
             return
     raise SystemExit(f"{folder}: the requirements do not come to an end: {texts}")
@@ -172,15 +198,14 @@ def main() -> int:
     parser.add_argument("version", help="oldest, newest, or a version")
     parser.add_argument("rest", nargs="*", metavar="OPTION", help="options of pytest, after --")
     parsed = parser.parse_args()
-    folder = BUILD / f"{parsed.library}-{parsed.version}"
-    install(folder, parsed.library, parsed.version)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+    python, packages = environment(BUILD / f"{parsed.library}-{parsed.version}")
+    install(packages, parsed.library, parsed.version)
     # Versions of other days warn about each other.
     quiet = [option for kind in _WARNINGS for option in ("-W", f"ignore::{kind}")]
     tests = [f"tests/{name}" for name in CONTRACTS[parsed.library].tests]
-    test = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests]
+    test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests]
     sys.stderr.write(f"{' '.join(test[1:])}\n")
-    return subprocess.run([*test, *parsed.rest], cwd=ROOT, env=environment).returncode
+    return subprocess.run([*test, *parsed.rest], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

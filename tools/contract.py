@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "contract"
@@ -135,6 +135,7 @@ def wanted(library: str, asked: str) -> str:
 
 def unmet(folder: Path, library: str) -> Iterator[Requirement]:
     """What the packages in a folder ask for, and neither the folder nor this interpreter has."""
+    here: dict[str, metadata.Distribution]
     here = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
     for name, distribution in here.items():
         extras = ("", *(CONTRACTS[library].extras if name == canonicalize_name(library) else ()))
@@ -147,7 +148,7 @@ def unmet(folder: Path, library: str) -> Iterator[Requirement]:
                 yield requirement
 
 
-def _version(name: NormalizedName, here: Mapping[NormalizedName, metadata.Distribution]) -> str | None:
+def _version(name: str, here: Mapping[str, metadata.Distribution]) -> str | None:
     try:
         return here[name].version if name in here else metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -176,7 +177,7 @@ def environment(folder: Path) -> tuple[Path, Path]:
 def install(folder: Path, library: str, asked: str) -> None:
     """Fill a folder: the library, what it needs beside it, and so on until nothing is unmet."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
-    texts = [wanted(library, asked), *CONTRACTS[library].beside]
+    texts = [wanted(library, asked)]
     missing: set[str] = set()
     for _ in range(10):
         sys.stderr.write(f"{', '.join(texts)}\n")
@@ -192,6 +193,14 @@ def install(folder: Path, library: str, asked: str) -> None:
     raise SystemExit(f"{folder}: the requirements do not come to an end: {texts}")
 
 
+def install_beside(python: Path, library: str) -> None:
+    """Install what the library does not ask for, in the release that works with the packages that are kept."""
+    texts = [each for each in CONTRACTS[library].beside if _version(each, {}) is None]
+    kept = [f"{each}=={metadata.version(each)}" for each in sorted(_KEPT)]
+    if texts:
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *texts, *kept], check=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("library", choices=CONTRACTS)
@@ -200,6 +209,7 @@ def main() -> int:
     parsed = parser.parse_args()
     python, packages = environment(BUILD / f"{parsed.library}-{parsed.version}")
     install(packages, parsed.library, parsed.version)
+    install_beside(python, parsed.library)
     # Versions of other days warn about each other.
     quiet = [option for kind in _WARNINGS for option in ("-W", f"ignore::{kind}")]
     tests = [f"tests/{name}" for name in CONTRACTS[parsed.library].tests]

@@ -11,7 +11,7 @@ are submodules (`transformers.models.bert`), the Trainer's own checkpoints, and 
 `transformers` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if
-transformers 5 and torch 2.10 or newer are not installed; `SourceError`, `MalformedInput`, `VerificationFailed`.
+transformers 5.20 and torch 2.10 or newer are not installed; `SourceError`, `MalformedInput`, `VerificationFailed`.
 """
 
 from __future__ import annotations

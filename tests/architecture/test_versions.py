@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -85,3 +86,10 @@ def test_what_only_an_extra_asks_for_may_be_missing() -> None:
     assert is_optional(Requirement('kernels>=0.18.2; extra == "kernels"'))
     assert not is_optional(Requirement('kernels>=0.18.2; python_version >= "3.10"'))
     assert not is_optional(Requirement("kernels>=0.18.2"))
+
+
+def test_every_contract_is_run_each_week() -> None:
+    """The workflow has a job for each library at each end."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "contracts.yml").read_text(encoding="utf-8"))["jobs"]
+    matrix = jobs["contract"]["strategy"]["matrix"]
+    assert matrix == {"library": list(CONTRACTS), "version": ["oldest", "newest"]}

@@ -249,7 +249,7 @@ def native_types() -> frozenset[str]:
 
 
 def _refuse_exported(genuine: type) -> None:
-    """A model that was exported: its programs are no part of what is admitted, and its manifest has any class called."""
+    """An exported model: its programs are no part of what is admitted, and its manifest has any class called."""
     if any(base.__name__ == "ExportedModel" for base in genuine.__mro__):
         raise UsageError(
             "an exported model is refused",

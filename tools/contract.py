@@ -5,26 +5,27 @@
     python -m tools.contract science oldest
 
 Puts that one version (of `science`: those of all libraries that arrays go through) over the packages of this
-interpreter, in a folder of its own below `build/contract`, and runs every test of what safeload does with it. What the
-library itself needs stays as it is installed, unless its own metadata says that it cannot work with that: then what it
-asks for lies in the folder, too.
+interpreter, in a virtual environment below `build/contract`, and runs every test of what safeload does with it; programs
+that the tests start have that version as well. What the library itself needs stays as it is installed, unless its own
+metadata says that it cannot work with that: then what it asks for lies in the environment, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "contract"
@@ -148,6 +149,7 @@ def wanted(library: str, asked: str) -> str:
 
 def unmet(folder: Path, library: str) -> Iterator[Requirement]:
     """What the packages in a folder ask for, and neither the folder nor this interpreter has."""
+    here: dict[str, metadata.Distribution]
     here = {canonicalize_name(each.name): each for each in metadata.distributions(path=[str(folder)])}
     for name, distribution in here.items():
         extras = ("", *(CONTRACTS[library].extras if name == canonicalize_name(library) else ()))
@@ -160,26 +162,57 @@ def unmet(folder: Path, library: str) -> Iterator[Requirement]:
                 yield requirement
 
 
-def _version(name: NormalizedName, here: Mapping[NormalizedName, metadata.Distribution]) -> str | None:
+def _version(name: str, here: Mapping[str, metadata.Distribution]) -> str | None:
     try:
         return here[name].version if name in here else metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def install(folder: Path, library: str, asked: str) -> None:
-    """Fill the folder: the library, what it needs beside it, and so on until nothing is unmet."""
+def is_optional(requirement: Requirement) -> bool:
+    """Whether only an extra asks for it. A library may do so before that release is out."""
+    return requirement.marker is not None and "extra" in str(requirement.marker)
+
+
+def environment(folder: Path) -> tuple[Path, Path]:
+    """An environment with nothing of its own, over the packages of this interpreter: its interpreter, its packages.
+
+    Not PYTHONPATH: a program that a test starts may have another one, or heed none.
+    """
     shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)}))
+    behind = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in behind]
+    (packages / "behind.pth").write_text("".join(lines), encoding="utf-8")
+    return folder / "bin" / "python", packages
+
+
+def install(folder: Path, library: str, asked: str) -> None:
+    """Fill a folder: the library, what it needs beside it, and so on until nothing is unmet."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(folder)]
-    contract = CONTRACTS[library]
-    texts = [*(wanted(each, asked) for each in contract.together or (library,)), *contract.beside]
+    texts = [wanted(each, asked) for each in CONTRACTS[library].together or (library,)]
+    missing: set[str] = set()
     for _ in range(10):
-        sys.stderr.write(f"{folder.parent.name}: {', '.join(texts)}\n")
+        sys.stderr.write(f"{', '.join(texts)}\n")
         subprocess.run([*pip, *texts], check=True)
-        texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)})
+        found = {f"{each.name}{each.specifier}": each for each in unmet(folder, library)}
+        for text in sorted(text for text, each in found.items() if is_optional(each) and text not in missing):
+            if subprocess.run([*pip, text], check=False).returncode:
+                sys.stderr.write(f"nobody has {text} yet: left as it is\n")
+                missing.add(text)
+        texts = sorted({f"{each.name}{each.specifier}" for each in unmet(folder, library)} - missing)
         if not texts:
             return
     raise SystemExit(f"{folder}: the requirements do not come to an end: {texts}")
+
+
+def install_beside(python: Path, library: str) -> None:
+    """Install what the library does not ask for, in the release that works with the packages that are kept."""
+    texts = [each for each in CONTRACTS[library].beside if _version(each, {}) is None]
+    kept = [f"{each}=={metadata.version(each)}" for each in sorted(_KEPT)]
+    if texts:
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *texts, *kept], check=True)
 
 
 def main() -> int:
@@ -188,16 +221,15 @@ def main() -> int:
     parser.add_argument("version", help="oldest, newest, or a version")
     parser.add_argument("rest", nargs="*", metavar="OPTION", help="options of pytest, after --")
     parsed = parser.parse_args()
-    # Named as what it stands for: whether code is a library's is told by its folder.
-    folder = BUILD / f"{parsed.library}-{parsed.version}" / "site-packages"
-    install(folder, parsed.library, parsed.version)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+    python, packages = environment(BUILD / f"{parsed.library}-{parsed.version}")
+    install(packages, parsed.library, parsed.version)
+    install_beside(python, parsed.library)
     # Versions of other days warn about each other.
     quiet = [option for kind in _WARNINGS for option in ("-W", f"ignore::{kind}")]
     tests = [f"tests/{name}" for name in CONTRACTS[parsed.library].tests]
-    test = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests]
+    test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests]
     sys.stderr.write(f"{' '.join(test[1:])}\n")
-    return subprocess.run([*test, *parsed.rest], cwd=ROOT, env=environment).returncode
+    return subprocess.run([*test, *parsed.rest], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ checkpoints, class methods of what was loaded (`model.from_pretrained(…)`), an
 `transformers` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if
-transformers 5 and torch 2.10 or newer are not installed; `SourceError`, `MalformedInput`, `VerificationFailed`.
+transformers 5.20 and torch 2.10 or newer are not installed; `SourceError`, `MalformedInput`, `VerificationFailed`.
 """
 
 from __future__ import annotations

@@ -73,6 +73,7 @@ def guard_from_pretrained(call: adapt.Call) -> Any:
     if adapt.within_admitted(reference):  # a genuine loader, or a user's, calls again for what was admitted
         return call.method(*call.args, **call.kwargs)
     purpose = purpose_of(call.owner)
+    _refuse_exported(call.owner)
     _arguments.screen(bound.named, coded=True, kernels=True)
     _refuse_pickled_index(call.owner, bound.named)
     native = native_types() if is_auto(call.owner) else None
@@ -245,6 +246,16 @@ def native_types() -> frozenset[str]:
     """The model types that the library has classes for, those that the user registered included."""
     mapping = getattr(sys.modules.get("transformers.models.auto.configuration_auto"), "CONFIG_MAPPING", None)
     return frozenset(mapping.keys()) if mapping is not None else frozenset()
+
+
+def _refuse_exported(genuine: type) -> None:
+    """An exported model: its programs are no part of what is admitted, and its manifest has any class called."""
+    if any(base.__name__ == "ExportedModel" for base in genuine.__mro__):
+        raise UsageError(
+            "an exported model is refused",
+            why="its programs run as they are, and the manifest beside them names classes that get imported and called",
+            remedy="load the model that it was exported from",
+        )
 
 
 def _refuse_pickled_index(genuine: type, named: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """What is done with kernels in a process of its own, because transformers decides when it is imported whether there
 are any. Run by `test_kernels.py`, which prepared a hub and models; prints what came of each scenario as JSON.
 
-The real `kernels` runs. transformers asks for a later version than there is to install, so it is told that this is one.
+The real `kernels` runs. transformers may ask for a later version than there is to install, so it is told that this is
+the first one that it takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 _version = importlib.metadata.version
-importlib.metadata.version = lambda name: "0.18.2" if name == "kernels" else _version(name)
+
+
+def _taken(name: str) -> str:
+    utils = sys.modules.get("transformers.utils.import_utils")
+    return getattr(utils, "KERNELS_MIN_VERSION", "") if name == "kernels" and utils is not None else _version(name)
+
+
+importlib.metadata.version = _taken
 
 import kernels  # noqa: E402
 import torch  # noqa: E402

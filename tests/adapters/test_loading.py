@@ -21,6 +21,7 @@ import safeload.transformers as guarded
 from safeload import Options
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.policy import AllOf
+from safeload.transformers import _surface
 from tests.adapters import repos, steering
 
 State = dict[str, torch.Tensor]
@@ -337,6 +338,16 @@ def test_rag_s_pickled_index_is_refused(tmp_path: Path, marker: Path, monkeypatc
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
     with pytest.raises(UsageError, match="index"):
         guarded.RagRetriever.from_pretrained(steering.build_rag(tmp_path / "rag", marker))
+
+
+@pytest.mark.parametrize("trust", [{}, {"trust_remote_code": True}])
+def test_an_exported_model_is_refused(tmp_path: Path, trust: dict[str, bool]) -> None:
+    """Also for a caller who trusts: what runs are its programs, not code that somebody could approve."""
+    base = pytest.importorskip("transformers.exporters.base")
+    (tmp_path / "export.json").write_text('{"schema_version": 1, "export_format": "dynamo", "components": {}}')
+    exported = _surface.guarded(base.ExportedModel, "ExportedModel")
+    with pytest.raises(UsageError, match="exported model is refused"):
+        exported.from_pretrained(str(tmp_path), **trust)
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------

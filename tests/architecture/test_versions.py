@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from safeload.transformers import _surface
 from tests.architecture.source import ROOT
-from tools.contract import CONTRACTS, declared, oldest_of, wanted
+from tools.contract import CONTRACTS, declared, environment, is_optional, oldest_of, wanted
 
 ADAPTERS = [name for name in CONTRACTS if CONTRACTS[name].module]
 TESTS = ("adapters", "guarding")
@@ -66,3 +70,27 @@ def test_a_contract_names_every_test_of_its_library(library: str) -> None:
         if imports.search(path.read_text(encoding="utf-8")) and path not in listed and path.parent not in listed
     ]
     assert library in {"numpy", "safetensors"} or not missing, missing
+
+
+def test_programs_of_a_contract_have_its_version(tmp_path: Path) -> None:
+    """What lies in the environment comes before what this interpreter has, and all of that is there behind it: also for
+    an interpreter that heeds no variable, as programs that tests start do not."""
+    python, packages = environment(tmp_path / "one")
+    (packages / "packaging.py").write_text("__version__ = 'of the contract'\n")
+    code = "import sys, packaging, pytest; assert not sys.flags.no_site; print(packaging.__version__, pytest.__file__)"
+    ran = subprocess.run([python, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"of the contract {pytest.__file__}\n"
+
+
+def test_what_only_an_extra_asks_for_may_be_missing() -> None:
+    """A library may name a release that is not out; what it needs for itself is never left out."""
+    assert is_optional(Requirement('kernels>=0.18.2; extra == "kernels"'))
+    assert not is_optional(Requirement('kernels>=0.18.2; python_version >= "3.10"'))
+    assert not is_optional(Requirement("kernels>=0.18.2"))
+
+
+def test_every_contract_is_run_each_week() -> None:
+    """The workflow has a job for each library at each end."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "contracts.yml").read_text(encoding="utf-8"))["jobs"]
+    matrix = jobs["contract"]["strategy"]["matrix"]
+    assert matrix == {"library": list(CONTRACTS), "version": ["oldest", "newest"]}

@@ -21,10 +21,10 @@ from safeload.core.names import GlobalName
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.door import Door
 from safeload.engine.live import Table, Texts, bring_to_life, names_in
-from safeload.engine.live_plain import PLAIN_TABLE
+from safeload.engine.live.plain import PLAIN_TABLE
+from safeload.engine.live.python2 import texts_for
+from safeload.engine.live.unknown import check_choice, refuse, unlisted
 from safeload.engine.options import Options
-from safeload.engine.python2 import texts_for
-from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream
 from safeload.rules.zones import named_zone
 
@@ -74,7 +74,7 @@ def wished(
     given: tuple[type, ...] = tuple(classes) if not isinstance(classes, str | type) else (classes,)
     handed = Table()
     if given:
-        from safeload.engine.live_classes import table_for
+        from safeload.engine.live.classes import table_for
 
         handed = table_for(given)
     return Wish(

@@ -11,7 +11,7 @@ What reading code may do without being noticed:
 - `import x` written out as a statement, and whatever the imported library does while it initialises;
 - lazily load safeload's own modules, or a codec from `encodings`, by computed name;
 - parse Python source to a tree with `ast.parse` (nothing is made executable);
-- in `safeload.engine.workers` only: start this interpreter, isolated, with the program that stands there;
+- in `safeload.engine.scanning.workers` only: start this interpreter, isolated, with the program that stands there;
 - in `safeload.sources` only: connect to the loopback interface, where the tests' stand-in for the hub listens.
 
 Beside that, a connection to anywhere but the loopback interface fails the test whoever makes it.
@@ -145,7 +145,7 @@ def _harmless(event: str, args: tuple[Any, ...], frame: FrameType | None, reader
     if event == "compile":
         return frame is not None and frame.f_globals.get("__name__") == "ast" and frame.f_code.co_name == "parse"
     if event == "subprocess.Popen":
-        ours = reader.f_globals.get("__name__") == "safeload.engine.workers"
+        ours = reader.f_globals.get("__name__") == "safeload.engine.scanning.workers"
         return ours and args[0] == sys.executable and args[1][1:5] == ["-I", "-S", "-c", reader.f_globals["_PROGRAM"]]
     if event == "socket.connect":
         return _within(str(reader.f_globals.get("__name__")), ("safeload.sources",))

@@ -5,9 +5,9 @@
     python -m tools.contract science oldest
 
 Puts that one version (of `science`: those of all libraries that arrays go through) over the packages of this
-interpreter, in a virtual environment below `build/contract`, and runs every test of what safeload does with it; programs
-that the tests start have that version as well. What the library itself needs stays as it is installed, unless its own
-metadata says that it cannot work with that: then what it asks for lies in the environment, too.
+interpreter, in a virtual environment below `build/contract`, and runs every test of what safeload does with it;
+programs that the tests start have that version as well. What the library itself needs stays as it is installed,
+unless its own metadata says that it cannot work with that: then what it asks for lies in the environment, too.
 """
 
 from __future__ import annotations

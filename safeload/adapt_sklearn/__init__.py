@@ -26,7 +26,7 @@ from safeload.core.graph import How
 from safeload.core.names import GlobalName, escape
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import Made, Maker, Setter, Table
-from safeload.engine.live_classes import namespace, set_attributes
+from safeload.engine.live.classes import namespace, set_attributes
 
 _VERSION = "_sklearn_version"
 _CHECK = GlobalName("sklearn.utils.validation", "check_array")

@@ -50,8 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Admit, write, print the directory. A refusal raises; what is found beside an admission is told, and is code 0."""
+    from safeload.engine.admission.keep import keep
     from safeload.engine.admit import admit
-    from safeload.engine.keep import keep
     from safeload.engine.options import Options
     from safeload.engine.request import Access, Request
 

@@ -12,8 +12,8 @@ from safeload.core.names import escape
 
 if TYPE_CHECKING:
     from safeload.core.finding import FileReport
-    from safeload.engine.kernel_audit import KernelAudit
-    from safeload.engine.kernel_build import Build
+    from safeload.engine.kernels.audit import KernelAudit
+    from safeload.engine.kernels.build import Build
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     Exit code 1: there is code to read before it is listed; 2: something cannot be read.
     """
-    from safeload.engine.kernel_audit import audit_kernel, next_step
+    from safeload.engine.kernels.audit import audit_kernel, next_step
     from safeload.engine.request import Access
 
     with waiting(f"reading the kernel {parsed.reference}"):
@@ -61,7 +61,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _lines(found: KernelAudit) -> Iterator[str]:
     """A piece of a policy file: all that is said about a build is a comment above its entry."""
-    from safeload.engine.kernel_audit import entry
+    from safeload.engine.kernels.audit import entry
 
     yield f"# kernel {escape(found.wanted.repository)} at {found.revision}"
     for variant in found.variants:
@@ -90,7 +90,7 @@ def _about(build: Build, reports: tuple[FileReport, ...]) -> Iterator[str]:
 
 def _document(found: KernelAudit) -> dict[str, object]:
     from safeload.core.finding import Report
-    from safeload.engine.kernel_audit import entry
+    from safeload.engine.kernels.audit import entry
     from safeload.reporters import json
 
     builds = [

@@ -19,12 +19,12 @@ from safeload.core.names import escape
 from safeload.reporters import names
 
 if TYPE_CHECKING:
-    from safeload.engine.accepted import Accepted
-    from safeload.engine.baseline import Baseline
     from safeload.engine.explain import Explanation
     from safeload.engine.options import Options
-    from safeload.engine.rulebook import Selection
-    from safeload.engine.triage import Triaged
+    from safeload.engine.scanning.accepted import Accepted
+    from safeload.engine.scanning.baseline import Baseline
+    from safeload.engine.scanning.rulebook import Selection
+    from safeload.engine.scanning.triage import Triaged
     from safeload.reporters.base import About, Reporter
 
 _STANDARD_INPUT = "-"
@@ -100,9 +100,9 @@ class _Asked(Frozen):
 
 
 def _asked(parsed: argparse.Namespace) -> _Asked:
-    from safeload.engine.accepted import Accepted, accepted
-    from safeload.engine.naming import require_outside
-    from safeload.engine.rulebook import Selection
+    from safeload.engine.scanning.accepted import Accepted, accepted
+    from safeload.engine.scanning.naming import require_outside
+    from safeload.engine.scanning.rulebook import Selection
     from safeload.reporters import find
 
     targets = [path for path in parsed.paths if path != _STANDARD_INPUT]
@@ -114,7 +114,7 @@ def _asked(parsed: argparse.Namespace) -> _Asked:
             require_outside(path, targets, option)
     baseline = None
     if parsed.baseline is not None:
-        from safeload.engine.baseline import read_baseline
+        from safeload.engine.scanning.baseline import read_baseline
 
         baseline = read_baseline(parsed.baseline)
     found = Accepted() if parsed.no_policy else accepted(targets, policy=parsed.policy, start=os.getcwd())
@@ -220,7 +220,7 @@ def _options(parsed: argparse.Namespace) -> Options | None:
 
 def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -> Triaged:
     """What is accepted of what was found; written as a baseline first, if that was asked for."""
-    from safeload.engine.triage import Kind, triage
+    from safeload.engine.scanning.triage import Kind, triage
 
     decide = partial(
         triage,
@@ -231,7 +231,7 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
     )
     triaged = decide(baseline=asked.baseline)
     if parsed.write_baseline is not None:
-        from safeload.engine.baseline import read_baseline, written
+        from safeload.engine.scanning.baseline import read_baseline, written
 
         leave = {key for key, aside in triaged.aside.items() if aside.kind is Kind.SUPPRESSED}
         folder = os.path.dirname(os.path.abspath(parsed.write_baseline))
@@ -246,8 +246,8 @@ def _triaged(parsed: argparse.Namespace, asked: _Asked, reports: list[Report]) -
 def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:
     """What reporters may know beside the reports."""
     from safeload import __version__
-    from safeload.engine.naming import Names
-    from safeload.engine.rulebook import Cards
+    from safeload.engine.scanning.naming import Names
+    from safeload.engine.scanning.rulebook import Cards
     from safeload.reporters.base import About
 
     return About(
@@ -262,7 +262,7 @@ def _about(parsed: argparse.Namespace, triaged: Triaged) -> About:
 
 
 def _fingerprint(name: str, finding: Finding) -> str:
-    from safeload.engine.baseline import fingerprint
+    from safeload.engine.scanning.baseline import fingerprint
 
     return fingerprint(name, finding)
 

@@ -26,17 +26,17 @@ from safeload.core.evidence import Evidence
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
 from safeload.core.policy import Verdict
-from safeload.engine import base_model, build, enforce, publish, recall, select
-from safeload.engine.admission import Admission
+from safeload.engine import enforce
+from safeload.engine.admission import Admission, base_model, build, publish, recall, select
+from safeload.engine.admission.handover import Resources, hand_over, pinned_path
+from safeload.engine.admission.plan import Plan, make_plan
+from safeload.engine.admission.record import AdmittedFile, LeftOut, Record, to_json
 from safeload.engine.approved import ApprovedCode, approve
 from safeload.engine.audit import approval
-from safeload.engine.handover import Resources, hand_over, pinned_path
 from safeload.engine.held import Held
 from safeload.engine.identity import locked_revision
 from safeload.engine.options import Options
-from safeload.engine.plan import Plan, make_plan
 from safeload.engine.reach import reach, reach_program
-from safeload.engine.record import AdmittedFile, LeftOut, Record, to_json
 from safeload.engine.request import Request
 from safeload.sources.base import Snapshot
 from safeload.sources.digest_memo import digest_all

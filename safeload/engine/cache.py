@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safeload.engine.keep import Kept, forget, kept
+from safeload.engine.admission.keep import Kept, forget, kept
 from safeload.engine.options import Options
 from safeload.sources import upkeep
 from safeload.sources.store import Store

@@ -11,11 +11,11 @@ from safeload.core.finding import FileReport, Finding, Status
 from safeload.core.names import Location, escape
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.inspect import Inspected, inspect
-from safeload.engine.looked import shown, unreadable
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.engine.scan import company, require_opinions
+from safeload.engine.scanning.looked import shown, unreadable
 from safeload.formats.base import PickleStream
 from safeload.rules.base import Context
 from safeload.rules.fickling import pseudo_source

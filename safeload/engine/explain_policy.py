@@ -152,7 +152,7 @@ def check(options: Options | None = None) -> tuple[tuple[PolicyFile, ...], tuple
     Raises:
         ConfigError: one of them cannot be used.
     """
-    from safeload.engine.rulebook import require_known
+    from safeload.engine.scanning.rulebook import require_known
     from safeload.trust.suppressions import suppressions
 
     options = options or Options()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from safeload.core.errors import SafeloadError
 from safeload.core.limits import Limits
 from safeload.engine.inspect import Inspected, inspect
-from safeload.engine.looked import shown, unreadable
+from safeload.engine.scanning.looked import shown, unreadable
 from safeload.sources.base import Snapshot
 from safeload.sources.pinned import Identity, PinnedFile
 

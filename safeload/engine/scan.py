@@ -12,14 +12,14 @@ from safeload.core.errors import SafeloadError, UsageError
 from safeload.core.finding import FileReport, Report, Status
 from safeload.core.limits import Limits
 from safeload.engine.inspect import Company
-from safeload.engine.looked import look, shown, unreadable
+from safeload.engine.scanning.looked import look, shown, unreadable
 from safeload.sources.base import Scannable, Snapshot
 from safeload.sources.resolve import resolve
 
 if TYPE_CHECKING:
     from safeload.engine.options import Options
     from safeload.engine.request import Request
-    from safeload.engine.results import Results
+    from safeload.engine.scanning.results import Results
     from safeload.sources.pinned import PinnedFile
     from safeload.sources.remote import RangedSnapshot
 
@@ -115,7 +115,7 @@ def _limits(options: Options | None) -> Limits:
 def _results(snapshot: Scannable, target: str, options: Options | None, digests: Status | None) -> Results | None:
     if _is_remote(snapshot):
         return None
-    from safeload.engine.results import Results
+    from safeload.engine.scanning.results import Results
     from safeload.sources.roots import default_root
 
     root = os.fspath(options.store) if options is not None and options.store is not None else default_root()
@@ -204,7 +204,7 @@ def scan_snapshot(
     opened = results.opened if results is not None else None
     begun = time.monotonic()
     if (many := _workers(workers, len(left))) > 1:
-        from safeload.engine.workers import scan_in_parallel
+        from safeload.engine.scanning.workers import scan_in_parallel
 
         here = cast(Snapshot, snapshot)  # what is not remote
         found = scan_in_parallel(here, left, limits, workers=many, digests=digests, done=done, opened=opened)

@@ -22,10 +22,10 @@ from safeload.core.finding import Finding, Status
 from safeload.core.names import Location, escape
 from safeload.engine.held import Held
 from safeload.engine.inspect import Inspected
-from safeload.engine.looked import unreadable
 from safeload.engine.options import Options
 from safeload.engine.reach import reach
 from safeload.engine.request import Request
+from safeload.engine.scanning.looked import unreadable
 from safeload.formats.base import Config, Part
 from safeload.formats.base import Template as TemplatePart
 from safeload.sources.base import Snapshot

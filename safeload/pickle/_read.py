@@ -13,10 +13,10 @@ from safeload.adapt_pickle import Unknown, Wish, value_of, wished
 from safeload.core.blob import Blob, Extent, MemoryBlob
 from safeload.core.errors import MalformedInput, UsageError, VerificationFailed
 from safeload.core.names import Location, escape
-from safeload.engine.cut import cut
 from safeload.engine.door import opened
 from safeload.engine.handed import Given, claimed, plain_file
-from safeload.engine.only import only_pickle
+from safeload.engine.live.cut import cut
+from safeload.engine.live.only import only_pickle
 from safeload.engine.options import Options
 from safeload.sources.pinned import PinnedFile
 

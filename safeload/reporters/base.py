@@ -10,7 +10,7 @@ from safeload.core.finding import Confidence, FileReport, Finding, Report, Sever
 from safeload.core.frozen import Frozen, fresh
 
 IGNORED = "ignored"
-"""The kind of what is not shown, and counts all the same; see `safeload.engine.triage`."""
+"""The kind of what is not shown, and counts all the same; see `safeload.engine.scanning.triage`."""
 
 
 class Card(Protocol):

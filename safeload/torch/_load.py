@@ -11,10 +11,10 @@ from safeload.core.limits import Limits
 from safeload.core.names import escape
 from safeload.engine.door import Door, opened
 from safeload.engine.live import Table, Texts, bring_to_life, names_in
-from safeload.engine.live_plain import PLAIN_TABLE
+from safeload.engine.live.plain import PLAIN_TABLE
+from safeload.engine.live.python2 import texts_for
+from safeload.engine.live.unknown import check_choice, refuse, unlisted
 from safeload.engine.options import Options
-from safeload.engine.python2 import texts_for
-from safeload.engine.unknown import check_choice, refuse, unlisted
 from safeload.formats.base import PickleStream, TensorTable
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from safeload.core.finding import Report
 from safeload.core.names import Location, escape
 from safeload.core.policy import Reason, Verdict
 from safeload.engine.approved import ApprovedCode
+from safeload.engine.approved.hub_code import CODE, approved_code
 from safeload.engine.door import Door, opened
-from safeload.engine.hub_code import CODE, approved_code
 from safeload.engine.options import Options
 from safeload.sources.http_ranges import without_query
 from safeload.torch._load import checked_options, require_torch, value_of

@@ -16,9 +16,9 @@ from safeload.core.errors import PolicyDenied, UsageError, VerificationFailed
 from safeload.core.names import escape
 from safeload.engine.admission import Admission
 from safeload.engine.approved import PACKAGE, ApprovedCode
+from safeload.engine.approved.tripwire import Tripwire
 from safeload.engine.request import Request
 from safeload.engine.seatbelt import Answers, worn
-from safeload.engine.tripwire import Tripwire
 
 _BY_PATH = ""
 _AUTO = "transformers.models.auto."

@@ -5,7 +5,7 @@ load: a forward, a change of mode, a compilation. So the functions that do it ar
 safeload loads a model in it:
 
 1. what transformers, another library of models, or approved code asks for must be listed, and comes from
-   `engine.kernel_code`; what the user's own code asks of `kernels` directly is the user's;
+   `engine.kernels.code`; what the user's own code asks of `kernels` directly is the user's;
 2. before layers are exchanged for kernels, a run in which nothing is given finds out which ones the library would use
    here; all must be listed, or the call is refused with all that are not;
 3. what is not listed looks like a kernel that does not exist, because libraries then compute in plain torch. Where one
@@ -32,14 +32,14 @@ from safeload.adapt import run
 from safeload.core.errors import PolicyDenied, SafeloadError, UsageError
 from safeload.core.names import escape
 from safeload.core.policy import Reason
-from safeload.engine import kernel_code
 from safeload.engine.approved import PACKAGE
-from safeload.engine.kernel_build import Build, fetch
+from safeload.engine.approved.tripwire import Tripwire
 from safeload.engine.kernels import REPOSITORY, Kernel, Wanted, capabilities, denied, listed, wanted_by
+from safeload.engine.kernels import code as kernel_code
+from safeload.engine.kernels.build import Build, fetch
 from safeload.engine.options import Options
 from safeload.engine.request import Access
 from safeload.engine.seatbelt import taken_off, worn
-from safeload.engine.tripwire import Tripwire
 from safeload.transformers._arguments import repositories
 
 _HUB = "transformers.integrations.hub_kernels"

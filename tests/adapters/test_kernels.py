@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("kernels")
 
-from safeload.engine.kernel_audit import audit_kernel, entry
+from safeload.engine.kernels.audit import audit_kernel, entry
 from tests.adapters import repos
 from tests.guarding.programs import environment
 from tests.hubserver import Hub

@@ -27,7 +27,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import GlobalName
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import Table
-from safeload.engine.live_plain import PLAIN_TABLE
+from safeload.engine.live.plain import PLAIN_TABLE
 from safeload.rules.catalogue import is_stdlib
 from safeload.torch._memory import Memory
 from safeload.torch._tensors import Tensors

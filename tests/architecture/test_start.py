@@ -167,5 +167,5 @@ with contextlib.redirect_stdout(io.StringIO()):
     modules = {name.removeprefix("safeload.") for name in loaded(code)[1]}
     assert "formats.pickle_file" in modules
     assert not modules & {"core.policy", "core.evidence", "core.construct", "engine.options", "engine.request"}
-    assert not modules & {"engine.baseline", "formats.parts", "formats.tensors", "formats.overlap"}
+    assert not modules & {"engine.scanning.baseline", "formats.parts", "formats.tensors", "formats.overlap"}
     assert not modules & {"formats.protobuf", "formats.zip_archive", "formats.tar_archive", "formats.joblib_pickle"}

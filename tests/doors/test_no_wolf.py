@@ -317,7 +317,7 @@ def test_anything_beside_the_exact_form_is_a_finding(stream: bytes) -> None:
 
 def test_a_zone_that_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a database there is no zone; the message says what to install."""
-    from safeload.engine import live_zones
+    from safeload.engine.live import zones as live_zones
 
     monkeypatch.setattr(zoneinfo, "TZPATH", ())
     monkeypatch.setattr(live_zones, "_packaged", frozenset)

@@ -19,7 +19,7 @@ import pytest
 
 from safeload import Limits, Options, pickle
 from safeload.core.errors import SafeloadError, UsageError
-from safeload.engine.live_classes import table_for
+from safeload.engine.live.classes import table_for
 
 suite: Any = pytest.importorskip(
     "test.pickletester", reason="this Python comes without its tests (Debian: libpython3-testsuite): PICKLE NOT PROVEN"

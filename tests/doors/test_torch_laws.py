@@ -24,7 +24,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location
 from safeload.engine.inspect import inspect
 from safeload.engine.live import bring_to_life
-from safeload.engine.live_plain import PLAIN_TABLE
+from safeload.engine.live.plain import PLAIN_TABLE
 from safeload.formats.base import PickleStream
 from safeload.torch._memory import Memory
 from safeload.torch._tensors import Tensors

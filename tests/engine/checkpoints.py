@@ -11,7 +11,7 @@ from safeload import formats
 from safeload.core.blob import MemoryBlob
 from safeload.core.limits import Limits
 from safeload.core.names import Location
-from safeload.engine.checkpoint import Weights, weights_of
+from safeload.engine.admission.checkpoint import Weights, weights_of
 
 PLACE = Location("pytorch_model.bin")
 

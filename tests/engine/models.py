@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save
 
 from safeload.core.limits import Limits
+from safeload.engine.admission.plan import Plan, make_plan
 from safeload.engine.held import Held
-from safeload.engine.plan import Plan, make_plan
 from safeload.engine.request import Request
 from safeload.sources.local import local_snapshot
 from tests.engine.checkpoints import saved

@@ -13,7 +13,7 @@ import torch
 
 from safeload.core.errors import LimitExceeded, MalformedInput
 from safeload.core.limits import Limits
-from safeload.engine.checkpoint import leading_dtype
+from safeload.engine.admission.checkpoint import leading_dtype
 from tests.engine.checkpoints import PLACE, found, saved, weights
 
 W, B = torch.zeros(3, 2), torch.zeros(3)

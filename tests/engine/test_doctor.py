@@ -11,7 +11,7 @@ import pytest
 
 from safeload.engine import doctor
 from safeload.engine.doctor import diagnose
-from safeload.engine.doctor_base import Grade, Note
+from safeload.engine.doctor.base import Grade, Note
 from safeload.engine.options import Options
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 
 from safeload.core.errors import PolicyDenied, SafeloadError, SourceError, VerificationFailed
 from safeload.core.policy import AllOf
-from safeload.engine import build, handover, tensorfile
+from safeload.engine import tensorfile
+from safeload.engine.admission import build, handover
+from safeload.engine.admission.handover import Resources
 from safeload.engine.admit import admit
-from safeload.engine.handover import Resources
 from safeload.engine.options import Options
 from safeload.engine.request import Request
 from safeload.sources.pinned import PinnedFile
@@ -221,7 +222,8 @@ def test_several_processes_admit_one_model_at_once(tmp_path: Path, pickle: bool)
 
 KILLED = """
 import os, signal, sys
-from safeload.engine import build, tensorfile
+from safeload.engine import tensorfile
+from safeload.engine.admission import build
 from safeload.engine.admit import admit
 def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from safeload.core.errors import PolicyDenied, VerificationFailed
-from safeload.engine import keep as keeping
-from safeload.engine.keep import keep, kept
+from safeload.engine.admission import keep as keeping
+from safeload.engine.admission.keep import keep, kept
 from safeload.engine.options import Options
 from safeload.sources.store import Store
 from tests.adapters import repos

@@ -24,10 +24,10 @@ from safeload.core.errors import (
     VerificationFailed,
 )
 from safeload.core.limits import Limits
-from safeload.engine import kernel_code
-from safeload.engine.kernel_audit import audit_kernel, entry
-from safeload.engine.kernel_build import Build, KernelFile, fetch, module_names, read_build, snapshot_of
 from safeload.engine.kernels import Wanted, listed, wanted_by
+from safeload.engine.kernels import code as kernel_code
+from safeload.engine.kernels.audit import audit_kernel, entry
+from safeload.engine.kernels.build import Build, KernelFile, fetch, module_names, read_build, snapshot_of
 from safeload.engine.options import Options
 from safeload.engine.request import Access
 from safeload.sources import hfcache

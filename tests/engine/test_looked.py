@@ -8,7 +8,7 @@ from safeload.core.blob import MemoryBlob
 from safeload.core.errors import SourceError
 from safeload.core.finding import Status
 from safeload.core.limits import Limits
-from safeload.engine.looked import look
+from safeload.engine.scanning.looked import look
 from tests.corpus.build import payload
 
 

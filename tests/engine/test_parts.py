@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from safeload.core.errors import MalformedInput, SafeloadError
-from safeload.engine.plan import Plan
+from safeload.engine.admission.plan import Plan
 from safeload.engine.request import Request
 from tests.engine.models import index, pickled, plan_of, safe, write_all
 

@@ -22,7 +22,7 @@ from safeload.core.errors import (
     UsageError,
     VerificationFailed,
 )
-from safeload.engine import publish
+from safeload.engine.admission import publish
 from safeload.engine.admit import admit
 from safeload.engine.cache import pruned
 from safeload.engine.options import Options

@@ -12,7 +12,7 @@ from safeload.core.errors import LimitExceeded, UsageError
 from safeload.core.limits import Limits
 from safeload.engine.audit.approve import approve
 from safeload.engine.explain import explain
-from safeload.engine.kernel_audit import audit_kernel
+from safeload.engine.kernels.audit import audit_kernel
 from safeload.engine.reach import reach
 from safeload.engine.templates import find_templates
 from tests.hubserver import Hub, hub  # noqa: F401  (a fixture)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safeload.core.evidence import CodeNeed
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location
-from safeload.engine.record import AdmittedFile, LeftOut, Record, from_json, to_json
+from safeload.engine.admission.record import AdmittedFile, LeftOut, Record, from_json, to_json
 from safeload.sources.pinned import Identity
 
 texts = st.text(st.characters(), max_size=20)

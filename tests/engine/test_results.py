@@ -13,10 +13,10 @@ import pytest
 
 from safeload.core.finding import Report, Status
 from safeload.core.limits import Limits
-from safeload.engine import results
 from safeload.engine import scan as engine
 from safeload.engine.options import Options
 from safeload.engine.scan import scan
+from safeload.engine.scanning import results
 
 POISONED = b"cos\nsystem\n(S'true'\ntR."
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeload.engine.rewrite import rewrite
+from safeload.engine.admission.rewrite import rewrite
 from tests.effort import lines
 
 NOTHING: Any = lambda name: False  # noqa: E731  (no file is handed over)

@@ -11,7 +11,7 @@ import pytest
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import Location
-from safeload.engine import select
+from safeload.engine.admission import select
 from safeload.engine.request import Request
 
 NAMES = (

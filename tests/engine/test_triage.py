@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from safeload.core.errors import ConfigError, SourceError, UsageError
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location
-from safeload.engine import baseline as baselines
-from safeload.engine.baseline import Baseline, read_baseline
-from safeload.engine.naming import Names, beside, require_outside
-from safeload.engine.rulebook import Selection, cards, require_known
-from safeload.engine.triage import Kind, Triaged, triage
+from safeload.engine.scanning import baseline as baselines
+from safeload.engine.scanning.baseline import Baseline, read_baseline
+from safeload.engine.scanning.naming import Names, beside, require_outside
+from safeload.engine.scanning.rulebook import Selection, cards, require_known
+from safeload.engine.scanning.triage import Kind, Triaged, triage
 from safeload.trust.suppressions import Suppression
 
 TODAY = datetime.date(2026, 12, 1)

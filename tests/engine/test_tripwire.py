@@ -9,8 +9,8 @@ import pytest
 
 import safeload.transformers as guarded
 from safeload import ConfigError, PolicyDenied
-from safeload.engine import tripwire
 from safeload.engine.admit import admit
+from safeload.engine.approved import tripwire
 from safeload.engine.request import Request
 from safeload.trust.policy_file import CAPABILITIES
 from tests.adapters import coded

@@ -14,14 +14,14 @@ import pytest
 
 from safeload.core.errors import SourceError, UsageError
 from safeload.core.finding import FileReport, Finding, Report, Status
-from safeload.engine import carry, forked, workers
 from safeload.engine.options import Options
 from safeload.engine.scan import scan
+from safeload.engine.scanning import carry, forked, workers
 
 POISONED = b"cos\nsystem\n(S'true'\ntR."
 SABOTAGE = """
 import os, sys, time
-from safeload.engine import worker
+from safeload.engine.scanning import worker
 honest, serve = worker.look, worker.serve
 def sabotaged(channel, answers):
     def look(file, path, limits, **rest):
@@ -53,8 +53,9 @@ COPIES = (
     + """
 import json
 from safeload.core.finding import Status
-from safeload.engine import forked, workers
-from safeload.engine.carry import packed
+from safeload.engine.scanning import forked
+from safeload.engine.scanning import workers
+from safeload.engine.scanning.carry import packed
 from safeload.engine.scan import scan
 forked.serve = sabotaged
 workers.PATIENCE = 3.0

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from safeload.core.errors import SourceError
 from safeload.core.finding import Confidence, FileReport, Finding, Report, Severity, Status
 from safeload.core.names import Location
-from safeload.engine.baseline import fingerprint
-from safeload.engine.rulebook import cards
-from safeload.engine.triage import Aside, Kind
+from safeload.engine.scanning.baseline import fingerprint
+from safeload.engine.scanning.rulebook import cards
+from safeload.engine.scanning.triage import Aside, Kind
 from safeload.reporters import find
 from safeload.reporters.base import About
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from safeload.core.finding import Status
-from safeload.engine.baseline import fingerprint
-from safeload.engine.rulebook import cards
+from safeload.engine.scanning.baseline import fingerprint
+from safeload.engine.scanning.rulebook import cards
 from safeload.reporters.base import About
 from tests.reporters.hostile import BREAKOUTS, Scanned
 from tests.reporters.reports import EVIL, file, finding, report

@@ -12,9 +12,9 @@ from jsonschema import Draft4Validator, Draft202012Validator
 
 from safeload.core.finding import Status
 from safeload.core.names import Location
-from safeload.engine.baseline import fingerprint
-from safeload.engine.rulebook import cards
-from safeload.engine.triage import Aside, Kind
+from safeload.engine.scanning.baseline import fingerprint
+from safeload.engine.scanning.rulebook import cards
+from safeload.engine.scanning.triage import Aside, Kind
 from safeload.reporters.base import About
 from safeload.reporters.sarif import uri
 from tests.architecture.source import ROOT

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from safeload.core.digest import sha256, tree_digest
 from safeload.core.errors import LimitExceeded, MalformedInput, SafeloadError, SourceError, UsageError
 from safeload.core.names import Location, escape
+from safeload.engine.admission.parts import code_of_parts
 from safeload.engine.held import Held
 from safeload.engine.options import Options
-from safeload.engine.parts import code_of_parts
 from safeload.engine.reach import reach
 from safeload.engine.request import Request
 from safeload.formats.base import Code, Reference

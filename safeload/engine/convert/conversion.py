@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safeload.core.finding import Report
-from safeload.engine.record import LeftOut
+from safeload.engine.admission.record import LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.core.paths import bare_name
-from safeload.engine import select
+from safeload.engine.admission import select
 from safeload.engine.convert.contents import Contents
 from safeload.engine.convert.keras import HDF5, file_contents, holds_hdf5
 from safeload.engine.convert.mosaic import joined

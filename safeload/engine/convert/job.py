@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.finding import Report
 from safeload.core.names import Location, escape
+from safeload.engine.admission.record import LeftOut
 from safeload.engine.convert.contents import other_values
 from safeload.engine.convert.conversion import Conversion, ConvertedFile
 from safeload.engine.convert.inputs import Inputs, Read, fetch, find_inputs, read
@@ -25,7 +26,6 @@ from safeload.engine.convert.selection import Choice, Selection, Shared, choose
 from safeload.engine.convert.shards import DEFAULT_SIZE, plan_files, size_in_bytes
 from safeload.engine.held import Held
 from safeload.engine.options import Options
-from safeload.engine.record import LeftOut
 from safeload.engine.request import Request
 
 _SAFE = frozenset({"safetensors", "gguf"})

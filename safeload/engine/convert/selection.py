@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from safeload.core.errors import MalformedInput, UsageError
 from safeload.core.names import Location, escape
-from safeload.engine.record import LeftOut
+from safeload.engine.admission.record import LeftOut
 from safeload.engine.tensorfile import CODES, RESERVED, is_text
 from safeload.formats.base import TensorView
 from safeload.formats.dtypes import WIDTHS

@@ -257,6 +257,24 @@ def test_long_names_are_sent_too(tmp_path: Path) -> None:
     assert scan(tmp_path, workers=2) == scan(tmp_path)
 
 
+def test_no_worker_is_given_more_than_its_socket_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each message, what is on the way leaves room for it: waiting for room would be waiting for ever."""
+    deep = tmp_path.joinpath(*["ü" * 120] * 5)
+    deep.mkdir(parents=True)
+    for number in range(40):
+        (deep / f"{'é' * 100}{number}.bin").write_bytes(b"")
+    seen: list[int] = []
+    send = workers._Worker.send
+
+    def watched(worker: workers._Worker, data: bytes, descriptors: list[int]) -> None:
+        seen.append(sum(size for _, size in worker.sent) + len(data))
+        send(worker, data, descriptors)
+
+    monkeypatch.setattr(workers._Worker, "send", watched)
+    scan(tmp_path, workers=2)
+    assert len(seen) > 4 and max(seen) < workers.ROOM + workers.MESSAGE
+
+
 def test_a_name_that_is_no_text_is_sent_too(tmp_path: Path) -> None:
     """A file whose name is not UTF-8 is reported on as with one worker."""
     for number in range(20):

@@ -42,6 +42,8 @@ _PROGRAM = (
     "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _CHUNK = 1 << 16
+ROOM = MESSAGE // 2
+"""Bytes on the way to one worker above which it gets no further message: the least socket holds two of the largest."""
 _text = json.JSONEncoder().encode
 _read = json.JSONDecoder().decode
 
@@ -116,8 +118,11 @@ class _Job:
         worker.close()
 
     def _feed(self, worker: _Worker) -> None:
-        """Give a worker enough to do; end it if there is nothing."""
-        while len(worker.sent) <= BATCH and self._send(worker):
+        """Give a worker enough to do; end it if there is nothing.
+
+        Never more than its socket holds: whoever waits until there is room takes no answers, and so may wait for ever.
+        """
+        while len(worker.sent) <= BATCH and sum(size for _, size in worker.sent) < ROOM and self._send(worker):
             pass
         if not worker.sent:
             self._end(worker)
@@ -147,8 +152,9 @@ class _Job:
         if not worker.wrong or not worker.sent:
             self._feed(worker)
             return
-        self._add(unreadable(worker.sent.popleft(), _lost(worker.wrong)))
-        self._waiting.extendleft(reversed(worker.sent))
+        (lost, _), *rest = worker.sent
+        self._add(unreadable(lost, _lost(worker.wrong)))
+        self._waiting.extendleft(path for path, _ in reversed(rest))
         self._end(worker)
         self._start()
 
@@ -156,7 +162,7 @@ class _Job:
         """Open and hand over a batch of files; say whether there was one."""
         files: list[PinnedFile] = []
         rows: list[str] = []
-        paths: list[str] = []
+        sent: list[tuple[str, int]] = []
         length = 0
         try:
             while len(files) < BATCH and length < MESSAGE // 4:
@@ -170,15 +176,15 @@ class _Job:
                     continue
                 if self.opened is not None:
                     self.opened(path, files[-1])
-                paths.append(path)
                 rows.append(f"[{_text(path)}, {_text(shown(self.snapshot, path))}]")
+                sent.append((path, len(rows[-1])))
                 length += len(rows[-1])
             if not files:
                 return False
             # What could not be sent is not answered: `answer` notices that the worker is gone.
             message = f'{{"files": [{", ".join(rows)}], "asked": {self._asked}}}'
             worker.send(message.encode(), [file.fileno() for file in files])
-            worker.sent.extend(paths)
+            worker.sent.extend(sent)
         finally:
             for file in files:
                 file.close()
@@ -199,8 +205,8 @@ class _Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._answers, writing = os.pipe()
         self._link, self._buffer = ours, b""
-        self.sent: deque[str] = deque()
-        """Files that it was given and did not answer yet."""
+        self.sent: deque[tuple[str, int]] = deque()
+        """Files that it was given and did not answer yet, each with the bytes that its names take in a message."""
         self.since = time.monotonic()
         """When it was last heard of."""
         self.wrong = ""
@@ -244,7 +250,7 @@ class _Worker:
         except (ValueError, RecursionError):
             self.wrong = "the process that read it answered with something else than a report"
             return None
-        if report.path != self.sent[0]:
+        if report.path != self.sent[0][0]:
             self.wrong = "the process that read it answered about another file"
             return None
         return report

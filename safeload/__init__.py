@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         Reason,
         Verdict,
     )
-    from safeload.engine.admission import Admission
+    from safeload.engine.admission.admitted import Admission
     from safeload.engine.admit import admit
     from safeload.engine.audit.report import Audit, audit
     from safeload.engine.bom import Bill, bom
@@ -79,7 +79,7 @@ _HOME = {
     "NothingWorseThan": "safeload.core.policy",
     "OnlyApprovedCode": "safeload.core.policy",
     # What one gets.
-    "Admission": "safeload.engine.admission",
+    "Admission": "safeload.engine.admission.admitted",
     "Audit": "safeload.engine.audit.report",
     "Conversion": "safeload.engine.convert.conversion",
     "Locked": "safeload.engine.lock",

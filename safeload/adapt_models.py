@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from safeload import adapt, adapt_after
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Access, Request

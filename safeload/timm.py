@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_submodules
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.request import Access, Purpose, Request
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from safeload.cli.output import note, waiting
 from safeload.core.finding import Report, Status
 
 if TYPE_CHECKING:
-    from safeload.engine.admission import Admission
+    from safeload.engine.admission.admitted import Admission
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

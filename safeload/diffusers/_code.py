@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.approved import ApprovedCode
 from safeload.engine.seatbelt import Answers, Trap, worn
 

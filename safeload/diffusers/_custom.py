@@ -16,7 +16,7 @@ from safeload import adapt, adapt_models
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
 from safeload.diffusers._code import pair_of, require_switch
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.approved.program import file_of_model, file_on_hub
 from safeload.engine.request import Access, Request
 

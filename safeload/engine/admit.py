@@ -27,7 +27,8 @@ from safeload.core.finding import FileReport, Report, Status
 from safeload.core.names import Location, escape
 from safeload.core.policy import Verdict
 from safeload.engine import enforce
-from safeload.engine.admission import Admission, base_model, build, publish, recall, select
+from safeload.engine.admission import base_model, build, publish, recall, select
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admission.handover import Resources, hand_over, pinned_path
 from safeload.engine.admission.plan import Plan, make_plan
 from safeload.engine.admission.record import AdmittedFile, LeftOut, Record, to_json

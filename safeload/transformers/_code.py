@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from safeload.core.errors import PolicyDenied, UsageError, VerificationFailed
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.approved import PACKAGE, ApprovedCode
 from safeload.engine.approved.tripwire import Tripwire
 from safeload.engine.request import Request

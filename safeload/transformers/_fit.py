@@ -7,7 +7,7 @@ from typing import Any
 
 from safeload.core.errors import MalformedInput
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 
 _SHOWN = 20
 

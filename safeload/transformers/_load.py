@@ -16,7 +16,7 @@ from typing import Any, cast
 from safeload import adapt
 from safeload.core.errors import UsageError
 from safeload.core.names import escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Purpose, Request

@@ -11,7 +11,7 @@ import pytest
 
 from safeload.core.errors import ConfigError, PolicyDenied, SafeloadError, SourceError
 from safeload.core.policy import AllOf, NothingWorseThan
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.lock import lock
 from safeload.engine.options import Options

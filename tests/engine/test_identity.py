@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safeload.core.errors import ConfigError, PolicyDenied, SafeloadError
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.lock import lock
 from safeload.engine.options import Options

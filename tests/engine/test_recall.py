@@ -15,7 +15,8 @@ import pytest
 from safeload.core.errors import PolicyDenied, SafeloadError
 from safeload.core.limits import Limits
 from safeload.engine import held, tensorfile
-from safeload.engine.admission import Admission, build, recall
+from safeload.engine.admission import build, recall
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Request

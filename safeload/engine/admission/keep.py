@@ -17,7 +17,7 @@ from safeload import __version__
 from safeload.core.digest import sha256
 from safeload.core.errors import VerificationFailed
 from safeload.core.names import Location, escape
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.options import Options
 from safeload.engine.request import Request

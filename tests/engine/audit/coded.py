@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from safeload.core.errors import PolicyDenied
-from safeload.engine.admission import Admission
+from safeload.engine.admission.admitted import Admission
 from safeload.engine.admit import admit
 from safeload.engine.audit.approve import Approval, approve
 from safeload.engine.options import Options

@@ -167,9 +167,8 @@ def account(limits: Limits, blob: Blob) -> Inner:
         parsed=_PARSED_ALWAYS + _PARSED * blob.size,
         size=blob.size,
     )
-    inner = Inner.__new__(
-        Inner
-    )  # as its constructor would make it, in a tenth of the time: this is done for every file
+    # As its constructor would make it, in a tenth of the time: this is done for every file.
+    inner = Inner.__new__(Inner)
     inner.__dict__.update(limits.__dict__, level=0, work=work)
     return inner
 

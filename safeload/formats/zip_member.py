@@ -22,7 +22,7 @@ _IN_MEMORY = 16 << 20
 """Members up to this size are inflated whole."""
 _ALL_IN_MEMORY = 64 << 20
 """All members of one archive that are inflated whole, together."""
-_OVERLAP = 2
+_OVERLAP = 4
 """How often the members of an archive may ask for its bytes; once is regular, but every way of reading counts."""
 _SOME = 256 << 10
 """What may be looked into however small the archive is."""

@@ -65,6 +65,10 @@ class Guard(Protocol):
 # --- the facade -----------------------------------------------------------------------------------------------------
 
 
+_asked: ContextVar[frozenset[tuple[type, type]]] = ContextVar("safeload_asked", default=frozenset())
+"""What is being answered: whether a class extends another one."""
+
+
 class FacadeMeta(ABCMeta):
     """The type of facades, and of users' subclasses of them. (`ABCMeta`, so that those may be abstract as well.)"""
 
@@ -81,7 +85,17 @@ class FacadeMeta(ABCMeta):
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         genuine = genuine_class(cls)
-        return super().__subclasscheck__(subclass) if genuine is cls else issubclass(subclass, genuine)
+        if genuine is cls:
+            return super().__subclasscheck__(subclass)
+        # An abstract class asks all classes that extend it, and its facade does. That one has nothing to add.
+        asked = _asked.get()
+        if (genuine, subclass) in asked:
+            return False
+        token = _asked.set(asked | {(genuine, subclass)})
+        try:
+            return issubclass(subclass, genuine)
+        finally:
+            _asked.reset(token)
 
     def __eq__(cls, other: object) -> bool:
         genuine = genuine_class(cls)

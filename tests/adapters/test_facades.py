@@ -132,9 +132,9 @@ def test_a_user_s_subclass_is_an_ordinary_subclass_of_the_genuine_class() -> Non
 def test_an_abstract_class_and_its_facade_ask_each_other_once() -> None:
     """Abstract classes ask those that extend them, so their facades, too: the answer is the library's, and comes."""
     plain = pytest.importorskip("sentence_transformers")
-    from safeload.sentence_transformers import CrossEncoder
+    import safeload.sentence_transformers as sentences
 
-    class Mine(CrossEncoder):  # type: ignore[misc]
+    class Mine(sentences.CrossEncoder):  # type: ignore[misc]
         pass
 
     class Theirs(plain.CrossEncoder):  # type: ignore[misc]
@@ -145,7 +145,7 @@ def test_an_abstract_class_and_its_facade_ask_each_other_once() -> None:
 
     assert type(plain.CrossEncoder) is abc.ABCMeta
     plain.CrossEncoder.register(Registered)
-    for asked in (CrossEncoder, plain.CrossEncoder):
+    for asked in (sentences.CrossEncoder, plain.CrossEncoder):
         answers = [issubclass(kind, asked) for kind in (int, plain.SentenceTransformer, Mine, Theirs, Registered)]
         assert answers == [False, False, True, True, True] and not isinstance("text", asked)
 

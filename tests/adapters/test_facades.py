@@ -137,7 +137,7 @@ def test_an_abstract_class_and_its_facade_ask_each_other_once() -> None:
     class Mine(sentences.CrossEncoder):  # type: ignore[misc]
         pass
 
-    class Theirs(plain.CrossEncoder):  # type: ignore[misc]
+    class Theirs(plain.CrossEncoder):  # type: ignore[misc,name-defined]
         pass
 
     class Registered:

@@ -38,6 +38,7 @@ _GUARDS = "_safeload_guards"
 _facades: dict[int, type] = {}
 _metas: dict[type, type[FacadeMeta]] = {}
 _lock = threading.RLock()
+_asked: ContextVar[type | None] = ContextVar("safeload_asked", default=None)
 _admitted: ContextVar[tuple[str, ...]] = ContextVar("safeload_admitted", default=())
 
 T = TypeVar("T")
@@ -81,7 +82,17 @@ class FacadeMeta(ABCMeta):
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         genuine = genuine_class(cls)
-        return super().__subclasscheck__(subclass) if genuine is cls else issubclass(subclass, genuine)
+        if genuine is cls:
+            return super().__subclasscheck__(subclass)
+        if type.__subclasscheck__(genuine, subclass):
+            return True
+        if _asked.get() is subclass:  # an abstract class asks all its subclasses, and a facade must not ask back
+            return False
+        token = _asked.set(subclass)
+        try:
+            return issubclass(subclass, genuine)
+        finally:
+            _asked.reset(token)
 
     def __eq__(cls, other: object) -> bool:
         genuine = genuine_class(cls)

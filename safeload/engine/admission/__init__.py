@@ -7,14 +7,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safeload.core.evidence import LockMatch, VerifiedSignature
 from safeload.core.finding import Report
 from safeload.core.policy import Verdict
 from safeload.engine.admission.handover import Resources
 from safeload.engine.admission.record import AdmittedFile, LeftOut
-from safeload.engine.approved import ApprovedCode
+
+if TYPE_CHECKING:  # which reads closures, which know what is admitted
+    from safeload.engine.approved import ApprovedCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

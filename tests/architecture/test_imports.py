@@ -52,6 +52,7 @@ TABLE = {
         theirs_in=(
             ("sources.hub", "huggingface_hub"),
             ("sources.hub_answers", "huggingface_hub"),
+            ("sources.hub_wire", "huggingface_hub"),
             ("sources.hashers", "blake3"),
             ("sources.fsspec_ranges", "fsspec"),
         ),

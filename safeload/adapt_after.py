@@ -117,3 +117,26 @@ def install_class_door(owner: type, name: str, door: Callable[..., Any]) -> None
 
     method._safeload_door = True  # type: ignore[attr-defined]
     setattr(owner, name, classmethod(method))
+
+
+class _OnObjects(classmethod):  # type: ignore[type-arg]
+    """A class method that is guarded where it is called on an object that holds a keeper, and itself elsewhere."""
+
+    def __init__(self, function: Callable[..., Any], door: Door) -> None:
+        super().__init__(function)
+        self.door = door
+
+    def __get__(self, holder: Any, owner: type | None = None) -> Any:
+        method = super().__get__(holder, owner)
+        keeper = None if holder is None else keeper_of(holder)
+        return method if keeper is None else functools.partial(self.door, keeper, method, holder)
+
+
+def install_object_door(owner: type, name: str, door: Door) -> None:
+    """Guard a class method on objects that hold a keeper: `model.from_pretrained(…)` loads another model.
+
+    On classes it is what it was, `type(model).from_pretrained` too.
+    """
+    original = vars(owner)[name]
+    if isinstance(original, classmethod) and not isinstance(original, _OnObjects):
+        setattr(owner, name, _OnObjects(original.__func__, door))

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,13 @@ def install(kind: type) -> None:
     home = next((base for base in kind.__mro__ if "save" in vars(base)), None)
     if home is not None and not hasattr(vars(home)["save"], _MARK):
         setattr(home, "save", _saving(vars(home)["save"]))  # noqa: B010  (mypy knows no such attribute)
+
+
+def install_everywhere() -> None:
+    """The same for all models that the library has: for modules, which may become part of any."""
+    for name in ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"):
+        if (kind := getattr(sys.modules.get("sentence_transformers"), name, None)) is not None:
+            install(kind)
 
 
 def _saving(original: Callable[..., Any]) -> Callable[..., Any]:

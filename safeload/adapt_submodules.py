@@ -16,8 +16,8 @@ from typing import Any
 from safeload import adapt
 from safeload.core.errors import UsageError
 
-CODE = ("get_class_from_dynamic_module", "get_class_in_module", "get_cached_module_file")
-"""Functions of transformers and diffusers that fetch or run code, whoever asks."""
+CODE = ("get_class_from_dynamic_module", "get_class_in_module", "get_cached_module_file", "import_module_class")
+"""Functions of transformers, diffusers and sentence-transformers that fetch or run code, whoever asks."""
 Guarded = Callable[[Any, str], Any]
 """Makes the guarded form of an object of a library, by its name; the object itself where there is nothing to guard."""
 

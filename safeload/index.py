@@ -29,7 +29,7 @@ FORMATS: dict[str, Any] = {
     'hdf5_groups': (4327, ()),
     'hdf5_heaps': (6460, ()),
     'hdf5_objects': (6266, ()),
-    'inside': (10720, ()),
+    'inside': (10710, ()),
     'jinja': (289, ()),
     'joblib_pickle': (10355, (('joblib', ('.joblib', '.pkl', '.pickle', '.sav'), False, {'holds': (b'NumpyArrayWrapper',)}),)),
     'json_config': (8106, (('json', ('.json', '.ipynb', '.webmanifest'), False, {'first': b'{[" \t\n\r\x0b\x0c'}),)),

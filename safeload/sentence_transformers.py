@@ -7,9 +7,10 @@ that was approved and asked for with `trust_remote_code=True`. Every class that 
 one of the library's own modules, or lies in a file that was approved; no activation is called but layers of torch.
 Options of safeload ride in one keyword: `safeload=Options(…)`.
 
-Guarded are `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder`. All other names are the
-library's own objects. Not guarded are its modules by themselves (`models.Transformer("…")`), its trainers'
-own checkpoints, and whatever your code imports from the library itself.
+Guarded are `SentenceTransformer`, `CrossEncoder`, `SparseEncoder` and `MultiVectorEncoder`, and the modules that load
+by themselves: `models.Transformer("…")`, `models.Dense.load("…")` (see `adapt_sentence_modules`). All other names are
+the library's own objects. Not guarded are class methods of what was loaded (`type(model).load(…)`), its trainers' own
+checkpoints, and whatever your code imports from the library itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, for the onnx
 and openvino backends, or if the library is missing or too old; `SourceError`, `MalformedInput`, `VerificationFailed`.
@@ -17,20 +18,24 @@ and openvino backends, or if the library is missing or too old; `SourceError`, `
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from safeload import adapt, adapt_after, adapt_library, adapt_models, adapt_sentences, adapt_submodules
-from safeload.core.errors import PolicyDenied, UsageError
-from safeload.core.names import escape
-from safeload.engine.request import Access, Request
-from safeload.engine.seatbelt import Answers, Trap, worn
-from safeload.transformers import _arguments
-from safeload.transformers._code import Approved
-from safeload.transformers._load import native_types
+from safeload import (
+    adapt,
+    adapt_after,
+    adapt_library,
+    adapt_models,
+    adapt_sentence_modules,
+    adapt_sentences,
+    adapt_submodules,
+)
+from safeload import adapt_sentence_loads as loads
+from safeload.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sentence_transformers import *  # noqa: F403
@@ -39,19 +44,12 @@ HOME = "safeload.sentence_transformers"
 OLDEST = "5.2"
 _MODELS = ("SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder")
 _REFERENCES = ("model_name_or_path", "model_name")
-_INNER = (
-    *("model_kwargs", "processor_kwargs", "tokenizer_kwargs", "config_kwargs"),
-    *("model_args", "automodel_args", "tokenizer_args", "config_args"),  # as they were called before
+_EXPORTS = (
+    *("models", "sparse_encoder.models", "base.modules", "sentence_transformer.modules", "sparse_encoder.modules"),
+    *("cross_encoder.modules", "multi_vector_encoder.modules"),
 )
-_OUTER_ONLY = ("revision", "subfolder", "trust_remote_code", "local_files_only", *_arguments.ACCESS)
+"""The packages of the library that show its modules, in all versions."""
 _ORIGINAL = "bert-base-uncased"
-_BY_NAME, _IN_FILES = "import_from_string", "import_module_class"
-"""Functions of the library: the first imports a class by its name, the second knows files of models as well."""
-_OLD_ROUTER = "sentence_transformers.models.Router"
-_LOOKS = "sentence_transformers.multi_vector_encoder.model"
-"""Where the library only looks what kind of class it is, and goes on without an answer."""
-_IMPORTS = ("sentence_transformers.", "torch.")
-_UNSUPPORTED = ("gguf_file", "adapter_kwargs", "state_dict", "config", "offload_state_dict")
 
 
 def library() -> ModuleType:
@@ -64,14 +62,31 @@ def library() -> ModuleType:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") and name != "__all__":
         raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
-    value = adapt_submodules.shown(getattr(library(), name), name, home=HOME, guarded=_guarded)
+    value = adapt_submodules.shown(_found(name), name, home=HOME, guarded=_guarded)
     globals()[name] = value
     return value
 
 
+def _found(name: str) -> Any:
+    """A name of the library. Its submodules are found before anybody imported them, such as `models`, which moved."""
+    genuine = library()
+    if hasattr(genuine, name):
+        return getattr(genuine, name)
+    whole = f"{genuine.__name__}.{name}"
+    try:
+        return importlib.import_module(whole)
+    except ModuleNotFoundError as error:
+        if error.name != whole:
+            raise
+    for home in _EXPORTS:  # which references to classes of modules, such as pickles of them, have to be found without
+        if inspect.isclass(value := getattr(sys.modules.get(f"{genuine.__name__}.{home}"), name, None)):
+            return value
+    raise AttributeError(f"module {HOME!r} has no attribute {name!r}")
+
+
 def _guarded(value: Any, name: str) -> Any:
     if name not in _MODELS or not inspect.isclass(value):
-        return value
+        return adapt_sentence_modules.guarded(value, HOME)
     guards: dict[str, adapt.Guard] = {"load": _guard_load, "merge": _guard_merge}
     own = {method: guard for method, guard in guards.items() if hasattr(value, method)}
     return adapt.facade(value, module=HOME, guards=own, init=_guard_init)
@@ -97,11 +112,11 @@ def _guard_init(call: adapt.Call) -> Any:
     if reference is None:  # put together of modules that the caller has, or of what was admitted
         return call.method(**named)
     reference, asked = _full_name(reference, call.owner), bool(named.get("local_files_only"))
-    request = _take_request(named, _take_access(named))
+    request = loads.take_request(named, loads.take_access(named))
     with adapt_models.Loading(reference, call.options) as loading:
         admission = loading.admit(reference, request)
         named |= {holder: str(admission.path), "trust_remote_code": bool(loading.approved), "local_files_only": True}
-        model = loading.run(lambda: call.method(**named), _traps(), _answers(loading.approved))
+        model = loading.run(lambda: call.method(**named), loads.traps(), loads.answers(loading.approved))
     adapt_after.hold(model, loading.keeper)
     adapt_models.dress_modules(model, loading)
     if loading.approved:
@@ -131,50 +146,10 @@ def _guard_merge(call: adapt.Call) -> Any:
                 remedy=f"load each with safeload first: merge([{call.owner.__name__}(…), …])",
             )
     with adapt_models.Loading("a merged model", call.options) as loading:
-        return loading.run(lambda: call.method(*call.args, **call.kwargs), _traps())
+        return loading.run(lambda: call.method(*call.args, **call.kwargs), loads.traps())
 
 
-def _traps() -> tuple[Trap, ...]:
-    """Where the library imports a class by its name, in every place that has this function."""
-    homes = [name for name in [*sys.modules] if name.startswith("sentence_transformers.")]
-    return tuple(
-        Trap(home, _BY_NAME, "import a class by its name", ImportError if home == _LOOKS else None, judge=_import)
-        for home in homes
-        if _BY_NAME in vars(sys.modules[home])
-    )
-
-
-def _answers(approved: Approved) -> Answers:
-    """Old routers import classes by their names alone, wherever they are. They get those that are approved instead."""
-    router = sys.modules.get(_OLD_ROUTER)
-    if not approved or router is None or _BY_NAME not in vars(router) or _IN_FILES in vars(router):
-        return {}
-
-    def imported(dotted_path: str) -> Any:
-        if dotted_path.startswith(_IMPORTS):
-            return inspect.unwrap(vars(router)[_BY_NAME])(dotted_path)
-        module, _, name = dotted_path.rpartition(".")
-        belt = worn()
-        assert belt is not None  # only a belt asks
-        for code in approved:
-            if "." not in module and code.find("", f"{module}.py") is not None:
-                try:
-                    return code.load("", f"{module}.py", name)
-                except PolicyDenied as denial:
-                    belt.remember(denial)
-                    raise
-        belt.refuse(_import(dotted_path))
-
-    return {(name, _BY_NAME): imported for name, module in [*sys.modules.items()] if module is router}  # it has two
-
-
-def _import(dotted_path: object, *_: object, **__: object) -> str:
-    """What it does: nothing worth a word for the library's own classes and the layers of torch. Where a class is in no
-    file of the model, the library would go on to import whatever is installed under that name."""
-    return "" if str(dotted_path).startswith(_IMPORTS) else f"import {escape(str(dotted_path))}"
-
-
-# --- arguments ------------------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------------------------
 
 
 def _full_name(reference: str, owner: type) -> str:
@@ -206,52 +181,3 @@ def _original_models(owner: type) -> tuple[str, ...]:
 def _organisation(owner: type) -> str | None:
     """In versions that do not say it as an attribute."""
     return "sentence-transformers" if any(base.__name__ == "SentenceTransformer" for base in owner.__mro__) else None
-
-
-def _take_access(named: dict[str, Any]) -> Access:
-    """How to reach the hub, taken out of the call."""
-    cache = named.pop("cache_folder", None) or named.pop("cache_dir", None)
-    given = {
-        "cache_dir": cache or os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
-        "token": named.pop("token", None) or named.pop("use_auth_token", None),
-        "local_files_only": bool(named.pop("local_files_only", False)),
-    }
-    return Access(**given)
-
-
-def _take_request(named: dict[str, Any], access: Access) -> Request:
-    """Screen the arguments, and make the request.
-
-    Raises:
-        UsageError: one of them would weaken the load, or cannot be honoured.
-    """
-    if (backend := named.get("backend", "torch")) != "torch":
-        raise UsageError(
-            f"backend={escape(repr(backend))} is refused",
-            why="safeload guards the torch backend; the others read programs of the model with a library of their own",
-            remedy="leave backend out",
-        )
-    _arguments.screen(named)
-    chosen: dict[str, Any] = {"variant": None, "use_safetensors": None}
-    for group in _INNER:
-        if not named.get(group):
-            continue
-        inner = named[group] = dict(named[group])
-        _arguments.screen(inner)
-        for name in (*_OUTER_ONLY, *_UNSUPPORTED):
-            if inner.get(name):
-                raise UsageError(
-                    f"{group}={{{name!r}: …}} is refused",
-                    why="it would load something else than was admitted",
-                    remedy=f"pass {name} to the model itself" if name in _OUTER_ONLY else f"leave {name} out",
-                )
-            inner.pop(name, None)
-        chosen |= {name: inner.pop(name) for name in chosen if name in inner}
-    return Request(
-        purpose="parts",
-        revision=named.pop("revision", None),
-        trust_remote_code=named.pop("trust_remote_code", None) or None,
-        native_types=native_types(),
-        access=access,
-        **chosen,
-    )

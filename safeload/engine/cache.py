@@ -16,13 +16,13 @@ def listed(options: Options) -> tuple[tuple[Item, ...], tuple[Kept, ...]]:
 
     Raises `SourceError` if the store cannot be read.
     """
-    store = Store(options.store)
+    store = Store(options.store, needed=False)
     return upkeep.list_items(store), tuple(sorted(kept(store), key=lambda item: item.used))
 
 
 def verified(options: Options) -> tuple[Difference, ...]:
     """Hash all that the store recorded; return every difference. Raises `SourceError` if it cannot be read."""
-    return upkeep.verify(Store(options.store))
+    return upkeep.verify(Store(options.store, needed=False))
 
 
 def pruned(

@@ -39,7 +39,7 @@ def describe(
     Raises as `lock` does.
     """
     guard = enforce.guard_for(snapshot, options, asked=None, locked=False)
-    store = Store(options.store)
+    store = Store(options.store, needed=False)
     with Held(snapshot, options.limits, store.memo) as held:
         apart = enforce.bundles_of(snapshot)
         files = _files(snapshot, held, store, apart)

@@ -18,7 +18,7 @@ from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.core.paths import is_safe_relative
 from safeload.engine.hashing import PinnedDigests, Progress
-from safeload.engine.whole import write_whole
+from safeload.engine.whole import remove_drafts, write_whole
 from safeload.sources.local import local_snapshot
 from safeload.sources.store import Store
 from safeload.trust.bundle import write_bundle
@@ -103,11 +103,12 @@ def prepare(
     for name in ignore:
         if not is_safe_relative(name):
             raise UsageError(f"{escape(name)!r} cannot be left out", why="it is no path in the model")
+    remove_drafts(os.fspath(output))  # else what a killed one left would be signed as a part of the model
     snapshot = local_snapshot(where, limits=Limits())
     apart = {name for name in snapshot.listing if is_bundle(name)} | {_inside(where, output), *ignore} - {""}
     names = [name for name in snapshot.listing if not _beneath(name, (*NEVER_SIGNED, *apart))]
     sizes = {name: snapshot.listing[name].size or 0 for name in names}
-    source = PinnedDigests(snapshot.open, Store().memo, close=True, sizes=sizes, progress=progress)
+    source = PinnedDigests(snapshot.open, Store(needed=False).memo, close=True, sizes=sizes, progress=progress)
     base = os.path.basename(os.path.abspath(where)) or "model"
     return Envelope(model_statement(base, source.sha256(names), ignored=apart), b"")
 

@@ -183,7 +183,7 @@ def examine(
     snapshot.fetch(snapshot.listing)
     files = tuple(path for path in snapshot.listing if path not in found and not is_bundle(path))
     sizes = {path: listed.size or 0 for path, listed in snapshot.listing.items()}
-    source = PinnedDigests(snapshot.open, Store().memo, close=True, sizes=sizes, progress=progress)
+    source = PinnedDigests(snapshot.open, Store(needed=False).memo, close=True, sizes=sizes, progress=progress)
     report = verify_signatures(found, signers, source, snapshot.listing, now, files if partial else None)
     report = _without_revoked(report, revoked or {})
     origins = tuple(_origins(snapshot, report, signers, original, now))

@@ -54,7 +54,7 @@ def settled(identity: Identity, now: int) -> bool:
 
 
 class DigestMemo:
-    """Remembers digests in `folder`, one small file per inode.
+    """Remembers digests in `folder`, one small file per inode; with `None`, nothing.
 
     Concurrent processes may share a folder: entries are replaced whole. The folder must be this user's own;
     `Store.memo` sees to that.
@@ -62,15 +62,15 @@ class DigestMemo:
 
     __slots__ = ("_folder",)
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | None) -> None:
         self._folder = folder
 
     def lookup(self, file: PinnedFile) -> dict[str, str]:
         """The digests known for `file` by algorithm; empty if none counts. Never raises for what it finds."""
-        if not file.exclusive:
+        if not file.exclusive or self._folder is None:
             return {}
         try:
-            descriptor = os.open(self._entry(file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(_entry(self._folder, file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return {}
         try:
@@ -90,10 +90,10 @@ class DigestMemo:
         It is not if others can write the file, or the entry could not be written; nothing is lost but time.
         """
         boot = boot_id() if this_boot_only else None
-        if not file.exclusive or (this_boot_only and boot is None):
+        if not file.exclusive or self._folder is None or (this_boot_only and boot is None):
             return False
         entry = {"identity": list(file.identity), "digests": dict(digests), "boot": boot}
-        path = self._entry(file)
+        path = _entry(self._folder, file)
         draft = f"{path}.{secrets.token_hex(6)}"
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -110,10 +110,9 @@ class DigestMemo:
             return False
         return True
 
-    def _entry(self, file: PinnedFile) -> str:
-        return os.path.join(
-            self._folder, f"{file.identity.ino & 0xFF:02x}", f"{file.identity.dev:x}-{file.identity.ino:x}"
-        )
+
+def _entry(folder: str, file: PinnedFile) -> str:
+    return os.path.join(folder, f"{file.identity.ino & 0xFF:02x}", f"{file.identity.dev:x}-{file.identity.ino:x}")
 
 
 def _parse(data: bytes, file: PinnedFile) -> dict[str, str]:

@@ -70,6 +70,28 @@ def try_exclusive(path: str) -> FileLock | None:
     return _take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_held(path: str) -> bool:
+    """Whether anybody holds a lock on `path`. Writes nothing, so that it can be asked where nothing can be written.
+
+    Raises `SourceError` if the file system refuses.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise os_failure(error, "the store could not be read", path=path) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise os_failure(error, "the store could not be read", path=path) from error
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _take(path: str, operation: int) -> FileLock | None:
     while True:
         try:

@@ -310,7 +310,10 @@ class _Remote:
     def _fulfil(self, answer: Future[T], call: Callable[[], T]) -> None:
         try:
             with _Ours(self.repository, self.revision):
-                answer.set_result(call())
+                from safeload.sources.hub_wire import careful
+
+                with careful(self.repository, endpoint=self.endpoint):
+                    answer.set_result(call())
         except SafeloadError as error:
             answer.set_exception(error)
 
@@ -320,8 +323,10 @@ class _Remote:
             from huggingface_hub import hf_hub_download
 
             from safeload.sources.hub_answers import plain_names
+            from safeload.sources.hub_wire import careful
 
-            with plain_names(f"{self.repository} » {escape(path)}"):
+            where = f"{self.repository} » {escape(path)}"
+            with plain_names(where), careful(where, endpoint=self.endpoint, most=None):
                 hf_hub_download(
                     self.repository,
                     path,

@@ -18,6 +18,7 @@ hashed again before use.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import re
 import secrets
@@ -119,21 +120,33 @@ class Area:
 class Store:
     """The store at `root`, made if it is not there.
 
-    Raises `ConfigError` if it belongs to somebody else or others could write to it, `SourceError` if it cannot
-    be made.
+    With `needed=False`, for those who only read, a store that cannot be made is one without entries, which remembers
+    no digests.
+
+    Raises `ConfigError` if it belongs to somebody else or others could write to it, `SourceError` if it is needed
+    and cannot be made.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
-        self.root = _checked_root(os.path.abspath(root) if root is not None else default_root())
-        self._base = os.path.join(self.root, LAYOUT)
-        self.memo = DigestMemo(os.path.join(self._base, "memo"))
+    def __init__(self, root: str | os.PathLike[str] | None = None, *, needed: bool = True) -> None:
+        self.root = os.path.abspath(root) if root is not None else default_root()
+        self.memo = DigestMemo(None)
         self.notes: list[str] = []
         """Entries that were dropped because they differed from their record."""
         try:
+            self.root = _checked_root(self.root)
             for name in (*KINDS, "staging", "views", "memo", "locks"):
                 os.makedirs(os.path.join(self._base, name), mode=0o700, exist_ok=True)
+            self.memo = DigestMemo(os.path.join(self._base, "memo"))
         except OSError as error:
-            raise os_failure(error, "the store could not be made", path=self._base) from error
+            if needed:
+                raise _unmade(error, self._base) from error
+        except SourceError:
+            if needed:
+                raise
+
+    @property
+    def _base(self) -> str:
+        return os.path.join(self.root, LAYOUT)
 
     def folder(self, name: str) -> str:
         """The absolute path of one part of the layout."""
@@ -272,13 +285,20 @@ def remove_tree(path: str) -> None:
         raise os_failure(error, "a directory of the store could not be removed", path=path) from error
 
 
+def _unmade(error: OSError, path: str) -> SourceError:
+    failure = os_failure(error, "the store could not be made", path=path)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        failure.remedy = "point SAFELOAD_HOME at a directory that you can write to"
+    return failure
+
+
 def _checked_root(root: str) -> str:
     try:
         os.makedirs(root, mode=0o700, exist_ok=True)
         root = os.path.realpath(root)
         found = os.lstat(root)
     except OSError as error:
-        raise os_failure(error, "the store could not be made", path=root) from error
+        raise _unmade(error, root) from error
     why = ""
     if not stat.S_ISDIR(found.st_mode):
         why = "it is not a directory"

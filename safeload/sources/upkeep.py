@@ -152,12 +152,10 @@ def _item(store: Store, kind: Kind, key: str) -> Item | None:
         return None
     except OSError as error:
         raise os_failure(error, "the store could not be read", path=path) from error
-    lock = filelock.try_exclusive(store.lock_path(kind, key, "use"))
-    if lock is not None:
-        lock.release()
+    in_use = filelock.is_held(store.lock_path(kind, key, "use"))
     return Item(
         kind=kind, key=key, path=path, size=size, created=created, used=used,
-        in_use=lock is None, about=about, damaged=damaged,
+        in_use=in_use, about=about, damaged=damaged,
     )  # fmt: skip
 
 

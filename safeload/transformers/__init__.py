@@ -8,7 +8,7 @@ Promised: what these return is what transformers returns, of exactly its classes
 Guarded are all classes with `from_pretrained`, `pipeline`, and what loads more into a model afterwards
 (`load_adapter`, `generate(custom_generate=…)`, kernels), also where they are reached through submodules
 (`transformers.models.bert`). All other names are the library's own objects. Not guarded are the Trainer's own
-checkpoints, class methods of what was loaded (`model.from_pretrained(…)`), and whatever your code imports from
+checkpoints, class methods of loaded classes (`type(model).from_pretrained(…)`), and whatever your code imports from
 `transformers` itself.
 
 Raises, on use: `PolicyDenied` with every reason; `UsageError` for arguments that would weaken the load, or if

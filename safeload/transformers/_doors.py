@@ -50,6 +50,9 @@ def install() -> None:
         genuine = getattr(sys.modules.get(module), owner, None)
         if genuine is not None and method in vars(genuine):
             adapt_after.install_door(genuine, method, door)
+    for module, owner in _LOADED:
+        if (genuine := getattr(sys.modules.get(module), owner, None)) is not None:
+            adapt_after.install_object_door(genuine, "from_pretrained", _load_another)
     mtp = getattr(sys.modules.get("transformers.modeling_layers"), "MtpModel", None)
     if mtp is not None:
         adapt_after.install_class_door(mtp, "from_pretrained", _load_mtp)
@@ -97,6 +100,17 @@ def _load_language(
     language = args[0] if args else kwargs.get("target_lang")
     access = _arguments.take_access(dict(kwargs))
     return _at_home(keeper, model, lambda: original(model, *args, **named), language_files(language), access)
+
+
+def _load_another(
+    keeper: adapt_after.Keeper, original: Callable[..., Any], holder: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    """`model.from_pretrained("org/other")`: another one, by what holds for its class."""
+    from safeload.transformers import _surface
+
+    options = kwargs.pop(adapt.KEYWORD, keeper.options)
+    guard = _surface.guards(type(holder))["from_pretrained"]
+    return guard(adapt.Call(owner=type(holder), method=original, args=args, kwargs=kwargs, options=options))
 
 
 def _load_mtp(original: Callable[..., Any], cls: type, main_model: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -203,6 +217,10 @@ def _save(keeper: adapt_after.Keeper, original: Callable[..., Any], model: Any, 
     return result
 
 
+_LOADED = (
+    ("transformers.modeling_utils", "PreTrainedModel"),
+    ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase"),
+)
 _DOORS: tuple[tuple[str, str, str, adapt_after.Door], ...] = (
     ("transformers.integrations.peft", "PeftAdapterMixin", "load_adapter", _load_adapter),
     ("transformers.models.wav2vec2.modeling_wav2vec2", "Wav2Vec2PreTrainedModel", "load_adapter", _load_language),

@@ -19,6 +19,7 @@ import pytest
 import transformers
 
 import safeload.transformers as guarded
+from safeload import adapt
 from safeload.core.errors import PolicyDenied, UsageError
 from tests.adapters import repos, steering
 
@@ -181,6 +182,28 @@ def test_registered_classes_load(tmp_path: Path) -> None:
     finally:
         transformers.CONFIG_MAPPING._extra_content.pop("shop-bert")
         transformers.MODEL_MAPPING._extra_content.pop(ShopConfig)
+
+
+def test_the_facade_of_an_abstract_class_answers_as_that_class_does() -> None:
+    """An abstract class asks its subclasses, of which the facade is one; classes registered with it count as ever."""
+
+    class Base(abc.ABC):  # noqa: B024
+        pass
+
+    class Derived(Base):
+        pass
+
+    class Stranger:
+        pass
+
+    facades = [adapt.facade(kind, module=__name__, guards={}) for kind in (Base, Derived)]
+    for kind, made in zip((Base, Derived), facades, strict=True):
+        assert not issubclass(Stranger, kind) and not isinstance(Stranger(), kind)
+        assert not issubclass(Stranger, made) and not isinstance(Stranger(), made)
+    assert isinstance(Derived(), facades[0]) and issubclass(Derived, facades[0]) and not issubclass(Base, facades[1])
+    Base.register(Stranger)
+    assert isinstance(Stranger(), facades[0]) and issubclass(Stranger, facades[0]) and issubclass(Stranger, Base)
+    assert not issubclass(Stranger, facades[1])
 
 
 def test_setting_an_attribute_of_a_guarded_class_says_where_to_set_it() -> None:

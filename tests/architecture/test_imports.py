@@ -52,6 +52,7 @@ TABLE = {
         theirs_in=(
             ("sources.hub", "huggingface_hub"),
             ("sources.hub_answers", "huggingface_hub"),
+            ("sources.hub_wire", "huggingface_hub"),
             ("sources.hashers", "blake3"),
             ("sources.fsspec_ranges", "fsspec"),
         ),
@@ -83,6 +84,7 @@ TABLE = {
     "": Row(("core", "engine", "guarding")),
 }
 SHARED = ("adapt", "adapt_after", "adapt_library", "adapt_models", "adapt_submodules")
+SENTENCES = ("adapt_sentences", "adapt_sentence_loads")
 ADAPTERS = {
     "adapt": Row(("core", "engine", "adapt")),
     "transformers": Row(
@@ -93,8 +95,10 @@ ADAPTERS = {
     "adapt_models": Row(("core", "engine", "adapt", "adapt_after", "transformers")),
     # Libraries that stand on transformers: what loads within them is guarded as it is there.
     "adapt_sentences": Row(("engine", "transformers")),
+    "adapt_sentence_loads": Row(("core", "engine", "transformers")),
+    "adapt_sentence_modules": Row(("core", *SHARED, *SENTENCES)),
     "sentence_transformers": Row(
-        ("core", "engine", *SHARED, "adapt_sentences", "transformers"), ("sentence_transformers",)
+        ("core", "engine", *SHARED, *SENTENCES, "adapt_sentence_modules", "transformers"), ("sentence_transformers",)
     ),
     "peft": Row(("core", "engine", *SHARED, "transformers"), ("peft",)),
     "accelerate": Row(("core", "engine", *SHARED), ("accelerate",)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,3 +113,44 @@ def test_a_measure_that_is_not_understood_is_refused(
     """Nothing is removed for a measure that could mean something else."""
     assert main(["cache", "prune", *arguments]) == 2
     assert store.open("converted", KEY) is not None
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model, while no directory can be made in the user's home; as root would see it as well."""
+    genuine = os.mkdir
+
+    def mkdir(path: str, *args: Any, **named: Any) -> None:
+        if os.fspath(path).startswith(str(tmp_path / "home")):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        genuine(path, *args, **named)
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setenv("SAFELOAD_HOME", str(tmp_path / "home" / "safeload"))
+    return str(tmp_path / "model")
+
+
+READING = ("cache list", "cache verify", "bom MODEL", "diff MODEL MODEL", "policy explain MODEL", "lock --check MODEL")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_commands_that_only_read_need_no_store(
+    command: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the home cannot be written they do what they do elsewhere."""
+    code = main([model if word == "MODEL" else word for word in command.split()])
+    assert (code, capsys.readouterr().err) == (int("--check" in command), "")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("command", ["cache prune", "lock MODEL", "admit MODEL"])
+def test_commands_that_write_say_where_they_cannot(
+    command: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What needs the store ends with what to set."""
+    assert main([model if word == "MODEL" else word for word in command.split()]) == 2
+    said = capsys.readouterr().err
+    assert "the store could not be made" in said and "SAFELOAD_HOME" in said

@@ -1,9 +1,9 @@
-"""Small files of ours: whole or not at all."""
+"""Files that appear whole or not at all, and what is left of writers that were killed."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -11,47 +11,96 @@ import pytest
 from safeload.core.errors import SourceError
 from safeload.engine.whole import write_whole
 
+DRAFT = ".safeload.lock.0123456789ab"
 
-def test_a_file_that_is_replaced_passes_on_its_mode(tmp_path: Path) -> None:
-    """Who made a lock readable for a group, or for nobody else, finds it so."""
-    path = tmp_path / "safeload.lock"
-    path.write_bytes(b"old")
-    path.chmod(0o640)
-    write_whole(str(path), b"new", failed="it was not written")
-    assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+
+def leave(folder: Path, name: str = DRAFT, *, old: bool = True) -> Path:
+    """What a writer leaves that is killed before it renames."""
+    path = folder / name
+    path.write_bytes(b"half of")
+    if old:
+        os.utime(path, (0, 0))
+    return path
+
+
+def write(folder: Path) -> None:
+    write_whole(str(folder / "safeload.lock"), b"all", failed="the lock was not written")
+
+
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Nothing but the file itself is there afterwards."""
+    leave(tmp_path)
+    leave(tmp_path, ".safeload.lock.ffffffffffff")
+    write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["safeload.lock"]
+    assert (tmp_path / "safeload.lock").read_bytes() == b"all"
+
+
+def test_a_path_without_a_folder_is_tidied_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    leave(tmp_path)
+    write_whole("safeload.lock", b"all", failed="the lock was not written")
     assert os.listdir(tmp_path) == ["safeload.lock"]
 
 
-def test_what_appeared_meanwhile_stays(tmp_path: Path) -> None:
-    """With `over=False` somebody else's file is never replaced, and nothing of ours remains."""
-    path = tmp_path / "out.skops"
-    path.write_bytes(b"theirs")
-    with pytest.raises(SourceError, match="it was not written"):
-        write_whole(str(path), b"ours", failed="it was not written", over=False)
-    assert path.read_bytes() == b"theirs" and os.listdir(tmp_path) == ["out.skops"]
-    path.unlink()
-    write_whole(str(path), b"ours", failed="it was not written", over=False)
-    assert path.read_bytes() == b"ours" and os.listdir(tmp_path) == ["out.skops"]
+def test_a_draft_of_a_living_writer_stays(tmp_path: Path) -> None:
+    """Whoever writes holds a lock on it."""
+    draft = leave(tmp_path)
+    with open(draft, "rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        write(tmp_path)
+    assert draft.exists()
 
 
-def test_a_directory_in_the_way_is_an_error_of_ours(tmp_path: Path) -> None:
-    """What cannot be replaced is said with its place, and no draft is left."""
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(SourceError, match="taken"):
-        write_whole(str(tmp_path / "taken"), b"x", failed="it was not written")
-    assert os.listdir(tmp_path) == ["taken"]
+def test_a_young_draft_stays(tmp_path: Path) -> None:
+    """Its writer may be about to take the lock."""
+    draft = leave(tmp_path, old=False)
+    write(tmp_path)
+    assert draft.exists()
 
 
-def test_a_folder_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
-    """Nothing is made on the way."""
-    with pytest.raises(SourceError, match="ls -la"):
-        write_whole(str(tmp_path / "no/where"), b"x", failed="it was not written")
-    assert not (tmp_path / "no").exists()
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".safeload.lock",
+        ".safeload.lock.0123456789a",
+        ".safeload.lock.0123456789abc",
+        ".safeload.lock.0123456789AB",
+        ".safeload.lock.0123456789ab\n",
+        ".safeloadxlock.0123456789ab",
+        "safeload.lock.0123456789ab",
+        ".other.0123456789ab",
+    ],
+)
+def test_a_file_of_another_name_stays(name: str, tmp_path: Path) -> None:
+    """Only drafts of the very file that is written are ours to remove."""
+    other = leave(tmp_path, name)
+    write(tmp_path)
+    assert other.exists()
 
 
-def test_a_link_that_leads_nowhere_is_replaced_itself(tmp_path: Path) -> None:
-    """Nothing is written where it points."""
-    link = tmp_path / "safeload.lock"
-    link.symlink_to(tmp_path / "elsewhere")
-    write_whole(str(link), b"new", failed="it was not written")
-    assert not link.is_symlink() and link.read_bytes() == b"new" and not (tmp_path / "elsewhere").exists()
+def test_what_is_no_file_stays(tmp_path: Path) -> None:
+    """A link is not followed, a pipe is not waited for, and neither is removed."""
+    target = leave(tmp_path, "target")
+    (tmp_path / DRAFT).symlink_to(target)
+    os.mkfifo(tmp_path / ".safeload.lock.ffffffffffff")
+    (tmp_path / ".safeload.lock.eeeeeeeeeeee").mkdir()
+    write(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5 and target.read_bytes() == b"half of"
+
+
+def test_a_draft_of_somebody_else_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever it belongs to."""
+    draft = leave(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(draft).st_uid + 1)
+    write(tmp_path)
+    assert draft.exists()
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """And what was there is untouched."""
+    (tmp_path / "safeload.lock").mkdir()
+    with pytest.raises(SourceError):
+        write(tmp_path)
+    assert os.listdir(tmp_path) == ["safeload.lock"]

@@ -9,12 +9,13 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safeload.core.errors import ConfigError, SourceError, UsageError
-from safeload.sources import digest_memo, ownership, upkeep
-from safeload.sources.pinned import PinnedFile
+from safeload.sources import digest_memo, filelock, ownership, upkeep
+from safeload.sources.pinned import PinnedFile, pin_file
 from safeload.sources.store import Store, default_root
 from tests.sources.helpers import sha256, spawn
 
@@ -445,3 +446,55 @@ sys.stdin.read()
     done = upkeep.prune(store, everything=True)
     assert [item.key for item in done.removed] == [KEY]
     assert not os.path.exists(view)
+
+
+# where nothing can be written
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which no directory can be made, as root would see it as well."""
+    genuine = os.mkdir
+
+    def mkdir(path: str, *args: Any, **named: Any) -> None:
+        if os.fspath(path).startswith(str(tmp_path / "home")):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        genuine(path, *args, **named)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setenv("SAFELOAD_HOME", str(tmp_path / "home" / "safeload"))
+    return tmp_path / "home"
+
+
+def test_who_only_reads_needs_no_store(unwritable: Path, tmp_path: Path) -> None:
+    """Where none can be made it has no entries, and digests are computed and not remembered."""
+    store = Store(needed=False)
+    assert upkeep.list_items(store) == ()
+    (tmp_path / "file").write_bytes(b"data")
+    with pin_file(str(tmp_path / "file")) as file:
+        assert digest_memo.digest_all([file], store.memo) == {file.path: sha256(b"data")}
+        assert not store.memo.record(file, {"sha256": sha256(b"data")}) and store.memo.lookup(file) == {}
+    assert not unwritable.exists()
+
+
+def test_who_needs_a_store_is_told_where_to_put_it(unwritable: Path) -> None:
+    """The message names the variable, for every way of making one that is needed."""
+    with pytest.raises(SourceError, match="SAFELOAD_HOME"):
+        Store()
+
+
+def test_a_store_of_others_is_not_read_either(tmp_path: Path) -> None:
+    """What others can write to is no memory of digests, for whoever only reads as well."""
+    (tmp_path / "store").mkdir()
+    os.chmod(tmp_path / "store", 0o777)
+    with pytest.raises(ConfigError):
+        Store(tmp_path / "store", needed=False)
+
+
+def test_asking_whether_an_entry_is_used_makes_no_file(tmp_path: Path) -> None:
+    """So a list can be had of a store that cannot be written."""
+    path = str(tmp_path / "lock")
+    assert not filelock.is_held(path) and not os.path.exists(path)
+    with filelock.shared(path):
+        assert filelock.is_held(path)
+    assert not filelock.is_held(path)

@@ -216,11 +216,15 @@ def _write(folder: str, name: str, data: bytes) -> None:
         stream.write(data)
 
 
+_OF_TRANSFORMERS = ("model_type", "architectures", "transformers_version")
+"""What transformers writes into each config. The folder of a layer has one as well, whose entries are its arguments."""
+
+
 def _fill_dtype(held: Held, document: Any, plan: Plan, built: Built, name: str) -> bool:
     """Say in the config which dtype the weights have, so that no loader opens a checkpoint to find out."""
     if not isinstance(document, dict) or any(document.get(key) for key in ("dtype", "torch_dtype")):
         return False
-    if name == select.CONFIG and plan.weights:
+    if name == select.CONFIG and plan.weights and any(document.get(key) for key in _OF_TRANSFORMERS):
         dtype = _stated_dtype(held, plan) or _found_dtype(plan.weights, built)
     elif "model_type" in document:  # a part that is a model of transformers; others know no such entry
         stem = posixpath.join(posixpath.dirname(name), "model")

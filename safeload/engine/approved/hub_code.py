@@ -46,7 +46,7 @@ def approved_code(folder: str, options: Options) -> Iterator[ApprovedCode]:
     guard = guard_for(snapshot, options, asked=None)
     with Held(snapshot, options.limits) as held:
         code = approval.look(held, [CodeNeed(files=(CODE,), why=CODE)], guard, Request())
-        memo = Store(options.store).memo
+        memo = Store(options.store, needed=False).memo
         found = guard.find(code.digests, lambda: digest_all([held.open(path) for path in snapshot.listing], memo), held)
         answer = approval.judged(guard, code.closure, found.signatures)
         report = Report(target=folder)

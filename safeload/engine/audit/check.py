@@ -103,7 +103,7 @@ def _signatures(guard: Guard, closure: Closure, options: Options) -> tuple[Verif
     signers = signers_of(one.policy for one in guard.applied)
     snapshot, apart = guard.snapshot, bundles_of(guard.snapshot)
     digests = {file.name: file.sha256 for file in closure.files if file.name in snapshot.listing}
-    with Held(snapshot, options.limits, Store(options.store).memo) as held:
+    with Held(snapshot, options.limits, Store(options.store, needed=False).memo) as held:
         bundles = bundles_for(guard, apart, held)
         listing = frozenset(snapshot.listing) - apart
         return verify(bundles, signers, digests, listing, guard.now, held, subset=digests.keys())[0]

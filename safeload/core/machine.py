@@ -77,13 +77,13 @@ class Machine:
         value: Value = NOTHING
         fault: MalformedInput | None = None
         count = position = 0
-        actions, memo = ACTIONS, self.memo
+        actions, memo, buffer = ACTIONS, self.memo, self.buffer
         try:
             for count in range(1, self.limits.opcodes + 1):  # noqa: B007 (used after the loop)
                 if position >= self.pause:
-                    position = self.turn(position)
+                    position, buffer = self.turn(position), self.buffer  # which only a turn changes
                 self.at = position
-                if (code := self.buffer[position]) == MEMOIZE:  # a third of what is written today: without a call
+                if (code := buffer[position]) == MEMOIZE:  # a third of what is written today: without a call
                     memo[len(memo)] = self.stack[-1]
                     position += 1
                     continue

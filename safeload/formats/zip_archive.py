@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.frozen import Frozen
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
@@ -75,7 +74,7 @@ class Entry(NamedTuple):
     """False for members that no directory names."""
 
 
-class Archive(Frozen):
+class Archive(NamedTuple):
     """All members of an archive, and all that is wrong with it."""
 
     entries: tuple[Entry, ...]

@@ -157,6 +157,8 @@ def read_zip(
     for _, entry, root in rest:
         own = kept.constants if entry.name.endswith(_CONSTANTS) else kept.storages
         try:
+            if _is_note(blob, entry, location, budget):
+                continue
             for part in _member(blob, entry, own.get(root or "", {}), location, limits, budget):
                 if isinstance(part, TensorTable):
                     tables.append(part)
@@ -217,7 +219,7 @@ class _Kept:
         if entry.method or entry.encrypted:
             stored[key] = storage_of(self._blob, entry, _at(self._location, entry), self._limits)
         else:  # the same, without a place for what could be wrong
-            stored[key] = Storage(blob=self._blob, offset=entry.start, nbytes=entry.packed)
+            stored[key] = Storage(blob=self._blob, offset=entry.start, nbytes=entry.packed, big_endian=False)
         return True
 
     def hears(self, entry: Entry, root: str | None) -> None:
@@ -289,11 +291,6 @@ def _member(
     blob: Blob, entry: Entry, storages: Mapping[str, Storage], location: Location, limits: Limits, budget: Budget
 ) -> Iterator[Part]:
     place = _at(location, entry)
-    if entry.size <= _SHORT and entry.method == 0 and entry.name.endswith(_BOOKKEEPING):  # of seven members, five
-        note = blob.read_at(entry.start, entry.packed)
-        if _says_little(note) or (not note.startswith(_ARRAY) and not is_pickle(note, len(note), entry.name)):
-            budget.spend(len(note), place)
-            return
     readable, excess = beginning(entry, place, limits)
     content = open_member(blob, readable, place, limits, budget)
     data = _is_data(entry.name)
@@ -326,6 +323,17 @@ def _member(
         raise excess or error from None
     if excess is not None:
         raise excess
+
+
+def _is_note(blob: Blob, entry: Entry, location: Location, budget: Budget) -> bool:
+    """Whether a member is what torch notes about an archive, and nothing else: of seven members, five."""
+    if entry.size > _SHORT or entry.method or not entry.name.endswith(_BOOKKEEPING):
+        return False
+    note = blob.read_at(entry.start, entry.packed)
+    if not _says_little(note) and (note.startswith(_ARRAY) or is_pickle(note, len(note), entry.name)):
+        return False
+    budget.spend(len(note), location if budget.affords(len(note)) else _at(location, entry))
+    return True
 
 
 def _says_little(note: bytes) -> bool:

@@ -50,6 +50,7 @@ class Frozen:
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     _fields: ClassVar[dict[str, Any]] = {}
+    _names: ClassVar[tuple[str, ...]] = ()
     _defaults: ClassVar[dict[str, Any]] = {}
     _factories: ClassVar[dict[str, Callable[[], object]]] = {}
 
@@ -59,17 +60,18 @@ class Frozen:
         given = {name: cls.__dict__[name] for name in own if name in cls.__dict__}
         factories = {name: value.factory for name, value in given.items() if isinstance(value, _Fresh)}
         cls._fields = cls._fields | own
+        cls._names = tuple(cls._fields)
         cls._factories = cls._factories | factories
         cls._defaults = cls._defaults | {name: given[name] for name in given if name not in factories}
 
     def __init__(self, **given: Any) -> None:
-        if len(given) != len(self._fields):
+        if tuple(given) != self._names:  # not all of them in their order, which is quickest
             made = {name: make() for name, make in self._factories.items() if name not in given}
             given = {**self._defaults, **made, **given}
-        if given.keys() != self._fields.keys():
-            wrong = ", ".join(sorted(given.keys() ^ self._fields.keys()))
-            raise TypeError(f"{type(self).__name__} is made without, or has no, {wrong}")
-        object.__setattr__(self, "__dict__", given)
+            if given.keys() != self._fields.keys():
+                wrong = ", ".join(sorted(given.keys() ^ self._fields.keys()))
+                raise TypeError(f"{type(self).__name__} is made without, or has no, {wrong}")
+        self.__dict__.update(given)
         self.__post_init__()
 
     def __post_init__(self) -> None:

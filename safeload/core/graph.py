@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import MalformedInput
-from safeload.core.frozen import Frozen
 from safeload.core.names import GlobalName
 
 Value = Any
@@ -209,7 +208,7 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-class Reading(Frozen):
+class Reading(NamedTuple):
     """One pickle, read to its STOP or to its fault. Offsets are absolute in `blob`."""
 
     blob: Blob

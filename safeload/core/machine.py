@@ -61,8 +61,8 @@ class Machine:
         self.blob, self.limits, self.inline = blob, limits, inline
         self.start = self.base = offset
         self.buffer = b""
-        self.at = 0  # the current opcode
-        self.pause = 0  # where `turn` must look next: at the end of the frame, or of the buffer
+        # `at` is the current opcode; at `pause`, the end of the frame or of the buffer, `turn` must look.
+        self.at = self.pause = self.protocol = self.nodes = self.buffers = 0
         self.frame_end = _NO_FRAME  # counted from the beginning of the blob
         self.stack: list[Value] = []
         self.below: list[list[Value]] = []  # the stacks under each MARK
@@ -70,7 +70,6 @@ class Machine:
         self.trace: list[Acting] = []
         self.anomalies: list[Anomaly] = []
         self.names: dict[Value, str] = {}  # what was imported, as it was given
-        self.protocol = self.nodes = self.buffers = 0
         self.most_nodes, self.most_memo = limits.nodes, limits.memo
         self.most_text, self.deepest = limits.text_bytes, limits.depth
 
@@ -78,13 +77,13 @@ class Machine:
         value: Value = NOTHING
         fault: MalformedInput | None = None
         count = position = 0
-        actions, memo = ACTIONS, self.memo
+        actions, memo, buffer = ACTIONS, self.memo, self.buffer
         try:
             for count in range(1, self.limits.opcodes + 1):  # noqa: B007 (used after the loop)
                 if position >= self.pause:
-                    position = self.turn(position)
+                    position, buffer = self.turn(position), self.buffer  # which only a turn changes
                 self.at = position
-                if (code := self.buffer[position]) == MEMOIZE:  # a third of what is written today: without a call
+                if (code := buffer[position]) == MEMOIZE:  # a third of what is written today: without a call
                     memo[len(memo)] = self.stack[-1]
                     position += 1
                     continue
@@ -108,17 +107,8 @@ class Machine:
             fault = self.error(stopped, location)
             if isinstance(stopped, Truncated):
                 self.at = self.blob.size - self.base
-        return Reading(
-            blob=self.blob,
-            start=self.start,
-            end=self.base + self.at,
-            value=value,
-            trace=self.trace,
-            anomalies=tuple(self.anomalies),
-            protocol=self.protocol,
-            opcodes=count,
-            fault=fault,
-        )
+        end, odd = self.base + self.at, tuple(self.anomalies)
+        return Reading(self.blob, self.start, end, value, self.trace, odd, self.protocol, count, fault)
 
     # ── faults and anomalies ────────────────────────────────────────────────────────────────────────────────
 

@@ -166,7 +166,15 @@ class Memo(dict[int, Value]):
         raise Fault(f"memo entry {index} is used before it is set")
 
 
-@_fixed({b"q": "B", b"r": "<I"})
+@_opcode(b"q", 1)
+def _binput(m: Machine, position: int) -> int:
+    if (index := m.buffer[position]) > m.most_memo:
+        raise Limit("memo", index)
+    m.memo[index] = m.stack[-1]
+    return position + 1
+
+
+@_fixed({b"r": "<I"})
 def _remember(m: Machine, position: int, index: int) -> int:
     if index > m.most_memo:
         raise Limit("memo", index)
@@ -217,10 +225,17 @@ def _binint1(m: Machine, position: int) -> int:
     return position + 1
 
 
-@_fixed({b"M": "<H", b"J": "<i", b"G": ">d"})
-def _number(m: Machine, position: int, value: float) -> int:
-    m.stack.append(value)
-    return position
+def _number(code: bytes, form: str) -> None:
+    width, unpack = struct.calcsize(form), struct.Struct(form).unpack_from
+
+    @_opcode(code, width)
+    def number(m: Machine, position: int) -> int:
+        m.stack.append(unpack(m.buffer, position)[0])
+        return position + width
+
+
+for _code, _form in {b"M": "<H", b"J": "<i", b"G": ">d"}.items():
+    _number(_code, _form)
 
 
 @_fixed({b"\x8a": "B", b"\x8b": "<i"})

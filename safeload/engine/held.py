@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from safeload.core.errors import SafeloadError
@@ -81,7 +80,7 @@ class Held:
         if file := self.files.pop(path, None):
             file.close()
         if inspected := self.inspected.get(path):
-            self.inspected[path] = replace(inspected, parts=())
+            self.inspected[path] = inspected._replace(parts=())
 
     def drop(self, path: str) -> None:
         """Close one file and forget all about it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from safeload import formats, rules
 from safeload.core.blob import Blob
@@ -32,7 +32,7 @@ class Company(Frozen):
     """Those that are not scanned."""
 
 
-class Inspected(Frozen):
+class Inspected(NamedTuple):
     """A file's parts, exactly as they were judged, with the report on them."""
 
     report: FileReport
@@ -83,16 +83,17 @@ def _inspected(
     location = Location(path)
     read = formats.read(blob, location, limits)
     context = Context(
-        allowlist=default_allowlist(),
-        parts=read.parts,
-        shown=shown,
-        claimed_by=read.formats,
+        default_allowlist(),
+        read.parts,
+        shown,
+        read.formats,
         second_opinion=options is not None and options.second_opinion,
         secret_opinion=options is not None and options.secret_opinion,
         scanned=company.scanned if company is not None else None,
         beside=company.beside if company is not None else (),
-        memo={} if memo is None else memo,
+        memo=memo,
     )
     findings = rules.judge(read.parts, context, fault=read.fault, location=location)
-    report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings)
-    return Inspected(report=report, parts=read.parts, formats=read.formats)
+    # Said in full and in order, or by position: there is one of each for every file.
+    report = FileReport(path=path, format=read.formats[0], size=blob.size, findings=findings, sha256=None, used=True)
+    return Inspected(report, read.parts, read.formats)

@@ -175,7 +175,10 @@ def account(limits: Limits, blob: Blob) -> Inner:
 
 def modest(limits: Limits, packed: int) -> Limits:
     """The limits for what is unpacked from so many bytes: opcodes cost memory, so a few for each of the bytes."""
-    return replace(limits, opcodes=min(limits.opcodes, limits.opcodes // _OPCODES + _OPCODES_PER_BYTE * packed))
+    opcodes = min(limits.opcodes, limits.opcodes // _OPCODES + _OPCODES_PER_BYTE * packed)
+    made = type(limits).__new__(type(limits))  # as `replace` would, and as above
+    made.__dict__.update(limits.__dict__, opcodes=opcodes)
+    return made
 
 
 def member_of(place: Location, name: str) -> Location:

@@ -152,7 +152,8 @@ def constants(reading: Reading) -> Iterator[bytes | Span]:
             elif kind in _LISTED:
                 if value.items and value not in seen:
                     seen.add(value)
-                    stack.append(value.items)
+                    if not _EMPTY.issuperset(map(type, value.items)):
+                        stack.append(value.items)
             elif kind is Call:
                 if value not in seen:
                     seen.add(value)

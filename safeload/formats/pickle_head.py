@@ -31,6 +31,7 @@ _MAGIC_BYTES = _MAGIC.to_bytes(10, "little")
 _BEGIN = 512
 _SMALL = 64
 """Beginnings up to this length are remembered: archives hold the same small files again and again."""
+_PERSID = b"P"[0]
 _FIRST = 20
 """Bytes in which most pickles have those few opcodes: before any that differ from one file to the next."""
 _SOME = 4
@@ -73,7 +74,7 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
         # Two right bytes may be chance (the length of a safetensors header): a few opcodes in a row are not.
         begun, cut = _try(head[:_FEW_BYTES], size, _BEGUN)
         return cut or begun.fault is None or bool(begun.trace) or begun.opcodes > _SOME
-    if not head or head[0] not in OPCODES:
+    if not head or head[0] not in OPCODES or (head[0] == _PERSID and _ends_at_once(head)):
         return False
     lower = name.lower()
     reading, cut = _try(head, size)
@@ -86,6 +87,12 @@ def is_pickle(head: bytes, size: int, name: str = "") -> bool:
     if ended:
         return bool(reading.trace) or reading.end == size or lower.endswith(_PICKLES)
     return cut and reading.opcodes >= _SOME
+
+
+def _ends_at_once(head: bytes) -> bool:
+    """Whether no opcode follows the line of the first one, as in zip archives, which begin with a PERSID."""
+    after = head.find(b"\n") + 1
+    return 0 < after < len(head) and head[after] not in OPCODES
 
 
 @functools.lru_cache(maxsize=256)

@@ -26,7 +26,7 @@ def read_stream(
 ) -> Iterator[Part]:
     """One pickle and the pickles nested in it. Never raises: a fault is part of the reading."""
     reading = read_pickle(blob, offset, location=location, limits=limits, inline=inline)
-    yield PickleStream(location=location, reading=reading, role=role, storages=storages or {})
+    yield PickleStream(location=location, reading=reading, role=role, storages=storages or {}, tensors={})
     yield from nested_streams(reading, location, limits)
 
 

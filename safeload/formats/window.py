@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from safeload.core.blob import Blob, Extent, MemoryBlob
@@ -49,13 +48,13 @@ class Notes:
     def __init__(self, location: Location) -> None:
         self._location = location
         self._noted: list[Irregularity] = []
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
 
     def add(
         self, kind: str, detail: str, offset: int | None = None, *, member: str | None = None, two: bool = False
     ) -> None:
         """Note one irregularity; `two` where real readers get different content from these bytes."""
-        self._counts[kind] += 1
+        self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= _MOST:
             place = self._location if member is None else member_of(self._location, member)
             at = Location(place.file, place.member, offset, self._location.path)

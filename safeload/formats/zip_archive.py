@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from safeload.core.blob import Blob
 from safeload.core.errors import LimitExceeded, MalformedInput
-from safeload.core.frozen import Frozen
 from safeload.core.limits import Limits
 from safeload.core.names import Location, escape
 from safeload.formats.base import Irregularity
@@ -33,6 +32,10 @@ _CENTRAL = b"PK\x01\x02"
 _DESCRIPTOR = b"PK\x07\x08"
 _CENTRAL_HEAD = struct.Struct("<4s6H3I5H2I")
 _LOCAL_HEAD = struct.Struct("<4s5H3I2H")
+_CENTRAL_SAID = struct.Struct("<8xHH4x3I4H2xII")
+"""Of a record of the directory: flags, method, checksum, both sizes, three lengths, disk, attributes, offset."""
+_LOCAL_SAID = struct.Struct("<4s2x4s4x12sHH")
+"""Of a member's own header: the mark, flags with method, checksum with sizes, both lengths."""
 _FULL = 0xFFFFFFFF
 _ENCRYPTED = 0x0001 | 0x0020 | 0x0040 | 0x2000
 """Flag bits: encrypted, patch data, strong encryption, masked headers."""
@@ -43,8 +46,8 @@ _UNICODE_PATH = 0x7075
 _UNICODE_PATH_BYTES = b"up"
 _LAYOUTS = (struct.Struct("<IQQ"), struct.Struct("<III"))
 """What stands in a descriptor: checksum and both sizes."""
-_LONG_DESCRIPTOR, _SHORT_DESCRIPTOR = struct.Struct("<4sIQQ"), struct.Struct("<4sIII")
-_NONE = [0, 0, 0]
+_LONG_DESCRIPTOR = struct.Struct("<4sIQQ")
+_NONE = bytes(12)
 """What a local header says of checksum and sizes that come later."""
 _UNKNOWN = 1 << 20
 """What is unpacked of a deflated member whose size nobody says."""
@@ -71,7 +74,7 @@ class Entry(NamedTuple):
     """False for members that no directory names."""
 
 
-class Archive(Frozen):
+class Archive(NamedTuple):
     """All members of an archive, and all that is wrong with it."""
 
     entries: tuple[Entry, ...]
@@ -154,35 +157,42 @@ def _read_directory(scan: _Scan, end: End) -> None:
 def _read_records(scan: _Scan, start: int, end: End, *, shift: int) -> None:
     data = scan.window.blob.read_at(start, max(0, min(end.size, end.start - start)))
     at = count = 0
-    while data.startswith(_CENTRAL, at) and at + _CENTRAL_HEAD.size <= len(data):
-        record = _CENTRAL_HEAD.unpack_from(data, at)
-        flags, method, crc, packed, size, name_length, extra_length, comment_length, disk = (
-            *record[3:5],
-            *record[7:14],
-        )
-        name_at = at + _CENTRAL_HEAD.size
-        extra_at = name_at + name_length
-        stop = extra_at + extra_length + comment_length
-        if stop > len(data):
+    last, most = len(data) - _CENTRAL_HEAD.size, 2 * scan.limits.members
+    while at <= last and data.startswith(_CENTRAL, at):
+        stop = 0 if len(scan.entries) > most else _add_regular(scan, data, at, shift)
+        if not stop and (stop := _add_record(scan, data, at, start + at, shift)) > len(data):
             break
         count += 1
-        if len(scan.entries) > 2 * scan.limits.members:
-            raise scan.too_many(len(scan.entries), start + at)
-        name, extra = data[name_at:extra_at], data[extra_at : extra_at + extra_length]
-        size, packed, header = _widen(extra, [size, packed, record[16]])
-        if disk not in (0, 0xFFFF):
-            scan.notes.add("zip-multi-disk", "a member claims to be on another disk", start + at)
-        if record[15] >> 16 & _KIND == _LINK:
-            scan.notes.add("zip-link", "a member is a link, which unpacking makes", start + at)
-        central = _Header(name, flags, method, crc, packed, size, extra)
-        if not _add_regular(scan, central, header + shift):
-            _add_member(scan, central, header + shift)
         at = stop
     if count != end.number or at != end.size:
         said = f"its end record says {end.number:,} in {end.size:,}"
         detail = f"the directory holds {count:,} members in {at:,} bytes; {said}"
         scan.notes.add("zip-count-disagrees", detail, start, two=True)
     scan.ranges.append((start, start + at))
+
+
+def _add_record(scan: _Scan, data: bytes, at: int, place: int, shift: int) -> int:
+    """Add what the record at `at` of the directory names, however it says so; return where the record ends.
+
+    One that ends beyond the directory is not added.
+    """
+    record = _CENTRAL_HEAD.unpack_from(data, at)
+    flags, method, crc, packed, size, name_length, extra_length, comment_length, disk = (*record[3:5], *record[7:14])
+    name_at = at + _CENTRAL_HEAD.size
+    extra_at = name_at + name_length
+    stop: int = extra_at + extra_length + comment_length
+    if stop > len(data):
+        return stop
+    if len(scan.entries) > 2 * scan.limits.members:
+        raise scan.too_many(len(scan.entries), place)
+    name, extra = data[name_at:extra_at], data[extra_at : extra_at + extra_length]
+    size, packed, header = _widen(extra, [size, packed, record[16]])
+    if disk not in (0, 0xFFFF):
+        scan.notes.add("zip-multi-disk", "a member claims to be on another disk", place)
+    if record[15] >> 16 & _KIND == _LINK:
+        scan.notes.add("zip-link", "a member is a link, which unpacking makes", place)
+    _add_member(scan, _Header(name, flags, method, crc, packed, size, extra), header + shift)
+    return stop
 
 
 _KIND, _LINK = 0o170000, 0o120000
@@ -226,38 +236,55 @@ def _read_local(scan: _Scan, at: int) -> tuple[_Header, int] | None:
     return _Header(rest[:name_length], flags, method, crc, packed, size, extra), start
 
 
-def _add_regular(scan: _Scan, central: _Header, at: int) -> bool:
-    """Add a member that is stored and of which all readers say the same; whether it is one, as nearly all are."""
-    name, flags, method, crc, packed, size, extra = central
-    if method or packed != size or packed >= _FULL or flags & _ENCRYPTED or b"\0" in name or not name.isascii():
-        return False
-    head = scan.window.bytes(at, _LOCAL_HEAD.size)
+def _add_regular(scan: _Scan, data: bytes, at: int, shift: int) -> int:
+    """Add a member that is stored and of which all readers say the same, as nearly all are; return where its record
+    in the directory ends, or 0 if it is none of these: then nothing was added or noted.
+    """
+    said = _CENTRAL_SAID.unpack_from(data, at)
+    flags, method, crc, packed, size, name_length, extra_length, comment_length, disk, attributes, header = said
+    if method or packed != size or flags & _ENCRYPTED or disk or attributes >> 16 & _KIND == _LINK:
+        return 0
+    name_at = at + _CENTRAL_HEAD.size
+    extra_at = name_at + name_length
+    stop: int = extra_at + extra_length + comment_length
+    if stop > len(data) or packed == _FULL:
+        return 0
+    name, extra = data[name_at:extra_at], data[extra_at : extra_at + extra_length]
+    if name.find(0) >= 0 or not name.isascii() or _may_name(extra):
+        return 0
+    if header == _FULL:
+        header = _widen(extra, [size, packed, header])[2]
+    header += shift
+    head = scan.window.bytes(header, _LOCAL_HEAD.size)
     if len(head) < _LOCAL_HEAD.size:
-        return False
-    mark, _, own_flags, own_method, _, _, *own, name_length, extra_length = _LOCAL_HEAD.unpack(head)
-    if mark != LOCAL or own_method or own_flags != flags or name_length != len(name):
-        return False
-    sizes = [crc, packed, size]
+        return 0
+    mark, kind, own, own_name_length, own_extra_length = _LOCAL_SAID.unpack(head)
+    if mark != LOCAL or kind != data[at + 8 : at + 12] or own_name_length != name_length:
+        return 0
+    sizes = data[at + 16 : at + 28]
     if own != sizes and (own != _NONE or not flags & _LATER):
-        return False
-    rest = scan.window.bytes(at + _LOCAL_HEAD.size, name_length + extra_length)
-    if not rest.startswith(name) or _may_name(extra) or _may_name(rest):
-        return False
-    start = at + _LOCAL_HEAD.size + name_length + extra_length
+        return 0
+    begin = header + _LOCAL_HEAD.size
+    start = begin + name_length + own_extra_length
+    rest = scan.window.bytes(begin, start - begin)
+    if not rest.startswith(name) or rest.find(_UNICODE_PATH_BYTES, name_length) >= 0:
+        return 0
     end = start + packed
     if end > scan.window.size:
-        return False
+        return 0
     if flags & _LATER:
-        after = scan.window.bytes(end, 24)
-        if after == _LONG_DESCRIPTOR.pack(_DESCRIPTOR, *sizes):
+        after = scan.window.bytes(end, _LONG_DESCRIPTOR.size)
+        if packed and after.startswith(_DESCRIPTOR + sizes):  # written as the directory writes it
+            end += len(_DESCRIPTOR) + len(sizes)
+        elif after == _LONG_DESCRIPTOR.pack(_DESCRIPTOR, crc, packed, size):
             end += _LONG_DESCRIPTOR.size
-        elif after.startswith(_SHORT_DESCRIPTOR.pack(_DESCRIPTOR, *sizes)):
-            end += _SHORT_DESCRIPTOR.size
+        elif after.startswith(_DESCRIPTOR + sizes):
+            end += len(_DESCRIPTOR) + len(sizes)
         else:
-            return False
-    scan.entries.append(Entry(name.decode("ascii"), 0, False, crc, packed, size, at, start))
-    scan.ranges.append((at, end))
-    return True
+            return 0
+    scan.entries.append(Entry(name.decode("ascii"), 0, False, crc, packed, size, header, start))
+    scan.ranges.append((header, end))
+    return stop
 
 
 def _add_member(scan: _Scan, central: _Header, at: int) -> None:
@@ -408,6 +435,8 @@ def _salvage(scan: _Scan, at: int, stop: int) -> None:
 
 
 def _check_names(scan: _Scan) -> None:
+    if _plain([entry.name for entry in scan.entries]):
+        return
     headers: dict[str, set[int]] = {}
     for entry in scan.entries:
         # Without regard to case, because torch looks members up that way; some file systems compose letters, too.
@@ -425,6 +454,14 @@ def _check_names(scan: _Scan) -> None:
         if len(places) > 1:
             detail = f"{len(places)} members share the name {escape(name)}"
             scan.notes.add("zip-duplicate-name", detail, max(places), two=True)
+
+
+def _plain(names: list[str]) -> bool:
+    """A first look at the names of an archive, all at once: whether they differ, and none leads anywhere else."""
+    text = "\0".join(names).casefold()
+    single = text.isascii() and text.count("\0") == len(names) - 1 and len(set(text.split("\0"))) == len(names)
+    leads = ".." in text or ":" in text or "\\" in text or "\0/" in text or text.startswith(("/", "\0"))
+    return single and not leads and "" not in names
 
 
 def _check_cover(scan: _Scan) -> None:

@@ -48,14 +48,19 @@ class Budget:
         self.spent = False
         """Nothing more of this archive is looked into."""
 
+    def affords(self, wanted: int) -> bool:
+        """Whether `spend` would let so much pass."""
+        return self.looked + wanted <= _OVERLAP * self.size + _SOME
+
     def spend(self, wanted: int, location: Location) -> None:
         """Account for what is about to be read. Members that overlap could ask for the same bytes a million times.
 
         Raises:
             LimitExceeded: more was looked into than a regular archive can hold.
         """
+        affords = self.affords(wanted)
         self.looked += wanted
-        if self.looked > _OVERLAP * self.size + _SOME:
+        if not affords:
             self.spent = True
             ratio = self.looked // max(1, self.size)
             raise LimitExceeded("expansion", allowed=_OVERLAP, wanted=ratio, where=location)

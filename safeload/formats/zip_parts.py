@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Container, Iterator, Mapping
+from operator import itemgetter
 from typing import Literal
 
 from safeload.core.blob import Blob
@@ -31,6 +32,8 @@ Kind = Literal["torch-zip", "torchscript", "pt2", "torch-package", "keras", "npz
 
 _BOOKKEEPING = ("/version", "/byteorder", "/.data/serialization_id", "/.format_version", "/.storage_alignment")
 """What torch writes about an archive in every one; not worth listing."""
+_WORDS = frozenset({b"little", b"big", b"3\n"})
+"""What stands in three of them."""
 _OF_KERAS = (".weights.h5", ".weights.npz", ".weights.json")
 """How Keras calls weights, beside the configuration of their model."""
 _NATIVE = (".so", ".dll", ".dylib", ".o", ".a", ".cubin", ".hsaco", ".fatbin", ".spv")
@@ -130,13 +133,13 @@ def read_zip(
     archive = read_archive(blob, location, limits)
     yield from archive.irregularities
     fault = archive.fault
-    entries = [entry for entry in archive.entries if not entry.name.endswith("/") or entry.size]
+    entries = [entry for entry in archive.entries if entry.size or not entry.name.endswith("/")]
     yield from _programs(entries, location)
     budget = budget or Budget(blob.size)
     kept = _Kept(blob, location, limits, budget, entries)
     yield from kept.several_roots()
     tables: list[TensorTable] = []
-    rest: list[tuple[Entry, str | None]] = []
+    rest: list[tuple[bool, Entry, str | None]] = []
     for entry in entries:
         root = kept.root_of(entry)
         try:
@@ -145,14 +148,17 @@ def read_zip(
             if entry.name in numbers:
                 storage_of(blob, entry, _at(location, entry), limits)
             else:
-                rest.append((entry, root))
+                rest.append((not _is_data(entry.name), entry, root))
                 kept.hears(entry, root)
         except MalformedInput as error:
             fault = fault or error
     yield from kept.in_their_order()
-    for entry, root in sorted(rest, key=lambda pair: not _is_data(pair[0].name)):
+    rest.sort(key=itemgetter(0))
+    for _, entry, root in rest:
         own = kept.constants if entry.name.endswith(_CONSTANTS) else kept.storages
         try:
+            if _is_note(blob, entry, location, budget):
+                continue
             for part in _member(blob, entry, own.get(root or "", {}), location, limits, budget):
                 if isinstance(part, TensorTable):
                     tables.append(part)
@@ -183,6 +189,8 @@ class _Kept:
             root: {} for root in self.roots if f"{root}/{_CONSTANTS}".lstrip("/") in names
         }
         self._orders: dict[str, list[bytes]] = {}
+        self._only = next(iter(self.roots)) if len(self.roots) == 1 else ""
+        self._beneath = f"{self._only}/"
 
     def several_roots(self) -> Iterator[Part]:
         """Readers disagree about which of several checkpoints is the archive's."""
@@ -193,6 +201,8 @@ class _Kept:
 
     def root_of(self, entry: Entry) -> str | None:
         """The checkpoint that a member belongs to."""
+        if self._only:  # as nearly always
+            return self._only if entry.name.startswith(self._beneath) else None
         return next((root for root in _prefixes(entry.name) if root in self.roots), None)
 
     def takes(self, entry: Entry, root: str | None) -> bool:
@@ -200,18 +210,21 @@ class _Kept:
         if root is None:
             return False
         inside = _inside(entry, root)
-        if inside.casefold().startswith("data/"):
+        if inside[:5].casefold() == "data/":
             stored, key = self.storages[root], inside[5:]
         elif inside.startswith("constants/") and root in self.constants:
             stored, key = self.constants[root], inside[10:]
         else:
             return False
-        stored[key] = storage_of(self._blob, entry, _at(self._location, entry), self._limits)
+        if entry.method or entry.encrypted:
+            stored[key] = storage_of(self._blob, entry, _at(self._location, entry), self._limits)
+        else:  # the same, without a place for what could be wrong
+            stored[key] = Storage(blob=self._blob, offset=entry.start, nbytes=entry.packed, big_endian=False)
         return True
 
     def hears(self, entry: Entry, root: str | None) -> None:
         """Note what a member says of the order of bytes, if it does."""
-        if root is not None and _inside(entry, root).casefold() == "byteorder":
+        if root is not None and entry.name[-9:].casefold() == "byteorder" == _inside(entry, root).casefold():
             content = open_member(self._blob, entry, _at(self._location, entry), self._limits, self._budget)
             self._orders.setdefault(root, []).append(content.read_at(0, 16))
 
@@ -261,6 +274,8 @@ def _roots(entries: list[Entry]) -> set[str]:
 
 
 def _is_data(name: str) -> bool:
+    if not name.endswith(("l", "L")):  # nothing else is folded into what ends so
+        return False
     lower = name.casefold()
     return lower.endswith(_DATA) and (len(lower) == len(_DATA) or lower[-len(_DATA) - 1] == "/")
 
@@ -276,11 +291,6 @@ def _member(
     blob: Blob, entry: Entry, storages: Mapping[str, Storage], location: Location, limits: Limits, budget: Budget
 ) -> Iterator[Part]:
     place = _at(location, entry)
-    if entry.size <= _SHORT and entry.method == 0 and entry.name.endswith(_BOOKKEEPING):  # of seven members, five
-        note = blob.read_at(entry.start, entry.packed)
-        if not note.startswith(_ARRAY) and not is_pickle(note, len(note), entry.name):
-            budget.spend(len(note), place)
-            return
     readable, excess = beginning(entry, place, limits)
     content = open_member(blob, readable, place, limits, budget)
     data = _is_data(entry.name)
@@ -313,6 +323,23 @@ def _member(
         raise excess or error from None
     if excess is not None:
         raise excess
+
+
+def _is_note(blob: Blob, entry: Entry, location: Location, budget: Budget) -> bool:
+    """Whether a member is what torch notes about an archive, and nothing else: of seven members, five."""
+    if entry.size > _SHORT or entry.method or not entry.name.endswith(_BOOKKEEPING):
+        return False
+    note = blob.read_at(entry.start, entry.packed)
+    if not _says_little(note) and (note.startswith(_ARRAY) or is_pickle(note, len(note), entry.name)):
+        return False
+    budget.spend(len(note), location if budget.affords(len(note)) else _at(location, entry))
+    return True
+
+
+def _says_little(note: bytes) -> bool:
+    """Whether a note is one of those that torch writes: of digits, or a word. None of them begins any pickle that
+    acts, nor ends one: that takes a full stop."""
+    return note in _WORDS or note.isdigit()
 
 
 def _file(blob: Blob, entry: Entry, place: Location, limits: Limits, budget: Budget) -> Iterator[Part]:

@@ -84,6 +84,8 @@ def judge(
         findings.append(unreadable.from_error(fault, location or (listed[0].location if listed else None)))
     if fault is None and not listed:
         findings.append(unreadable.without_parts(location))
+    if not findings:
+        return ()
     return tuple(_addressed(finding, context.shown) for finding in _bounded(findings))
 
 

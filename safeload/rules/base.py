@@ -6,39 +6,57 @@ page and of its test: every example in `bad` must give a finding of this rule, e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 
 from safeload.core.allowlist import Allowlist
 from safeload.core.finding import Confidence, Finding, Severity, Status
-from safeload.core.frozen import Frozen, fresh
+from safeload.core.frozen import Frozen
 from safeload.core.names import Location
 from safeload.formats.base import Part
 from safeload.rules.taxonomies import complete
 
 
-class Context(Frozen):
-    """What a check may know beside the part."""
+class Context:
+    """What a check may know beside the part. One is made for each file that is judged, so it is a plain class."""
 
-    allowlist: Allowlist
-    parts: tuple[Part, ...] = ()
-    """All parts of the same file, for checks that compare them."""
-    shown: str = ""
-    """What a person would call the file on a command line: remedies name it so. Its path in the target, if empty."""
-    claimed_by: tuple[str, ...] = ()
-    """Names of the formats that claimed the file, best first."""
-    second_opinion: bool = False
-    """Whether fickling is asked about each pickle as well."""
-    secret_opinion: bool = False
-    """Whether detect-secrets is asked about each text as well."""
-    scanned: Container[str] | None = None
-    """The paths of all files that are scanned with this one, where that is known and of interest."""
-    beside: Container[str] = ()
-    """Those that are there as well, and are not scanned."""
-    memo: dict[int, object] = fresh(factory=dict)
-    """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
+    __slots__ = (
+        *("allowlist", "beside", "claimed_by", "memo", "parts", "scanned"),
+        *("second_opinion", "secret_opinion", "shown"),
+    )
+
+    def __init__(
+        self,
+        allowlist: Allowlist,
+        parts: tuple[Part, ...] = (),
+        shown: str = "",
+        claimed_by: tuple[str, ...] = (),
+        *,
+        second_opinion: bool = False,
+        secret_opinion: bool = False,
+        scanned: Container[str] | None = None,
+        beside: Container[str] = (),
+        memo: dict[int, object] | None = None,
+    ) -> None:
+        self.allowlist = allowlist
+        self.parts = parts
+        """All parts of the same file, for checks that compare them."""
+        self.shown = shown
+        """What a person would call the file on a command line: remedies name it so. Its path, if that is empty."""
+        self.claimed_by = claimed_by
+        """Names of the formats that claimed the file, best first."""
+        self.second_opinion = second_opinion
+        """Whether fickling is asked about each pickle as well."""
+        self.secret_opinion = secret_opinion
+        """Whether detect-secrets is asked about each text as well."""
+        self.scanned = scanned
+        """The paths of all files that are scanned with this one, where that is known and of interest."""
+        self.beside = beside
+        """Those that are there as well, and are not scanned."""
+        self.memo: dict[int, object] = {} if memo is None else memo
+        """What rules worked out about a part and share, by the identity of the part; as short-lived as the context."""
 
 
-Check = Callable[["Rule", Part, Context], Iterator[Finding]]
+Check = Callable[["Rule", Part, Context], Iterable[Finding]]
 
 
 class Rule(Frozen):

@@ -45,9 +45,8 @@ class Account:
 class Kind:
     """What a name is, whatever is done with it: worked out once, however often it is used."""
 
-    def __init__(self, text: str, entry: Entry | None) -> None:
-        self.text = text
-        """The name, escaped."""
+    def __init__(self, name: GlobalName, entry: Entry | None) -> None:
+        self.name = name
         self.entry = entry
         self.danger = ""
         """Why calling it is dangerous; empty where nothing says so."""
@@ -59,6 +58,11 @@ class Kind:
         """Whether it is shaped like a constructor, or like a helper that picklers write."""
         self.unlisted = ""
         """What is said of a name outside the allowlist, once it was said."""
+
+    @property
+    def text(self) -> str:
+        """The name, escaped."""
+        return str(self.name)
 
 
 _CLASS = Later(r"_{0,2}[A-Z]")
@@ -88,7 +92,7 @@ class Names:
         return known
 
     def classify(self, name: GlobalName) -> Kind:
-        kind = Kind(str(name), self.allowlist.get(name))
+        kind = Kind(name, self.allowlist.get(name))
         if kind.entry is None:
             kind.danger, kind.on_sight = self.danger(name, kind)
         return kind

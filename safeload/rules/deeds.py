@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from safeload.core.finding import Finding, Severity, Status
@@ -30,13 +30,15 @@ def studied(part: PickleStream, context: Context) -> Study:
     return known
 
 
-def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Finding]:
+def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterable[Finding]:
     """One finding for each deed; of a subject that is repeated very often, the rest in its last one."""
-    if not isinstance(part, PickleStream):
-        return
+    if isinstance(part, PickleStream) and (found := studied(part, context).of(kind)):
+        return _every(rule, part, found)
+    return ()  # nearly always
+
+
+def _every(rule: Rule, part: PickleStream, found: list[Deed]) -> Iterator[Finding]:
     groups: dict[str, list[Deed]] = {}
-    if not (found := studied(part, context).of(kind)):
-        return
     for deed in found:
         groups.setdefault(deed.subject, []).append(deed)
     for deeds in _few(groups):
@@ -47,13 +49,15 @@ def every(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Findi
             yield _finding(rule, part, first[_ALONE - 1 :], _times(deeds) - _ALONE + 1)
 
 
-def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterator[Finding]:
+def once(rule: Rule, part: Part, context: Context, kind: str) -> Iterable[Finding]:
     """One finding for each subject, at its first place and with the others related."""
-    if not isinstance(part, PickleStream):
-        return
+    if isinstance(part, PickleStream) and (found := studied(part, context).of(kind)):
+        return _once(rule, part, found)
+    return ()
+
+
+def _once(rule: Rule, part: PickleStream, found: list[Deed]) -> Iterator[Finding]:
     groups: dict[tuple[str, Status], list[Deed]] = {}
-    if not (found := studied(part, context).of(kind)):
-        return
     for deed in found:
         groups.setdefault((deed.subject, deed.status), []).append(deed)
     for deeds in _few(groups):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.formats.base import Part, PickleStream
@@ -12,8 +12,8 @@ from safeload.rules.deeds import LEAVE_IT, once
 from safeload.rules.study import IMPORT
 
 
-def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    yield from once(rule, part, context, IMPORT)
+def _check(rule: Rule, part: Part, context: Context) -> Iterable[Finding]:
+    return once(rule, part, context, IMPORT)
 
 
 def _bad() -> Iterable[Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from safeload.core.finding import Confidence, Finding, Severity, Status
 from safeload.formats.base import Part, PickleStream
@@ -12,8 +12,8 @@ from safeload.rules.deeds import every
 from safeload.rules.study import WRITE
 
 
-def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    yield from every(rule, part, context, WRITE)
+def _check(rule: Rule, part: Part, context: Context) -> Iterable[Finding]:
+    return every(rule, part, context, WRITE)
 
 
 def _bad() -> Iterable[Part]:

@@ -42,7 +42,7 @@ _ELSEWHERE = frozenset({"build-on-value", "new-of-value"})
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, PickleStream):
+    if not isinstance(part, PickleStream) or not part.reading.anomalies:
         return
     firsts = {anomaly.kind: anomaly for anomaly in reversed(part.reading.anomalies)}
     for anomaly in sorted(firsts.values(), key=lambda one: one.offset):

@@ -17,8 +17,8 @@ _AGAIN = "fetch the file again; if it stays so, ask its author for a safetensors
 
 
 def _check(rule: Rule, part: Part, context: Context) -> Iterator[Finding]:
-    if not isinstance(part, PickleStream):
-        return
+    if not isinstance(part, PickleStream) or (part.reading.fault is None and not part.reading.trace):
+        return  # what only holds data takes no time to judge
     from safeload.rules.deeds import studied  # files that hold no pickle need nothing of this
 
     if (unjudged := studied(part, context).unjudged) is not None:

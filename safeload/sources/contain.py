@@ -97,7 +97,7 @@ def open_beneath(anchor: str, path: str, *, allowed: Allowed) -> tuple[int, str]
                         names.pop()
                         os.close(folders.pop())
                 pending.extendleft(reversed(target.split("/")))
-            elif any(part not in ("", ".") for part in pending):
+            elif pending and any(part not in ("", ".") for part in pending):
                 folders.append(os.open(name, _FOLDER, dir_fd=folders[-1]))
                 names.append(name)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from safeload.core.blob import Blob
@@ -76,7 +75,7 @@ def read_program(
 
 def _beside_the_program(blob: Blob, name: str, limits: Limits) -> Inspected:
     inspected = inspect(blob, name, limits)
-    return replace(inspected, report=without_program(inspected.report))
+    return inspected._replace(report=without_program(inspected.report))
 
 
 def refuse_argument(name: str, why: str, remedy: str) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter, OrderedDict, defaultdict
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -238,7 +237,7 @@ def test_a_reading_without_a_value_cannot_be_built() -> None:
     """A reading that ended early raises its own fault; one that holds nothing is refused."""
     assert refused(b"N").what == "a pickle cannot be read to its end"
     with pytest.raises(MalformedInput, match="holds no value"):
-        construct(replace(read(b"N."), value=NOTHING), PLAIN, location=HERE)
+        construct(read(b"N.")._replace(value=NOTHING), PLAIN, location=HERE)
 
 
 def test_running_out_of_recursion_is_an_error_of_ours() -> None:

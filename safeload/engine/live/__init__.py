@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 from safeload.core.construct import Handler, Named, Record, construct
 from safeload.core.errors import MalformedInput
-from safeload.core.frozen import replace
 from safeload.core.graph import Call, Global, List, Persistent, Reading, Span, Tuple
 from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
@@ -188,7 +187,7 @@ def bring_to_life(
     if buffers:
         table |= Table(constants={graph.buffer(number): one for number, one in enumerate(buffers)})
     prepared = graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
-    reading = replace(reading, value=Tuple((prepared.root, List(prepared.late, 2)), 3))
+    reading = reading._replace(value=Tuple((prepared.root, List(prepared.late, 2)), 3))
     rest = Rest()
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 FORMATS: dict[str, Any] = {
     'active_text': (5292, (('active-text', (), True, {'named': ('makefile', '.mk', '.mak', 'cmakelists.txt', '.cmake', 'justfile', 'rakefile', 'dockerfile', 'containerfile', '.dockerfile', 'vagrantfile', 'jenkinsfile', '.desktop', '.service', '.reg', '.inf', '.url', '.sct', '.applescript', '.scpt', 'post-checkout', 'post-merge', 'post-commit', 'pre-commit', 'pre-push', 'commit-msg', 'post-rewrite', '.sql', '.tcl', '.awk', '.sed', '.el', '.vim', '.gdbinit', '.envrc', '.html', '.htm', '.xhtml', '.svg', '.mht', '.mhtml', '.ini', '.cfg', '.conf', '.pth', '.rmd', '.qmd', '.jmd', '.pmd', '.rnw', 'pyproject.toml', 'setup.cfg', 'pipfile', 'post-checkout', 'post-merge', 'post-commit', 'pre-commit', 'pre-push', 'commit-msg', 'post-rewrite', 'config', 'pipfile', '.gitconfig', '.scp', '.gin')}),)),
+    'amount': (2224, ()),
     'array_types': (8339, ()),
     'arrays': (8188, ()),
     'base': (6223, ()),
@@ -98,7 +99,7 @@ FORMATS: dict[str, Any] = {
     'torch_tar': (606, (('torch-tar', ('.pt', '.pth', '.bin', '.tar', '.ckpt'), False, {'at': ((148, b'0'), (148, b'1'), (148, b'2'), (148, b'3'), (148, b'4'), (148, b'5'), (148, b'6'), (148, b'7'), (148, b'+'), (148, b'-'), (148, b'\x00'), (148, b'\x80'), (148, b'\xff'), (148, b' '), (148, b'\t'), (148, b'\n'), (148, b'\r'), (148, b'\x0b'), (148, b'\x0c'), (148, b'\x1c'), (148, b'\x1d'), (148, b'\x1e'), (148, b'\x1f'))}),)),
     'torch_zip': (560, (('torch-zip', ('.bin', '.pt', '.pth', '.ckpt', '.pkl', '.tar'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
     'torchscript': (558, (('torchscript', ('.pt', '.pth', '.ts', '.torchscript', '.jit', '.ptl'), False, {'begins': (b'PK\x03\x04', b'PK\x05\x06'), 'holds': (b'PK\x05\x06',)}),)),
-    'tree': (11525, ()),
+    'tree': (11607, ()),
     'ubjson': (3898, ()),
     'unpack': (8985, ()),
     'unpack_extra': (2342, ()),
@@ -117,6 +118,7 @@ FORMATS: dict[str, Any] = {
 """Each module of `formats`: its size; name, suffixes, fallback and claims of each format."""
 RULES: dict[str, Any] = {
     'abilities': (686, ()),
+    'amounts': (6851, ()),
     'arguments': (9888, ()),
     'base': (3956, ()),
     'called_names': (5532, ()),
@@ -180,6 +182,7 @@ RULES: dict[str, Any] = {
     'pickle_dangerous_call': (1996, ('safeload.formats.base.PickleStream',)),
     'pickle_dangerous_import': (1758, ('safeload.formats.base.PickleStream',)),
     'pickle_item_write': (1457, ('safeload.formats.base.PickleStream',)),
+    'pickle_takes_memory': (1984, ('safeload.formats.base.PickleStream',)),
     'pickle_trailing': (1675, ('safeload.formats.base.PickleStream',)),
     'pickle_two_readings': (4970, ('safeload.formats.base.PickleStream',)),
     'pickle_unlisted_global': (1795, ('safeload.formats.base.PickleStream',)),
@@ -198,7 +201,7 @@ RULES: dict[str, Any] = {
     'shard_unread': (4312, ('safeload.formats.parts.Reference',)),
     'skops_node': (4499, ('safeload.formats.parts.Reference',)),
     'stdlib_names': (4913, ()),
-    'study': (25014, ()),
+    'study': (25707, ()),
     'taxonomies': (3638, ()),
     'template_altered': (3131, ('safeload.formats.parts.Template',)),
     'template_escape': (7658, ('safeload.formats.parts.Template',)),

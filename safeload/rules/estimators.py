@@ -33,7 +33,12 @@ PARTS: Mapping[GlobalName, frozenset[str]] = {
 """What is harmless only within a checked estimator, and the attributes that hold it there."""
 _HELD = frozenset(name for names in PARTS.values() for name in names)
 
-_KEPT = frozenset({GlobalName("sklearn.preprocessing._label", "LabelEncoder")})
+_KEPT = frozenset(
+    {
+        GlobalName("sklearn.preprocessing._label", "LabelEncoder"),
+        GlobalName("sklearn.feature_extraction.text", "TfidfTransformer"),
+    }
+)
 _KEPT_OF = frozenset({"sklearn._loss.loss", "numpy.random._pickle"})
 """What estimators keep in attributes of their own: classes, and modules of which any will do. None can be called."""
 
@@ -332,6 +337,21 @@ class Estimators:
             raise Odd("n_features is no number of features, or it reads files")
         return False
 
+    def vocabulary(self, state: State, features: int) -> bool:
+        """Words, each with its column of a sparse matrix, whose places scipy takes for granted."""
+        found = state.get("vocabulary_")
+        if found is None:
+            return False
+        if not isinstance(found, Dict) or state.get("input", "content") != "content":
+            raise Odd("its vocabulary is none, or it reads files")
+        self.look(len(found.pairs))
+        columns = dict(found.pairs)
+        for word, one in found.pairs:
+            column = number(one)
+            if type(word) is not str or column is None or not 0 <= column < len(columns):
+                raise Odd("a word has a column that is not there")
+        return False
+
     def points(self, state: State, features: int) -> bool:
         """Isotonic regression makes its function from its points."""
         one, other = state.get("X_thresholds_"), state.get("y_thresholds_")
@@ -440,6 +460,8 @@ CHECKS: Mapping[GlobalName, Check] = {
     **_named("decomposition._lda", "LatentDirichletAllocation", Estimators.components),
     **_named("feature_extraction._hash", "FeatureHasher", Estimators.hashing),
     **_named("feature_extraction.text", "HashingVectorizer", Estimators.hashing),
+    **_named("feature_extraction.text", "CountVectorizer TfidfVectorizer", Estimators.vocabulary),
+    **_named("feature_extraction._dict_vectorizer", "DictVectorizer", Estimators.vocabulary),
 }
 """Estimators that are looked at, each by its check, which says whether it was fitted."""
 LOOKED_AT = frozenset({*CHECKS, *PARTS})

@@ -7,10 +7,11 @@ could ask for a terabyte. What honest picklers write costs about as much as its 
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from safeload.core.construct import Handler
+from safeload.core.construct import Handler, Mapped
 from safeload.core.errors import MalformedInput
 from safeload.core.graph import Call
 from safeload.core.names import GlobalName
@@ -18,7 +19,11 @@ from safeload.core.names import GlobalName
 _FREE = 10_000_000
 _EACH = 8
 _SHORT = 1_000
-_SIZED = (bytes, bytearray, memoryview, str, list, tuple, dict, set, frozenset)
+_SIZED = frozenset(
+    {bytes, bytearray, memoryview, str, list, tuple, dict, set, frozenset, OrderedDict, Counter, defaultdict, deque}
+    | {Mapped}
+)
+"""Exactly these types: no others that take much to copy are made of a file."""
 
 
 class Amount:
@@ -36,13 +41,14 @@ class Amount:
             MalformedInput: it is far more than the file holds.
         """
         for part in parts:
-            if isinstance(part, _SIZED):
-                if len(part) > _SHORT:
-                    self._take(len(part))
-                elif type(part) is tuple:
-                    for one in part:
-                        if isinstance(one, _SIZED) and len(one) > _SHORT:
+            kind = type(part)  # asked of every object: no call that can be spared
+            if kind in _SIZED:
+                if kind is tuple and len(part) <= _SHORT:  # type: ignore[arg-type]
+                    for one in part:  # type: ignore[attr-defined]
+                        if type(one) in _SIZED and len(one) > _SHORT:
                             self._take(len(one))
+                elif len(part) > _SHORT:  # type: ignore[arg-type]
+                    self._take(len(part))  # type: ignore[arg-type]
 
     def _take(self, count: int) -> None:
         self.left -= count

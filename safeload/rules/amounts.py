@@ -4,26 +4,34 @@ A few bytes can ask for a terabyte: `bytearray(10**12)`, a tensor or array of a 
 of `1e999999999`. None of it runs code, and each ends the process that loads it, or keeps it busy for days. Picklers
 write such makers with their contents, so the sum of the sizes of one stream says enough.
 
-What is handed on again and again, and taken over whole each time, is counted in `study` (`taken_over`).
+What is handed on again and again, and taken over whole each time, is counted as well (`taken_over`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 
-from safeload.core.graph import Call, Dict, FrozenSet, List, Set, Span, Tuple, Value
+from safeload.core.graph import Call, Dict, FrozenSet, Global, List, Set, Span, Tuple, Value
 from safeload.core.names import GlobalName
+from safeload.rules.called_names import Account
 
 _MOST = 1 << 30
 """Bytes that one stream may have made of sizes alone."""
 _EACH = 64
 """… and for each byte of the stream."""
+_COPIES = 4
+"""How often the bytes of a stream may be taken over into something else: once is what picklers need."""
+_COPYING = frozenset({"builtins", "collections", "_codecs"})
 _DIGITS = 1_000_000
 """Exponents of decimal numbers above this are taken for more than any reader could compute with."""
 _ENDLESS = 1 << 62
 _WORD = 8
 _LONG = 1_000
+_HOLDING = frozenset({"builtins", "collections"})
+"""Modules whose containers hold what is in their argument, and do not look into it."""
+_RANGE = GlobalName("builtins", "range")
+_INDEX = GlobalName("pandas.core.indexes.base", "_new_Index")
 _Args = tuple[Value, ...]
 
 
@@ -31,32 +39,38 @@ class Amounts:
     """Adds up what the calls of one stream would make."""
 
     def __init__(self, size: int) -> None:
+        self.copied = Account(_COPIES * size)
         self.allowed = _MOST + _EACH * size
         self.total = 0
+        self.rows = False  # whether there are any that could be handed on
 
-    def excess(self, name: GlobalName, call: Call) -> int:
-        """The bytes this call of a name would take, if by now that is more than a stream may have; else 0."""
+    def excess(self, name: GlobalName, call: Call) -> str:
+        """What this call of a name would take, if by now that is more than a stream may have; else empty.
+
+        Raises:
+            Enough: the same values are taken over again and again.
+        """
+        if name.module in _COPYING:
+            self.copied.look(taken_over(call))
         judge = _SIZED.get(name)
-        if judge is None or not isinstance(call.args, Tuple) or not call.args.items:
-            return 0
-        wanted = judge(call.args.items)
+        if judge is None and not self.rows:  # as with most
+            self.rows = name in (_RANGE, _INDEX)
+            return ""
+        args = call.args.items if isinstance(call.args, Tuple) else ()
+        wanted = (judge(args) if judge is not None and args else 0) + _rows(name, args)
         self.total += min(wanted, _ENDLESS)
-        return wanted if self.total > self.allowed and wanted else 0
+        if self.total <= self.allowed or not wanted:
+            return ""
+        return f"would make {f'{wanted:,}' if wanted < _ENDLESS else 'endless'} bytes of a few"
 
-
-def in_bytes(wanted: int) -> str:
-    """The same for people."""
-    return f"{wanted:,} bytes" if wanted < _ENDLESS else "more bytes than there are"
+    def state(self, state: Tuple) -> None:
+        """Account for the parts of a state: an array copies its bytes where they are in another order or place."""
+        self.copied.look(_lengths(state.items))
 
 
 def taken_over(call: Call) -> int:
     """How many items, characters and bytes a container or text is made of, where that is more than a few."""
     return _lengths(call.args.items if isinstance(call.args, Tuple) else ())
-
-
-def copied(state: Value) -> int:
-    """The same of the parts of a state: an array copies its bytes where they are in another order or place."""
-    return _lengths(state.items) if isinstance(state, Tuple) else 0
 
 
 def _lengths(values: _Args) -> int:
@@ -76,7 +90,7 @@ def _length(value: Value) -> int:
 _Judge = Callable[[_Args], int]
 
 
-def _ints(values: Iterator[Value] | _Args) -> list[int]:
+def _ints(values: Iterable[Value]) -> list[int]:
     return [value for value in values if type(value) is int]
 
 
@@ -107,21 +121,33 @@ def _masked(args: _Args) -> int:
     return 2 * _elements(args[2:3]) if len(args) > 2 else 0
 
 
-def _counted(args: _Args) -> int:
-    """A row of numbers that takes nothing by itself, and all of it when anything is made of it."""
+def _rows(name: GlobalName, args: _Args) -> int:
+    """Rows of numbers that are handed on: they take nothing until something is made of them."""
+    wanted = 0
+    for one in args:
+        if isinstance(one, Call):
+            wanted += _row(one)
+        elif isinstance(one, (List, Tuple, Dict)) and name.module not in _HOLDING:
+            inner = [value for _, value in one.pairs] if isinstance(one, Dict) else one.items
+            wanted += sum(_row(part) for part in inner if isinstance(part, Call))
+    return wanted
+
+
+def _row(call: Call) -> int:
+    """The bytes of a `range`, or of an index of pandas that is one."""
+    args = call.args.items if isinstance(call.args, Tuple) else ()
+    if not isinstance(call.callee, Global):
+        return 0
+    if call.callee.name == _INDEX and len(args) == 2 and isinstance(args[1], Dict):
+        parts = {key: value for key, value in args[1].pairs if isinstance(key, str)}
+        args = tuple(parts[key] for key in ("start", "stop", "step") if key in parts)
+    elif call.callee.name != _RANGE:
+        return 0
     bounds = _ints(args)
     if len(bounds) != len(args) or not 1 <= len(bounds) <= 3 or bounds[2:] == [0]:
         return 0
     one = range(*bounds)
     return _WORD * max(0, (one.stop - one.start) // one.step)
-
-
-def _index(args: _Args) -> int:
-    """pandas: `_new_Index(RangeIndex, {start, stop, step})`."""
-    if len(args) != 2 or not isinstance(args[1], Dict):
-        return 0
-    parts = {key: value for key, value in args[1].pairs if isinstance(key, str)}
-    return _counted(tuple(parts[key] for key in ("start", "stop", "step") if key in parts))
 
 
 def _exponent(args: _Args) -> int:
@@ -155,8 +181,6 @@ def _sized() -> dict[GlobalName, _Judge]:
     found: dict[GlobalName, _Judge] = {
         GlobalName("builtins", "bytearray"): _whole,
         GlobalName("builtins", "bytes"): _whole,
-        GlobalName("builtins", "range"): _counted,
-        GlobalName("pandas.core.indexes.base", "_new_Index"): _index,
         GlobalName("decimal", "Decimal"): _exponent,
         GlobalName("fractions", "Fraction"): _exponent,
         GlobalName("numpy", "ndarray"): _shaped,

@@ -38,7 +38,7 @@ from safeload.core.graph import (
 )
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
-from safeload.rules.amounts import Amounts, copied, in_bytes, taken_over
+from safeload.rules.amounts import Amounts
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
 from safeload.rules.called_names import NO_IMPORT, Account, Enough, Kind, Names
 from safeload.rules.element_types import Types, wrong_state
@@ -111,8 +111,6 @@ _WRITTEN_OUT = 1_000
 _LEVELS = 4
 _STORAGES = 2_000
 """Constants of a stream that torch would load; each holds five pickles, and no file may have more than ten thousand."""
-_COPIES = 4
-"""How often the bytes of a stream may be taken over into something else: once is what picklers need."""
 _CONVERTING = frozenset({"builtins", "collections"})
 """Modules whose containers and numbers are made of other objects."""
 _FILLED = frozenset({"builtins", "collections", "copyreg", "sklearn.utils._bunch"})
@@ -131,7 +129,6 @@ class _Student:
         self.unjudged: tuple[int, str] | None = None
         self.account = Account(reading.end - reading.start)
         self.names = Names(allowlist, self.account)
-        self.copying = Account(_COPIES * (reading.end - reading.start))
         self.amounts = Amounts(reading.end - reading.start)
         self.traps = Traps()
         self.handed_on = Handed(allowlist)
@@ -357,7 +354,7 @@ class _Student:
     def allowed(self, entry: Entry, call: Call, *, plain: bool, level: int) -> None:
         """Judge the use of an allowlisted name against its entry."""
         name = entry.name
-        if isinstance(call.args, Tuple):
+        if isinstance(call.args, Tuple) and call.args.items:
             self.account.look(len(call.args.items))
             self.sized(name, call)
         if entry.use is Use.NAME:
@@ -380,11 +377,8 @@ class _Student:
 
     def sized(self, name: GlobalName, call: Call) -> None:
         """Account for what an allowlisted callable makes of sizes, and of what it takes over."""
-        if wanted := self.amounts.excess(name, call):
-            message = f"would make {in_bytes(wanted)} of a few: {self.in_words(call)}"
-            self.add(AMOUNT, Status.UNDECIDED, call.offset, self.kind(name).text, message)
-        if name.module in _CONVERTING or name.module == "_codecs":
-            self.copying.look(taken_over(call))
+        if what := self.amounts.excess(name, call):
+            self.add(AMOUNT, Status.UNDECIDED, call.offset, self.kind(name).text, f"{what}: {self.in_words(call)}")
 
     def handed(self, name: GlobalName, call: Call, level: int) -> None:
         """Judge what an allowlisted helper is given: some call it, some look into it."""
@@ -437,9 +431,10 @@ class _Student:
         if why := late or again(target, known[1], node) or reaching(state, self.account.look):
             message = f"would set a state on {self.in_words(target)}, {why}"
             self.add(BUILD, Status.DANGEROUS, offset, str(class_of(target.callee)), message)
-        if type(state) is Tuple:
-            self.copying.look(copied(state))
-        if type(state) is Tuple and self.sets_class(state):
+        if type(state) is not Tuple:
+            return
+        self.amounts.state(state)
+        if self.sets_class(state):
             message = f"would change the class of {self.in_words(target)} after it was made"
             self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 

@@ -48,11 +48,17 @@ def whole(opcodes: bytes | bytearray) -> bytes:
 
 
 ROW = call("builtins", "range", HUGE)
+INDEX = call(
+    "pandas.core.indexes.base",
+    "_new_Index",
+    named("pandas.core.indexes.range", "RangeIndex"),
+    {"name": None, "start": 0, "stop": HUGE, "step": 1},
+)
 SIZES = {
     "bytes": call("builtins", "bytes", HUGE),
     "bytearray": call("builtins", "bytearray", HUGE),
-    "row": ROW,
-    "row-backwards": call("builtins", "range", HUGE, 0, -1),
+    "row-backwards": call("builtins", "tuple", call("builtins", "range", HUGE, 0, -1)),
+    "numbers-of-rows": call("numpy", "int64", (ROW, ROW)),
     "list-of-a-row": call("builtins", "list", ROW),
     "set-of-a-row": call("builtins", "set", ROW),
     "deque-of-a-row": call("collections", "deque", ROW),
@@ -71,12 +77,7 @@ SIZES = {
     "tensor-on-a-device": call("torch.cuda", "HalfTensor", HUGE),
     "storage": call("torch", "FloatStorage", HUGE),
     "bytes-of-a-storage": call("torch.storage", "UntypedStorage", HUGE),
-    "index": call(
-        "pandas.core.indexes.base",
-        "_new_Index",
-        named("pandas.core.indexes.range", "RangeIndex"),
-        {"name": None, "start": 0, "stop": HUGE, "step": 1},
-    ),
+    "list-of-an-index": call("builtins", "list", INDEX),
     "new-array": call("copyreg", "__newobj__", named("numpy", "ndarray"), (HUGE,)),
     "many-small-ones": bytearray(b"](" + bytes(call("builtins", "bytearray", 1 << 20)) * 1_500 + b"e"),
 }
@@ -103,7 +104,9 @@ def test_no_door_makes_what_only_has_a_size(name: str) -> None:
     "of",
     [
         call("builtins", "bytearray", 1 << 20),
-        call("builtins", "range", 1 << 20),
+        ROW,
+        INDEX,
+        call("builtins", "list", call("builtins", "range", 1 << 20)),
         call("builtins", "range", 1 << 62, 0),
         call("fractions", "Fraction", "1e10"),
         call("decimal", "Decimal", "1E-5"),

@@ -78,9 +78,10 @@ def test_a_vocabulary_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_HOT)
-def test_encoders_with_any_options_load(name: str) -> None:
-    """And give the same columns as before."""
+def test_encoders_with_any_options_load(name: str, tmp_path: Path) -> None:
+    """And give the same columns as before; a scan calls them safe."""
     made = ONE_HOT[name]()
+    assert _status(made, tmp_path, 2) is _status(made, tmp_path, 5) is Status.SAFE
     found = pickle.loads(standard.dumps(made))
     if name == "new":
         return
@@ -111,11 +112,12 @@ BAD: dict[str, tuple[str, Callable[[Any], object]]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_category_without_a_column_is_refused(name: str) -> None:
-    """Numbers of columns, what is dropped, and what is grouped belong to the categories."""
+def test_a_category_without_a_column_is_refused(name: str, tmp_path: Path) -> None:
+    """Numbers of columns, what is dropped, and what is grouped belong to the categories: for doors and for scans."""
     of, change = BAD[name]
     made = ONE_HOT[of]()
     change(made)
+    assert _status(made, tmp_path) is Status.UNVERIFIED
     with pytest.raises(MalformedInput):
         pickle.loads(standard.dumps(made))
 
@@ -130,11 +132,13 @@ def test_an_encoder_within_another_estimator_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("places", [{"a": 99, "b": 0}, {"a": -1, "b": 0}, {"a": 0}, [0, 1], {"a": 0, "b": 1, "c": 2}])
-def test_labels_without_a_column_are_refused(places: Any) -> None:
+def test_labels_without_a_column_are_refused(places: Any, tmp_path: Path) -> None:
     """A binarizer believes the dictionary that it remembers."""
     made = MultiLabelBinarizer().fit([["a"], ["b"]])
     made.transform([["a"]])
+    assert _status(made, tmp_path) is Status.SAFE
     assert pickle.loads(standard.dumps(made)).transform([["a", "b"]]).tolist() == [[1, 1]]
     made._cached_dict = places
+    assert _status(made, tmp_path) is Status.UNVERIFIED
     with pytest.raises(MalformedInput):
         pickle.loads(standard.dumps(made))

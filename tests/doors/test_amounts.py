@@ -193,3 +193,13 @@ def test_a_file_of_many_arrays_is_as_safe_as_before(tmp_path: Path) -> None:
         (tmp_path / "file.pkl").write_bytes(data := standard.dumps(of, protocol))
         assert scan(tmp_path / "file.pkl").files[0].status is Status.SAFE
         assert (pickle.loads(data)["7"] == of["7"]).all()
+
+
+def test_buffers_beside_a_pickle_are_not_counted_against_it() -> None:
+    """Protocol 5 keeps large arrays out of the stream, whose size then says nothing of them."""
+    made = numpy.arange(3_000_000)
+    buffers: list[Any] = []
+    data = standard.dumps([made], 5, buffer_callback=buffers.append)
+    assert len(data) < 1_000
+    for kind in (bytes, bytearray, memoryview):
+        assert (pickle.loads(data, buffers=[kind(one) for one in buffers])[0] == made).all()

@@ -192,7 +192,8 @@ def bring_to_life(
         table |= Table(constants={graph.buffer(number): one for number, one in enumerate(buffers)})
     prepared = graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
     reading = replace(reading, value=Tuple((prepared.root, List(prepared.late, 2)), 3))
-    rest = Rest(amount=Amount(reading.end - reading.start))
+    beside = sum(memoryview(one).nbytes for one in buffers or () if isinstance(one, bytes | bytearray | memoryview))
+    rest = Rest(amount=Amount(reading.end - reading.start + beside))
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
     }

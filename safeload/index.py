@@ -153,7 +153,7 @@ RULES: dict[str, Any] = {
     'element_types': (5526, ()),
     'embedded_code': (3372, ('safeload.formats.parts.Code', 'safeload.formats.parts.Text')),
     'encoded': (4486, ()),
-    'estimators': (23047, ()),
+    'estimators': (23041, ()),
     'fickling': (4751, ()),
     'fickling_opinion': (3830, ('safeload.formats.base.PickleStream',)),
     'graph_arrays': (9018, ()),

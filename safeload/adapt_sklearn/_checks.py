@@ -390,6 +390,17 @@ def isotonic(estimator: Any) -> None:
     estimator._build_f(one, other)
 
 
+def _later(name: str) -> Check:
+    """A check of `_sparse_rows`, which builds on this module."""
+
+    def check(estimator: Any) -> None:
+        from safeload.adapt_sklearn import _sparse_rows
+
+        getattr(_sparse_rows, name)(estimator)
+
+    return check
+
+
 def _named(module: str, names: str, check: Check) -> dict[GlobalName, Check]:
     return {GlobalName(f"sklearn.{module}", name): check for name in names.split()}
 
@@ -426,6 +437,10 @@ CHECKS: Mapping[GlobalName, Check] = {
     **_named("feature_extraction._hash", "FeatureHasher", hashing),
     **_named("feature_extraction.text", "HashingVectorizer", hashing),
     **_named("isotonic", "IsotonicRegression", isotonic),
+    **_named("feature_extraction.text", "CountVectorizer TfidfVectorizer", _later("vocabulary")),
+    **_named("feature_extraction._dict_vectorizer", "DictVectorizer", _later("vocabulary")),
+    **_named("preprocessing._encoders", "OneHotEncoder", _later("one_hot")),
+    **_named("preprocessing._label", "MultiLabelBinarizer", _later("labels")),
 }
 """Estimators whose attributes are looked at, each by its check."""
 UNCHECKED = frozenset(

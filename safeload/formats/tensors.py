@@ -240,7 +240,11 @@ def _rebuild_tensor_v3(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call
 def _refuse_marks(marks: object) -> None:
     """A lazily conjugated or negated tensor has other values than its bytes."""
     if isinstance(marks, dict) and any(marks.values()):
-        raise bad("it is conjugated or negated lazily, so its bytes are not its values")
+        raise MalformedInput(
+            "a tensor cannot be read",
+            why="it is conjugated or negated lazily, so its bytes are not its values",
+            remedy="safeload.torch.load gives its values; its author can save it after .resolve_conj().resolve_neg()",
+        )
 
 
 def _rebuild_parameter(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> object:

@@ -12,6 +12,7 @@ from safeload.core.graph import Call, Dict, FrozenSet, List, Node, Set, Span, Tu
 from safeload.core.limits import Limits
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
+from safeload.formats.amount import metered
 from safeload.formats.arrays import ARRAY_HANDLERS, Array, joblib_handlers, piece_of, storage_of
 from safeload.formats.base import PickleStream, TensorView
 from safeload.formats.pickle_head import is_legacy
@@ -66,7 +67,7 @@ def _tree(stream: PickleStream, limits: Limits, *, embedded: bool) -> object:
     try:
         return construct(
             reading,
-            handlers,
+            metered(handlers, reading.end - reading.start),
             location=stream.location,
             persistent=persistent_storage(stream.storages, stream.tensors or None, limits),
             spans=span,

@@ -19,6 +19,7 @@ from safeload.core.graph import Build, Call, Dict, Global, How, List, Node, Pers
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location
 from safeload.rules.graph_arrays import Array, array_of, attributes, is_number, number, numbers, words
+from safeload.rules.sparse_rows import Odd, State, columns, labels, vocabulary
 from safeload.rules.values import inside
 
 _THREADS = 1024
@@ -33,15 +34,14 @@ PARTS: Mapping[GlobalName, frozenset[str]] = {
 """What is harmless only within a checked estimator, and the attributes that hold it there."""
 _HELD = frozenset(name for names in PARTS.values() for name in names)
 
-_KEPT = frozenset({GlobalName("sklearn.preprocessing._label", "LabelEncoder")})
+_KEPT = frozenset(
+    {
+        GlobalName("sklearn.preprocessing._label", "LabelEncoder"),
+        GlobalName("sklearn.feature_extraction.text", "TfidfTransformer"),
+    }
+)
 _KEPT_OF = frozenset({"sklearn._loss.loss", "numpy.random._pickle"})
 """What estimators keep in attributes of their own: classes, and modules of which any will do. None can be called."""
-
-State = dict[str, Value]
-
-
-class Odd(Exception):
-    """Why an estimator is not one that scikit-learn writes, or not one that is looked at. Never leaves `Estimators`."""
 
 
 class Estimators:
@@ -219,8 +219,8 @@ class Estimators:
             return True
         if not isinstance(found, List) or not isinstance(chosen, List) or len(found.items) != len(chosen.items):
             raise Odd("its trees have no features")
-        for one, columns in zip(found.items, chosen.items, strict=True):
-            places = self.array(columns, None, kinds="iu")
+        for one, some in zip(found.items, chosen.items, strict=True):
+            places = self.array(some, None, kinds="iu")
             self.indexes(places, features)
             self.all_trees(List([one], 2), places.shape[0])
         return True
@@ -440,6 +440,10 @@ CHECKS: Mapping[GlobalName, Check] = {
     **_named("decomposition._lda", "LatentDirichletAllocation", Estimators.components),
     **_named("feature_extraction._hash", "FeatureHasher", Estimators.hashing),
     **_named("feature_extraction.text", "HashingVectorizer", Estimators.hashing),
+    **_named("feature_extraction.text", "CountVectorizer TfidfVectorizer", vocabulary),
+    **_named("feature_extraction._dict_vectorizer", "DictVectorizer", vocabulary),
+    **_named("preprocessing._encoders", "OneHotEncoder", columns),
+    **_named("preprocessing._label", "MultiLabelBinarizer", labels),
 }
 """Estimators that are looked at, each by its check, which says whether it was fitted."""
 LOOKED_AT = frozenset({*CHECKS, *PARTS})

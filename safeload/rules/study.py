@@ -38,6 +38,7 @@ from safeload.core.graph import (
 )
 from safeload.core.machine import read_pickle
 from safeload.core.names import GlobalName, Location, escape
+from safeload.rules.amounts import Amounts
 from safeload.rules.arguments import LOUD, LOUD_FOR_NEW, Arguments
 from safeload.rules.called_names import NO_IMPORT, Account, Enough, Kind, Names
 from safeload.rules.element_types import Types, wrong_state
@@ -65,13 +66,14 @@ IMPORT = "import"
 UNLISTED = "unlisted"
 BUILD = "build"
 WRITE = "write"
+AMOUNT = "amount"
 
 
 class Deed(NamedTuple):
     """Something a pickle would do that the allowlist does not allow."""
 
     kind: str
-    """Which rule reports it: `call`, `import`, `unlisted`, `build`, `write`."""
+    """Which rule reports it: `call`, `import`, `unlisted`, `build`, `write`, `amount`."""
     status: Status
     offset: int
     subject: str
@@ -127,6 +129,7 @@ class _Student:
         self.unjudged: tuple[int, str] | None = None
         self.account = Account(reading.end - reading.start)
         self.names = Names(allowlist, self.account)
+        self.amounts = Amounts(reading.end - reading.start)
         self.traps = Traps()
         self.handed_on = Handed(allowlist)
         self.late = Late()
@@ -351,8 +354,9 @@ class _Student:
     def allowed(self, entry: Entry, call: Call, *, plain: bool, level: int) -> None:
         """Judge the use of an allowlisted name against its entry."""
         name = entry.name
-        if isinstance(call.args, Tuple):
+        if isinstance(call.args, Tuple) and call.args.items:
             self.account.look(len(call.args.items))
+            self.sized(name, call)
         if entry.use is Use.NAME:
             self.misused(call, name, f"calls {name}, which is allowed only as a value")
         elif entry.use is Use.NEW and not plain and not _without_arguments(call):
@@ -370,6 +374,11 @@ class _Student:
         elif entry.effect is not Effect.RECORD and name != ("collections", "defaultdict"):
             # The factory of a defaultdict is judged as a name: nothing calls it while the file is read.
             self.handed(name, call, level)
+
+    def sized(self, name: GlobalName, call: Call) -> None:
+        """Account for what an allowlisted callable makes of sizes, and of what it takes over."""
+        if what := self.amounts.excess(name, call):
+            self.add(AMOUNT, Status.UNDECIDED, call.offset, self.kind(name).text, f"{what}: {self.in_words(call)}")
 
     def handed(self, name: GlobalName, call: Call, level: int) -> None:
         """Judge what an allowlisted helper is given: some call it, some look into it."""
@@ -422,7 +431,10 @@ class _Student:
         if why := late or again(target, known[1], node) or reaching(state, self.account.look):
             message = f"would set a state on {self.in_words(target)}, {why}"
             self.add(BUILD, Status.DANGEROUS, offset, str(class_of(target.callee)), message)
-        if type(state) is Tuple and self.sets_class(state):
+        if type(state) is not Tuple:
+            return
+        self.amounts.state(state)
+        if self.sets_class(state):
             message = f"would change the class of {self.in_words(target)} after it was made"
             self.add(BUILD, Status.DANGEROUS, offset, "__class__", message)
 

@@ -32,6 +32,7 @@ from safeload.formats.tensors import (
 from safeload.formats.torch_legacy import read as read_legacy
 from safeload.torch._composite import RAGGED, RAGGED_TENSOR, fits_packed, nested, ragged, several, several_names, sparse
 from safeload.torch._memory import Memory, dtypes
+from safeload.torch._others import OTHERS
 
 if TYPE_CHECKING:
     import torch
@@ -321,6 +322,7 @@ class Tensors:
             **{GlobalName("torch._utils", name): maker for name, maker in utils.items()},
             **dict.fromkeys(_TYPED, self._from_type),
             **dict.fromkeys(several_names(), several),
+            **OTHERS,
             GlobalName("torch", "Size"): self._size,
             GlobalName("torch", "device"): self._device,
             GlobalName("torch.serialization", "_get_layout"): self._layout,

@@ -105,6 +105,8 @@ def test_classes_are_not_constructed_with_foreign_arguments() -> None:
     assert {name for name in called if name.module.startswith("torch")} == {
         GlobalName("torch.torch_version", "TorchVersion"),
         GlobalName("torch.nn.backends.thnn", "_get_thnn_function_backend"),
+        GlobalName("torch.distributed.tensor._dtensor_spec", "ShardOrderEntry"),
+        GlobalName("torch.distributed.tensor._dtensor_spec", "TensorMeta"),
     }
 
 

@@ -148,6 +148,7 @@ EAGER = {
     "adapt_sklearn._compiled",
     "adapt_sklearn._random",
     "adapt_sklearn._scipy",
+    "adapt_sklearn._sparse_rows",
 }
 """Modules that may import their library when they are imported: whoever imports them wants just that."""
 

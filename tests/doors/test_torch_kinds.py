@@ -118,10 +118,11 @@ def test_other_marks_are_refused(marks: dict[str, Any]) -> None:
     [
         lambda: torch.nested.nested_tensor([]),
         lambda: torch.nn.UninitializedParameter(),
-        lambda: torch.nn.utils.rnn.pack_sequence([torch.ones(2)]),
-        lambda: torch.Generator(),
+        lambda: torch.distributions.Normal(torch.zeros(2), torch.ones(2)),
+        lambda: torch.masked.masked_tensor(torch.ones(2), torch.tensor([True, False])),
+        lambda: torch.utils.data.TensorDataset(torch.ones(2)),
     ],
-    ids=["empty nested", "uninitialised", "packed sequence", "generator"],
+    ids=["empty nested", "uninitialised", "distribution", "masked", "data set"],
 )
 def test_what_stays_a_record(make: Any) -> None:
     """It loads, inert; its tensors are there."""
@@ -133,8 +134,8 @@ def test_what_stays_a_record(make: Any) -> None:
 
 def test_a_record_says_what_it_is() -> None:
     """Who calls a method on a record is told why there is none, and where the data is."""
-    found = safe_torch.load(_saved([torch.nn.utils.rnn.pack_sequence([torch.ones(2)])]))[0]
-    with pytest.raises(AttributeError, match=r"PackedSequence> has no 'to', for its class was not imported"):
+    found = safe_torch.load(_saved([torch.distributions.Normal(0.0, 1.0)]))[0]
+    with pytest.raises(AttributeError, match=r"Normal> has no 'to', for its class was not imported"):
         found.to("cpu")
     assert not hasattr(found, "to")
 
@@ -151,7 +152,7 @@ def test_pickles_of_records_are_themselves() -> None:
     """Copying and pickling look attributes up, and find none."""
     import copy
 
-    found = safe_torch.load(_saved([torch.Generator()]))[0]
+    found = safe_torch.load(_saved([torch.nn.UninitializedParameter()]))[0]
     assert repr(copy.deepcopy(found)) == repr(found) == repr(pickle.loads(pickle.dumps(found)))
 
 

@@ -23,6 +23,7 @@ from safeload.core.names import GlobalName, Location
 from safeload.engine.allowlists import default_allowlist
 from safeload.engine.live import graph
 from safeload.engine.live.crowded import Crowd
+from safeload.formats.amount import Amount
 from safeload.rules.indirect import excused
 from safeload.rules.zones import ZONE, looks_zone_up
 
@@ -41,6 +42,8 @@ class Rest:
     steps: list[Callable[[], None]] = field(default_factory=list)
     empty: list[Any] = field(default_factory=list)
     crowd: Crowd = field(default_factory=Crowd)
+    amount: Amount = field(default_factory=lambda: Amount(0))
+    """How much all makers together may still take over."""
 
     def afterwards(self, step: Callable[[], None]) -> None:
         """Have this done when every object is there, in the order in which it was asked for."""
@@ -188,7 +191,8 @@ def bring_to_life(
         table |= Table(constants={graph.buffer(number): one for number, one in enumerate(buffers)})
     prepared = graph.prepare(reading.value, table, texts if reading.protocol < 3 else None, buffers)
     reading = reading._replace(value=Tuple((prepared.root, List(prepared.late, 2)), 3))
-    rest = Rest()
+    beside = sum(memoryview(one).nbytes for one in buffers or () if isinstance(one, bytes | bytearray | memoryview))
+    rest = Rest(amount=Amount(reading.end - reading.start + beside))
     handlers: dict[GlobalName, Handler] = {
         name: _handler(name, maker, rest, strict) for name, maker in table.makers.items()
     }
@@ -211,6 +215,7 @@ def _setting(setter: Setter, rest: Rest) -> Handler:
     def handle(args: tuple[Any, ...], kwargs: dict[str, Any], call: Call) -> None:
         target, states = args
         rest.expect(states)
+        rest.amount.spend(states)
         if isinstance(target, Record):
             target.states.extend(states)
         else:
@@ -224,6 +229,7 @@ def _handler(name: GlobalName, maker: Maker, rest: Rest, strict: bool) -> Handle
         plain, states, items = args if len(args) == 3 else ((), (), [])
         if not isinstance(plain, tuple):
             raise MalformedInput("a pickle passes arguments that are no tuple", why=type(plain).__name__)
+        rest.amount.spend((*plain, *states, items))
         made, waiting = Made(plain, kwargs, states, items, name, call, rest), len(rest.steps)
         value = maker(made)
         rest.crowd.join(value)

@@ -47,8 +47,7 @@ BUILD = """
     import peft, torch, transformers
     from huggingface_hub import PyTorchModelHubMixin
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
+    from sentence_transformers.models import Pooling, Transformer
 
     base, adapter, sentences, net = sys.argv[1:5]
 

@@ -88,8 +88,13 @@ CONTRACTS = {
         ),
         "safeload.diffusers._surface",
     ),
-    # Adapters stand on transformers, which asks for a newer client: they are tested with that.
-    "huggingface_hub": Contract(("sources", "engine/test_scan_remote.py"), "safeload.huggingface_hub"),
+    "huggingface_hub": Contract(
+        (
+            *("adapters/test_huggingface_hub.py", "adapters/test_hub.py", "adapters/test_code_revision.py"),
+            *("adapters/test_kernels.py", "sources", "engine/test_scan_remote.py", *_GUARD),
+        ),
+        "safeload.huggingface_hub",
+    ),
     "kernels": Contract(
         ("adapters/test_kernels.py", "adapters/test_kernel_builds.py", "sources/test_kernel_repositories.py", _GUARD[0])
     ),

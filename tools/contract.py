@@ -62,7 +62,7 @@ CONTRACTS = {
     "sentence-transformers": Contract(
         (
             *("adapters/test_sentence_transformers.py", "adapters/test_sentence_modules.py"),
-            *("adapters/test_approved_parts.py", "guarding/test_class_methods.py"),
+            *("adapters/test_approved_parts.py", "adapters/test_facades.py", "guarding/test_class_methods.py"),
             *("adapters/test_kernels.py", *_GUARD),
         ),
         "safeload.sentence_transformers",

@@ -144,11 +144,11 @@ def test_an_abstract_class_and_its_facade_ask_each_other_once() -> None:
     class Registered:
         pass
 
-    assert type(plain.CrossEncoder) is abc.ABCMeta
-    plain.CrossEncoder.register(Registered)
+    if abstract := type(plain.CrossEncoder) is abc.ABCMeta:  # since sentence-transformers 6
+        plain.CrossEncoder.register(Registered)
     for asked in (sentences.CrossEncoder, plain.CrossEncoder):
         answers = [issubclass(kind, asked) for kind in (int, plain.SentenceTransformer, Mine, Theirs, Registered)]
-        assert answers == [False, False, True, True, True] and not isinstance("text", asked)
+        assert answers == [False, False, True, True, abstract] and not isinstance("text", asked)
 
 
 def test_a_user_s_config_subclass_keeps_its_fields() -> None:
@@ -290,7 +290,7 @@ BY_ATTRIBUTES = [
     ("peft", "utils.save_and_load.load_peft_weights"),
     ("accelerate", "utils.load_checkpoint_in_model"),
     ("accelerate", "big_modeling.load_checkpoint_and_dispatch"),
-    ("sentence_transformers", "sentence_transformer.model.SentenceTransformer.__init__"),
+    ("sentence_transformers", "sparse_encoder.SparseEncoder.__init__"),
     ("sentence_transformers", "cross_encoder.CrossEncoder.__init__"),
 ]
 

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 
 import safeload.transformers as guarded
 from safeload import Options
 from safeload.core.errors import PolicyDenied, UsageError
 from safeload.core.policy import AllOf
 from safeload.transformers import _surface
+from safeload.transformers._kernels import is_installed
 from tests.adapters import repos, steering
 
 State = dict[str, torch.Tensor]
@@ -213,6 +215,8 @@ def test_a_loader_within_a_loader_is_guarded(bin_path: Path, tmp_path: Path, mar
 @pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
 def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str, Any], model_path: Path) -> None:
     """Each is a usage error that names the argument and says what to do, before anything is read."""
+    if "use_kernels" in weakening and is_installed():
+        pytest.skip("kernels are installed that this version of transformers takes: policies decide")
     with pytest.raises(UsageError) as caught:
         getattr(guarded, cls).from_pretrained(model_path, **weakening)
     assert next(iter(weakening)) in caught.value.what and caught.value.remedy
@@ -232,6 +236,8 @@ def test_arguments_that_weaken_a_load_are_refused(cls: str, weakening: dict[str,
 @pytest.mark.parametrize("cls", ["AutoModel", "BertModel"])
 def test_a_kernel_that_no_policy_lists_is_refused(cls: str, named: Any, asked: str, model_path: Path) -> None:
     """In every form that names one, before anything is read; also one of the library's own makers."""
+    if asked == "v4" and Version(transformers.__version__) < Version("5.22"):
+        asked = "v3"
     with pytest.raises(PolicyDenied, match="no policy lists") as caught:
         getattr(guarded, cls).from_pretrained(model_path, attn_implementation=named)
     assert f"@{asked}" in str(caught.value) and "safeload kernel " in caught.value.remedy
@@ -344,6 +350,8 @@ def test_rag_s_pickled_index_is_refused(tmp_path: Path, marker: Path, monkeypatc
 def test_an_exported_model_is_refused(tmp_path: Path, trust: dict[str, bool]) -> None:
     """Also for a caller who trusts: what runs are its programs, not code that somebody could approve."""
     base = pytest.importorskip("transformers.exporters.base")
+    if not hasattr(base, "ExportedModel"):
+        pytest.skip("this version of transformers loads no exported models")
     (tmp_path / "export.json").write_text('{"schema_version": 1, "export_format": "dynamo", "components": {}}')
     exported = _surface.guarded(base.ExportedModel, "ExportedModel")
     with pytest.raises(UsageError, match="exported model is refused"):

@@ -99,7 +99,7 @@ def test_a_tree_of_a_forest_asks_nothing_about_its_class_again() -> None:
         made = ensemble.RandomForestClassifier(count, random_state=0, max_depth=2)
         return standard.dumps(made.fit(features, features[:, 0] > 0.5), 4)
 
-    assert _growth(pickle.loads, saved, 10) < 7_000  # 4,400 of it as before scans looked at the numbers, too
+    assert _growth(pickle.loads, saved, 10) < 7_500  # 4,400 before scans looked at the numbers, too
 
 
 def test_no_library_is_imported_that_a_pickle_does_not_name(tmp_path: Path) -> None:

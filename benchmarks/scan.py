@@ -84,9 +84,10 @@ print(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_max
 """A process of its own, because a program's peak memory is at least that of whoever started it."""
 
 
-def measure(command: list[str]) -> Row:
-    """Run one command, and say what it took."""
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCH, *command], capture_output=True, check=True)
+def measure(command: list[str], folder: Path) -> Row:
+    """Run one command in a folder, where some scanners leave their results, and say what it took."""
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCH, *command]
+    done = subprocess.run(launch, capture_output=True, check=True, cwd=folder)
     seconds, processor, megabytes, code = done.stdout.split()
     return float(seconds), float(processor), float(megabytes), int(code)
 
@@ -155,10 +156,10 @@ def main() -> None:
 def _target(path: Path, tools: dict[str, Any], rounds: int) -> dict[str, dict[str, float]]:
     measured: dict[str, list[Row]] = {name: [] for name in tools}
     for command in tools.values():
-        measure(command(path))  # once for the disk's cache and for compiled files
+        measure(command(path), path.parent)  # once for the disk's cache and for compiled files
     for _ in range(rounds):
         for name, command in tools.items():
-            measured[name].append(measure(command(path)))
+            measured[name].append(measure(command(path), path.parent))
     return {name: _median(rows) for name, rows in measured.items()}
 
 
@@ -172,7 +173,8 @@ def _remote(path: Path, scan: list[str], rounds: int) -> dict[str, dict[str, flo
     handler = type("Handler", (_Ranges,), {"file": path})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    rows = [measure([*scan, f"http://127.0.0.1:{server.server_address[1]}/model.pt"]) for _ in range(rounds)]
+    command = [*scan, f"http://127.0.0.1:{server.server_address[1]}/model.pt"]
+    rows = [measure(command, path.parent) for _ in range(rounds)]
     server.shutdown()
     server.server_close()
     share = handler.sent / rounds / path.stat().st_size  # type: ignore[attr-defined]

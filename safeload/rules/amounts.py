@@ -10,7 +10,6 @@ What is handed on again and again, and taken over whole each time, is counted as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import prod
 
 from safeload.core.graph import Call, Dict, FrozenSet, Global, List, Set, Span, Tuple, Value
 from safeload.core.names import GlobalName
@@ -103,7 +102,15 @@ def _elements(args: _Args) -> int:
     """As many numbers as the product of sizes, which are arguments of their own or in one tuple or list."""
     first = args[0]
     sizes = _ints(first.items if isinstance(first, (Tuple, List)) else args)
-    return _WORD * prod(max(0, size) for size in sizes) if sizes else 0
+    return _WORD * _product(sizes) if sizes else 0
+
+
+def _product(sizes: Iterable[int]) -> int:
+    """As far as it matters: thousands of long numbers would take seconds to multiply."""
+    found = 1
+    for size in sizes:
+        found = min(found * max(0, size), _ENDLESS)
+    return found
 
 
 def _shaped(args: _Args) -> int:

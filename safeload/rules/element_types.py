@@ -22,6 +22,8 @@ _OF_FIELDS = 27
 """The marks that a record takes over from fields that hold objects."""
 _WIDEST = 32
 """Bytes of a number whose name does not say how many; numpy always writes it."""
+_DIMENSIONS = 64
+"""As many as numpy 2 knows (`NPY_MAXDIMS`)."""
 _LEVELS = 16
 
 
@@ -98,7 +100,7 @@ def _array(base: Value, size: int, level: int, types: Types) -> bool | None:
     types.look(len(base.items[1].items) if isinstance(base.items[1], Tuple) else 1)
     shape = base.items[1].items if isinstance(base.items[1], Tuple) else (base.items[1],)
     inner = _measure(base.items[0], level + 1, types)
-    if inner is None or not all(type(length) is int and length >= 0 for length in shape):
+    if inner is None or len(shape) > _DIMENSIONS or not all(type(length) is int and length >= 0 for length in shape):
         return None
     return inner[1] if inner[0] * prod(shape) <= size else None
 

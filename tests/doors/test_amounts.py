@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle as standard
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safeload import pickle, scan
 from safeload import torch as safe_torch
@@ -20,6 +23,7 @@ from safeload.core.names import Location
 from safeload.formats.amount import Amount
 from safeload.formats.base import PickleStream
 from safeload.formats.tree import tree
+from safeload.rules import amounts
 
 HUGE = 10**12
 
@@ -203,3 +207,35 @@ def test_buffers_beside_a_pickle_are_not_counted_against_it() -> None:
     assert len(data) < 1_000
     for kind in (bytes, bytearray, memoryview):
         assert (pickle.loads(data, buffers=[kind(one) for one in buffers])[0] == made).all()
+
+
+LONG = 1 << 800
+"""Thousands of these would take seconds to multiply."""
+
+
+@given(st.lists(st.integers(-2, LONG), max_size=20))
+def test_sizes_are_multiplied_as_far_as_it_matters(sizes: list[int]) -> None:
+    """Never further than to what is endless; below that, exactly; a size of nothing makes it nothing."""
+    assert amounts._product(sizes) == min(prod(max(0, size) for size in sizes), amounts._ENDLESS)
+
+
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_no_array_has_more_dimensions_than_numpy_knows(core: str, tmp_path: Path) -> None:
+    """Thousands of long lengths are refused before they are multiplied, and no scan calls them safe."""
+    dtype = call("numpy", "dtype", "i4")
+    array = call(f"{core}.numeric", "_frombuffer", bytearray(b"C\0"), dtype, (LONG,) * 65, "C")
+    with pytest.raises(MalformedInput, match="short list of counts"):
+        pickle.loads(whole(array))
+    path = tmp_path / "model.pkl"
+    path.write_bytes(whole(call("torch", "FloatTensor", *(LONG,) * 9_000)))
+    assert scan(path).status is Status.UNDECIDED
+
+
+@pytest.mark.parametrize("dimensions", [64, 65, 9_000])
+def test_no_element_has_more_dimensions_than_numpy_knows(dimensions: int, tmp_path: Path) -> None:
+    """A type of arrays is as numpy writes it up to its 64 dimensions; beyond, nothing of it is multiplied."""
+    inner = call("numpy", "dtype", "i4", False, True)
+    state = value((3, "|", (inner, (1 if dimensions < 9_000 else LONG,) * dimensions), None, None, 4, 1, 0))
+    path = tmp_path / "model.pkl"
+    path.write_bytes(whole(call("numpy", "dtype", "V4", False, True) + state + b"b"))
+    assert (scan(path).status is Status.SAFE) == (dimensions == 64)

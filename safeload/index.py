@@ -118,7 +118,7 @@ FORMATS: dict[str, Any] = {
 """Each module of `formats`: its size; name, suffixes, fallback and claims of each format."""
 RULES: dict[str, Any] = {
     'abilities': (686, ()),
-    'amounts': (8429, ()),
+    'amounts': (8627, ()),
     'arguments': (9888, ()),
     'base': (4619, ()),
     'called_names': (5606, ()),
@@ -150,7 +150,7 @@ RULES: dict[str, Any] = {
     'data_elsewhere': (2291, ('safeload.formats.parts.Reference',)),
     'deeds': (4065, ()),
     'detect_secrets': (6680, ()),
-    'element_types': (5526, ()),
+    'element_types': (5619, ()),
     'embedded_code': (3372, ('safeload.formats.parts.Code', 'safeload.formats.parts.Text')),
     'encoded': (4486, ()),
     'estimators': (23041, ()),
